@@ -1,0 +1,44 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one error of the collection: a stable code, what was found against what was expected, and the way out.
+
+PRIVATE to the collection. Raised on every floor, turned into a module result only by `_module`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class OpsError(Exception):
+    """A refusal or a failure that an operator can act on.
+
+    code: stable, dotted, listed in docs/docsite/rst/failure_codes.rst. message: found against expected, and where it
+    came from; never a secret. hint: what to do next. step: the part of the operation that stopped, "" when it had not
+    begun. retryable: the same call may succeed later without anybody changing anything. facts: JSON-clean extras
+    (ids, counts, fingerprints) merged into the module's result.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, hint: str, step: str = "", retryable: bool = False, **facts: Any
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+        self.step = step
+        self.retryable = retryable
+        self.facts: Mapping[str, Any] = facts
+
+    def at(self, step: str) -> OpsError:
+        """Return self, marked with the step it stopped at unless one closer to the fault named itself."""
+        if not self.step:
+            self.step = step
+        return self
+
+    def as_result(self) -> dict[str, Any]:
+        """Return the arguments of `fail_json`: msg, failure, and the facts beside them."""
+        failure = {"code": self.code, "step": self.step, "retryable": self.retryable, "hint": self.hint}
+        return {**self.facts, "msg": f"{self.message} [{self.code}]", "failure": failure}
