@@ -1,0 +1,91 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The envelope: one sealed field of one record, read strictly from whatever the database holds.
+
+PRIVATE to the collection. A sub-document `{wrapped_dek, nonce, ciphertext, kek_version, kv, provider}`; see
+product documentation "Encryption overview" and ADR-0002. Nothing here decrypts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import OpsError
+
+KEYS = ("wrapped_dek", "nonce", "ciphertext", "kek_version", "kv", "provider")
+REQUIRED = ("wrapped_dek", "nonce", "ciphertext", "kek_version", "provider")
+_SEALED = ("wrapped_dek", "nonce", "ciphertext")
+SHAPE_THRESHOLD = 3  # keys of an envelope that make a sub-document count as one, so that a damaged one is still found
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Sealed bytes as they are stored (bytes, or text in some layouts), with their version and provider."""
+
+    wrapped_dek: bytes | str = field(repr=False)
+    nonce: bytes | str = field(repr=False)
+    ciphertext: bytes | str = field(repr=False)
+    kek_version: int
+    provider: str
+
+
+def looks_like_envelope(value: Any) -> bool:
+    """True for a mapping with at least three of an envelope's keys, one of them sealed bytes: damaged ones count."""
+    if not isinstance(value, Mapping):
+        return False
+    return sum(key in value for key in KEYS) >= SHAPE_THRESHOLD and any(key in value for key in _SEALED)
+
+
+def parse(value: Any, *, outer_version: Any = None) -> Envelope:
+    """Return the envelope in `value`.
+
+    outer_version: the carrier document's `kek_version`, None where the document has none. Raises OpsError
+    envelope.malformed (a field is missing or of a wrong type) or envelope.version_mismatch (the tags disagree).
+    """
+    if not isinstance(value, Mapping):
+        raise _malformed(f"a {type(value).__name__} where an envelope belongs")
+    missing = [key for key in REQUIRED if key not in value]
+    if missing:
+        raise _malformed(f"no {', '.join(missing)}")
+    for key in _SEALED:
+        if not isinstance(value[key], (bytes, str)) or not value[key]:
+            raise _malformed(f"{key} is a {type(value[key]).__name__}, expected non-empty bytes or text")
+    version = _version(value["kek_version"], "kek_version")
+    for name, tag in (("kv", value.get("kv")), ("the document's kek_version", outer_version)):
+        if tag is not None and _version(tag, name) != version:
+            raise OpsError(
+                f"envelope says kek_version {version} but {name} says {tag}",
+                code="envelope.version_mismatch",
+                hint="find out which one is true (kek_info lists it), then repair the tag by hand",
+            )
+    if not isinstance(value["provider"], str):
+        raise _malformed(f"provider is a {type(value['provider']).__name__}, expected text")
+    return Envelope(
+        bytes_or_text(value["wrapped_dek"]),
+        bytes_or_text(value["nonce"]),
+        bytes_or_text(value["ciphertext"]),
+        version,
+        value["provider"],
+    )
+
+
+def bytes_or_text(value: bytes | str) -> bytes | str:
+    """Return plain bytes for any binary subtype, the text itself for text."""
+    return value if isinstance(value, str) else bytes(value)
+
+
+def _version(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _malformed(f"{name} is {value!r}, expected a whole number from 1")
+    return int(value)
+
+
+def _malformed(found: str) -> OpsError:
+    return OpsError(
+        f"malformed envelope: {found}",
+        code="envelope.malformed",
+        hint="restore this record from a backup, or remove it if nothing needs it; nothing was written",
+    )
