@@ -1,0 +1,113 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A connection to one installation's database, with the driver's errors turned into ours.
+
+PRIVATE to the collection. Write concern is majority with journal for everything written through it; time is the
+server's. Opened by `open_store`, closed by whoever opened it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from .._domain.errors import OpsError
+from .driver import errors, pymongo, record_codec
+
+SERVER_SELECTION_TIMEOUT_MS = 10_000
+_UNAUTHORISED = (13, 18)  # Unauthorized, AuthenticationFailed
+
+
+class Store:
+    """One database of one server. `name` and `hosts` are safe to print; the URI is not kept."""
+
+    def __init__(self, client: Any, name: str, hosts: str) -> None:
+        self._client = client
+        self.name = name
+        self.hosts = hosts
+        concern = pymongo.WriteConcern(w="majority", j=True)
+        self._database = client.get_database(name, codec_options=record_codec(), write_concern=concern)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def collection(self, name: str, *, codec: Any = None) -> Any:
+        """Return the driver's collection object, for this floor only."""
+        return self._database.get_collection(name, codec_options=codec)
+
+    def collection_names(self) -> tuple[str, ...]:
+        """Return the names of all collections but the server's own, sorted."""
+        with driver_errors(self):
+            found = self._database.list_collection_names()
+        return tuple(sorted(name for name in found if not name.startswith("system.")))
+
+    def server_time(self) -> datetime:
+        """Return the server's clock as naive UTC, the form BSON stores."""
+        with driver_errors(self):
+            return self._client.admin.command("hello")["localTime"]  # type: ignore[no-any-return]
+
+
+def open_store(uri: str, database: str) -> Store:
+    """Return a connected store. Raises OpsError database.uri_invalid, database.unreachable, database.unauthorized."""
+    try:
+        client = pymongo.MongoClient(
+            uri, serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS, appname="certautopilot.ops", tz_aware=False
+        )
+        hosts = ", ".join(f"{host}:{port}" for host, port in pymongo.uri_parser.parse_uri(uri, warn=False)["nodelist"])
+    except (errors.PyMongoError, ValueError, TypeError):
+        # SAFE BECAUSE the cause is dropped: the driver's text may quote the URI and with it the password.
+        raise OpsError(
+            "the MongoDB URI cannot be parsed",
+            code="database.uri_invalid",
+            hint="percent-encode user and password (RFC 3986), as in mongodb://user:p%40ss@host:27017/name",
+        ) from None
+    store = Store(client, database, hosts)
+    try:
+        store.server_time()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+@contextmanager
+def driver_errors(store: Store, *, retry_hint: str = "run it again when the database answers") -> Iterator[None]:
+    """Turn the driver's errors into OpsError; no driver text passes, for it may hold values of records."""
+    where = f'database "{store.name}" at {store.hosts}'
+    try:
+        yield
+    except errors.OperationFailure as failure:
+        if failure.code in _UNAUTHORISED:
+            raise OpsError(
+                f"{where} refused the credentials (server code {failure.code})",
+                code="database.unauthorized",
+                hint="the user needs readWrite on this database; check CERTAUTOPILOT_DATABASE_URI",
+            ) from None
+        raise OpsError(
+            f"{where} refused an operation (server code {failure.code}, {type(failure).__name__})",
+            code="database.refused",
+            hint="see the server's log for this code; " + retry_hint,
+            retryable=True,
+        ) from None
+    except errors.ConnectionFailure as failure:
+        raise OpsError(
+            f"{where} cannot be reached ({type(failure).__name__})",
+            code="database.unreachable",
+            hint=retry_hint,
+            retryable=True,
+        ) from None
+    except errors.PyMongoError as failure:
+        raise OpsError(
+            f"{where}: the driver failed with {type(failure).__name__}",
+            code="database.error",
+            hint="check the data named in this step; " + retry_hint,
+        ) from None

@@ -1,0 +1,27 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that imports the MongoDB driver, so that every other file can be imported without it.
+
+PRIVATE to the collection. A missing or old driver is reported by `_module/dependencies.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import bson
+    import pymongo
+    from bson.codec_options import CodecOptions, DatetimeConversion
+    from bson.raw_bson import RawBSONDocument
+    from pymongo import errors
+except ImportError:
+    bson = pymongo = CodecOptions = DatetimeConversion = RawBSONDocument = errors = None  # type: ignore[assignment,misc]
+
+Document = dict[str, Any]
+
+
+def record_codec() -> Any:
+    """Return the codec for records: BSON types survive a round trip, instants outside year 1-9999 included."""
+    return CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)

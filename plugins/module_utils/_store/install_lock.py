@@ -1,0 +1,77 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The install lock: one document that says for ever which provider seals this database.
+
+PRIVATE to the collection. Inserted once, never updated; read leniently, because foreign locks may miss fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .._domain.texts import rfc3339
+from .connection import Store, driver_errors
+from .driver import errors
+
+COLLECTION = "kek_install"
+LOCK_ID = "kek_install"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallLock:
+    """provider: "env" | "pkcs11", or whatever a foreign lock says. The rest is None where the lock does not tell."""
+
+    provider: str
+    installed_at: datetime | None
+    installed_by: str | None
+    install_id: str | None
+
+    def as_result(self) -> dict[str, Any]:
+        """Return the JSON-clean form that modules return as `lock`."""
+        return {
+            "provider": self.provider,
+            "installed_at": rfc3339(self.installed_at),
+            "installed_by": self.installed_by,
+            "install_id": self.install_id,
+        }
+
+
+def read(store: Store) -> InstallLock | None:
+    """Return the lock, None where there is none yet."""
+    with driver_errors(store):
+        document = store.collection(COLLECTION).find_one({"_id": LOCK_ID})
+    return None if document is None else _from_document(document)
+
+
+def acquire(store: Store, *, provider: str, installed_by: str, install_id: str) -> tuple[InstallLock, bool]:
+    """Insert the lock if there is none; return the lock that stands and whether it is the one of this call.
+
+    Two callers at once: the server lets one insert win, the other gets the winner's lock and judges by its provider.
+    """
+    proposed = {
+        "provider": provider,
+        "installed_at": store.server_time(),
+        "installed_by": installed_by,
+        "install_id": install_id,
+    }
+    with driver_errors(store):
+        collection = store.collection(COLLECTION)
+        try:
+            outcome = collection.update_one({"_id": LOCK_ID}, {"$setOnInsert": proposed}, upsert=True)
+            created = outcome.upserted_id is not None
+        except errors.DuplicateKeyError:
+            created = False
+        return _from_document(collection.find_one({"_id": LOCK_ID})), created
+
+
+def _from_document(document: dict[str, Any]) -> InstallLock:
+    installed_at = document.get("installed_at")
+    return InstallLock(
+        provider=str(document.get("provider")),
+        installed_at=installed_at if isinstance(installed_at, datetime) else None,
+        installed_by=document.get("installed_by"),
+        install_id=document.get("install_id"),
+    )

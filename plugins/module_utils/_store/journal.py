@@ -1,0 +1,43 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal `kek_journal`: what this collection did to a database, append-only and hash-chained.
+
+PRIVATE to the collection. Each entry carries the hash of the one before it, so a removed or altered entry shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from .._domain.texts import rfc3339
+from .connection import Store, driver_errors
+from .driver import errors
+
+COLLECTION = "kek_journal"
+_FIRST = "0" * 64
+
+
+def append(store: Store, verb: str, facts: dict[str, Any]) -> None:
+    """Append one entry. facts: JSON-clean, never a secret."""
+    collection = store.collection(COLLECTION)
+    while True:
+        with driver_errors(store):
+            last = collection.find_one(sort=[("_id", -1)])
+            number, previous = (last["_id"] + 1, last["hash"]) if last else (1, _FIRST)
+            at = store.server_time()
+            entry = {"_id": number, "at": at, "verb": verb, "facts": facts, "previous": previous}
+            entry["hash"] = entry_hash(entry)
+            try:
+                collection.insert_one(entry)
+                return
+            except errors.DuplicateKeyError:
+                continue  # another run appended first: chain onto it
+
+
+def entry_hash(entry: dict[str, Any]) -> str:
+    """Return SHA-256 in hex over the entry's canonical JSON, its own hash left out."""
+    body = [entry["_id"], rfc3339(entry["at"]), entry["verb"], entry["facts"], entry["previous"]]
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,110 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Leases: at most one holder of a name at a time, judged by the server's clock, with a token that only grows.
+
+PRIVATE to the collection. The token fences: a holder that slept past its lease finds a larger one and writes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .._domain.errors import OpsError
+from .._domain.texts import rfc3339
+from .connection import Store, driver_errors
+from .driver import errors, pymongo
+
+COLLECTION = "locks"
+LEASE_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that was held at the time it was returned."""
+
+    name: str
+    owner: str
+    token: int
+
+
+def acquire(store: Store, name: str, *, lease_s: int = LEASE_S) -> Lease:
+    """Return the lease. Raises OpsError lease.held, which names the holder and when it runs out."""
+    owner = uuid.uuid4().hex
+    free = {"$lte": [{"$ifNull": ["$expires_at", 0]}, "$$NOW"]}
+
+    def taken(mine: Any, theirs: str) -> dict[str, Any]:
+        return {"$cond": [free, mine, theirs]}
+
+    change = {
+        "owner": taken(owner, "$owner"),
+        "host": taken(socket.gethostname(), "$host"),
+        "pid": taken(os.getpid(), "$pid"),
+        "token": taken({"$add": [{"$ifNull": ["$token", 0]}, 1]}, "$token"),
+        "expires_at": taken({"$add": ["$$NOW", lease_s * 1000]}, "$expires_at"),
+    }
+    with driver_errors(store):
+        try:
+            document = store.collection(COLLECTION).find_one_and_update(
+                {"_id": name}, [{"$set": change}], upsert=True, return_document=pymongo.ReturnDocument.AFTER
+            )
+        except errors.DuplicateKeyError:  # two first holders at once: the other one inserted
+            document = store.collection(COLLECTION).find_one({"_id": name})
+    if document["owner"] != owner:
+        raise held(name, document)
+    return Lease(name, owner, int(document["token"]))
+
+
+def renew(store: Store, lease: Lease, *, lease_s: int = LEASE_S) -> None:
+    """Extend the lease. Raises OpsError lease.lost when it is no longer ours: stop before the next write."""
+    with driver_errors(store):
+        document = store.collection(COLLECTION).find_one_and_update(
+            {"_id": lease.name, "owner": lease.owner, "token": lease.token},
+            [{"$set": {"expires_at": {"$add": ["$$NOW", lease_s * 1000]}}}],
+        )
+    if document is None:
+        raise OpsError(
+            f'the lease "{lease.name}" went to another holder while this run was paused',
+            code="lease.lost",
+            hint="run it again; what was written before stands, nothing was written after",
+            retryable=True,
+        )
+
+
+def release(store: Store, lease: Lease) -> None:
+    """Give the lease back. Harmless when it was lost."""
+    with driver_errors(store):
+        store.collection(COLLECTION).update_one(
+            {"_id": lease.name, "owner": lease.owner, "token": lease.token},
+            [{"$set": {"expires_at": "$$NOW"}}],
+        )
+
+
+@contextmanager
+def holding(store: Store, name: str, *, lease_s: int = LEASE_S) -> Iterator[Lease]:
+    """Hold the lease for the block; give it back on every way out."""
+    lease = acquire(store, name, lease_s=lease_s)
+    try:
+        yield lease
+    finally:
+        try:
+            release(store, lease)
+        except OpsError:
+            pass  # SAFE BECAUSE an unreachable database lets the lease run out by itself
+
+
+def held(name: str, document: dict[str, Any]) -> OpsError:
+    """Return the refusal that names who holds the lease."""
+    return OpsError(
+        f'"{name}" is held by process {document.get("pid")} on {document.get("host")} '
+        f"until {rfc3339(document.get('expires_at'))}",
+        code="lease.held",
+        hint="wait for it to end; a holder that died frees the lease at that instant",
+        retryable=True,
+    )
