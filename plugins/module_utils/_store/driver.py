@@ -12,6 +12,7 @@ from typing import Any
 
 try:
     import bson
+    import bson.json_util
     import pymongo
     from bson.codec_options import CodecOptions, DatetimeConversion
     from bson.raw_bson import RawBSONDocument

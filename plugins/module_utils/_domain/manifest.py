@@ -1,0 +1,84 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The manifest of a bundle: what it holds, where it came from, and a keyed seal over both. Pure.
+
+PRIVATE to the collection. The manifest lies in clear beside the encrypted records so that an operator can read it; its
+seal is made with a key that only travels inside the encrypted part, so altering it shows.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .aead import keyed_digest
+from .errors import OpsError
+
+FORMAT = "certautopilot.ops/bundle/1"
+RECORDS_FILE = "records.age"
+MANIFEST_FILE = "manifest.json"
+_TYPES: Mapping[str, type] = {
+    "format": str, "bundle_id": str, "created_at": str, "source": dict, "layout": str, "catalogue": dict,
+    "collections": dict, "sealed": dict, "projects": list, "records": int, "records_sha256": str,
+    "source_digest": str, "records_digest": str, "recipients": list, "carried": list, "seal": str,
+}
+
+
+def sealed_manifest(body: Mapping[str, Any], digest_key: bytes) -> dict[str, Any]:
+    """Return the manifest with its seal: HMAC-SHA-256 in hex over everything else in canonical JSON."""
+    return {**body, "seal": _seal(body, digest_key)}
+
+
+def parse(text: str, *, origin: str) -> dict[str, Any]:
+    """Return the manifest in `text`, not yet trusted. Raises OpsError manifest.malformed, manifest.format."""
+    try:
+        found = json.loads(text)
+    except ValueError as cause:
+        raise _malformed(origin, "it is no JSON") from cause
+    if not isinstance(found, dict):
+        raise _malformed(origin, "it is no object")
+    for name, kind in _TYPES.items():
+        if not isinstance(found.get(name), kind):
+            raise _malformed(origin, f'"{name}" is missing or no {kind.__name__}')
+    if found["format"] != FORMAT:
+        raise OpsError(
+            f'{origin} has format "{found["format"]}", expected "{FORMAT}"',
+            code="manifest.format",
+            hint="import it with the release of the collection that wrote it",
+        )
+    return found
+
+
+def check_seal(manifest: Mapping[str, Any], digest_key: bytes, *, origin: str) -> None:
+    """Raises OpsError manifest.mismatch when the manifest is not the one that was written with these records."""
+    body = {name: value for name, value in manifest.items() if name != "seal"}
+    if not hmac.compare_digest(_seal(body, digest_key), str(manifest["seal"])):
+        raise mismatch(origin, "its seal does not fit the encrypted records")
+
+
+def mismatch(origin: str, found: str) -> OpsError:
+    """Return the refusal for a manifest and records that do not belong together."""
+    return OpsError(
+        f"{origin} does not match its records: {found}",
+        code="manifest.mismatch",
+        hint="export again; nothing was written to the destination",
+    )
+
+
+def text(manifest: Mapping[str, Any]) -> str:
+    """Return the manifest as it is written to disk."""
+    return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+
+
+def _seal(body: Mapping[str, Any], digest_key: bytes) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return keyed_digest(digest_key, b"manifest", canonical).hex()
+
+
+def _malformed(origin: str, found: str) -> OpsError:
+    return OpsError(
+        f"{origin} is not a manifest: {found}", code="manifest.malformed", hint="export again, or copy the bundle again"
+    )

@@ -1,0 +1,210 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bundles on disk: a stream of BSON frames inside one age file, written and read in constant memory.
+
+PRIVATE to the collection. Frame 0 is the header, then one frame per record, then the end frame; each has its number.
+The plain `age` tool opens the file and `bsondump` lists the frames. No plaintext ever reaches a disk. ADR-0008.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .._domain.errors import OpsError
+from .driver import Document
+from .records import decode, encode
+
+try:
+    import pyrage
+except ImportError:  # reported by name in _module/dependencies.py
+    pyrage = None
+
+_LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
+MAX_FRAME = 64 * 1024 * 1024  # bytes: a record is at most 16 MiB in MongoDB, its sealed fields shrink when opened
+
+
+def recipients_from(texts: Sequence[str]) -> list[Any]:
+    """Return age recipients. Raises OpsError bundle.recipient_invalid."""
+    try:
+        return [pyrage.x25519.Recipient.from_str(text) for text in texts]
+    except pyrage.RecipientError:
+        raise OpsError(
+            f"one of {len(texts)} recipients is no age public key (age1 and 58 characters)",
+            code="bundle.recipient_invalid",
+            hint="use what bundle_identity returns on the destination",
+        ) from None
+
+
+def identity_from(path: Path) -> Any:
+    """Return the age identity in a 0600 file. Raises OpsError bundle.identity_missing, file.permissions, ..."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise OpsError(
+                f"identity file {path} has mode {path.stat().st_mode & 0o777:04o}, expected 0600",
+                code="file.permissions",
+                hint=f"chmod 600 {path}",
+            )
+        lines = path.read_text("ascii").splitlines()
+        keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        if len(keys) != 1:
+            raise ValueError
+        return pyrage.x25519.Identity.from_str(keys[0])
+    except FileNotFoundError:
+        raise OpsError(
+            f"no identity file {path}", code="bundle.identity_missing", hint="make it with bundle_identity"
+        ) from None
+    except (ValueError, pyrage.IdentityError):
+        raise OpsError(
+            f"{path} holds no single age identity",
+            code="bundle.identity_invalid",
+            hint="make it with bundle_identity or age-keygen; plugin and passphrase identities are not read",
+        ) from None
+
+
+def new_identity() -> tuple[str, str]:
+    """Return (text of a new identity file, its public recipient)."""
+    identity = pyrage.x25519.Identity.generate()
+    public = str(identity.to_public())
+    return f"# public key: {public}\n{identity}\n", public
+
+
+def write(path: Path, frames: Iterator[Document], recipients: Sequence[Any]) -> str:
+    """Encrypt the frames into a new 0600 file, synced to disk; return its SHA-256 in hex."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as raw:
+        sink, source = _Hashing(raw), _Frames(frames)
+        try:
+            pyrage.encrypt_io(source, sink, list(recipients))
+        except (pyrage.EncryptError, OSError) as cause:
+            if source.failure is not None:
+                raise source.failure from None
+            raise OpsError(
+                f"cannot write {path} ({type(cause).__name__})", code="bundle.write_failed", hint="is the disk full?"
+            ) from None
+        raw.flush()
+        os.fsync(raw.fileno())
+    return sink.digest.hexdigest()
+
+
+def read(path: Path, identity: Any, on_frame: Callable[[Document], None]) -> None:
+    """Decrypt the file and call `on_frame` with each frame in order.
+
+    Raises OpsError bundle.wrong_recipient, bundle.damaged, and whatever `on_frame` raises.
+    """
+    sink = _Parser(on_frame)
+    try:
+        with path.open("rb") as raw:
+            pyrage.decrypt_io(raw, sink, [identity])
+    except FileNotFoundError:
+        raise OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again") from None
+    except pyrage.DecryptError as cause:
+        if "No matching keys" in str(cause):
+            raise OpsError(
+                f"{path} is encrypted for another recipient",
+                code="bundle.wrong_recipient",
+                hint="use the identity whose public key the manifest lists under recipients",
+            ) from None
+        raise damaged(path, "its age header cannot be read") from None
+    except OSError:
+        raise damaged(path, "a chunk does not authenticate or the end is missing") from None
+    sink.finish(path)
+
+
+def damaged(path: Path, found: str) -> OpsError:
+    """Return the refusal for a truncated or altered bundle."""
+    return OpsError(
+        f"bundle {path} is damaged: {found}",
+        code="bundle.damaged",
+        hint="copy it again and compare its SHA-256 with the manifest, or export again; nothing was written",
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex. Raises OpsError bundle.missing."""
+    try:
+        with path.open("rb") as raw:
+            return hashlib.file_digest(raw, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again") from None
+
+
+class _Frames(io.RawIOBase):
+    """A file that reads as the concatenated BSON of an iterator of frames."""
+
+    def __init__(self, frames: Iterator[Document]) -> None:
+        super().__init__()
+        self._frames = frames
+        self._pending = bytearray()
+        self.failure: Exception | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            while size < 0 or len(self._pending) < size:
+                self._pending += encode(next(self._frames))
+        except StopIteration:
+            pass
+        except Exception as failure:  # WHY: the binding would replace it by its own and lose code and hint
+            self.failure = failure
+            raise
+        cut = len(self._pending) if size < 0 else size
+        chunk = bytes(self._pending[:cut])
+        del self._pending[:cut]
+        return chunk
+
+
+class _Hashing:
+    """A file that hashes what passes through it."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.digest = hashlib.sha256()
+
+    def write(self, chunk: bytes) -> int:
+        self.digest.update(chunk)
+        self._raw.write(chunk)
+        return len(chunk)
+
+    def flush(self) -> None:
+        self._raw.flush()
+
+
+class _Parser:
+    """A file that cuts what is written to it into BSON frames."""
+
+    def __init__(self, on_frame: Callable[[Document], None]) -> None:
+        self._on_frame = on_frame
+        self._pending = bytearray()
+
+    def write(self, chunk: bytes) -> int:
+        self._pending += chunk
+        start = 0
+        while len(self._pending) - start >= _LENGTH:
+            size = int.from_bytes(self._pending[start : start + _LENGTH], "little")
+            if not _LENGTH < size <= MAX_FRAME:
+                raise OpsError("a frame has an impossible size", code="bundle.damaged", hint="export again")
+            if len(self._pending) - start < size:
+                break
+            self._on_frame(self._decode(bytes(self._pending[start : start + size])))
+            start += size
+        del self._pending[:start]
+        return len(chunk)
+
+    def flush(self) -> None:
+        pass
+
+    def finish(self, path: Path) -> None:
+        if self._pending:
+            raise damaged(path, "it ends inside a frame")
+
+    @staticmethod
+    def _decode(raw: bytes) -> Document:
+        try:
+            return decode(raw)
+        except ValueError:
+            raise OpsError("a frame is no BSON document", code="bundle.damaged", hint="export again") from None

@@ -1,0 +1,139 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records: streamed out of a database in `_id` order, found again by id, written back by compare-and-set.
+
+PRIVATE to the collection. One cursor per collection and bounded batches: memory does not grow with the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from .._domain.catalogue import BOOKKEEPING
+from .connection import Store, driver_errors
+from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_codec
+
+READ_BATCH = 500  # documents a round trip
+
+
+def data_collections(store: Store) -> tuple[str, ...]:
+    """Return the collections that hold records of users: all but bookkeeping, sorted."""
+    return tuple(name for name in store.collection_names() if name not in BOOKKEEPING)
+
+
+def stream(store: Store, collection: str, query: Mapping[str, Any] | None = None) -> Iterator[Document]:
+    """Yield the documents of a collection in `_id` order."""
+    with driver_errors(store):
+        cursor = store.collection(collection).find(query or {}, batch_size=READ_BATCH).sort("_id", 1)
+        yield from cursor
+
+
+def stream_raw(store: Store, collection: str) -> Iterator[Any]:
+    """Yield the documents of a collection in `_id` order as raw BSON, byte for byte what the server holds."""
+    codec = record_codec().with_options(document_class=RawBSONDocument)
+    with driver_errors(store):
+        yield from store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH).sort("_id", 1)
+
+
+def by_ids(store: Store, collection: str, ids: Sequence[Any]) -> dict[Any, Document]:
+    """Return the documents with these ids, keyed by `id_key`, so that ids of any BSON type can be looked up."""
+    with driver_errors(store):
+        found = store.collection(collection).find({"_id": {"$in": list(ids)}}, batch_size=len(ids) + 1)
+        return {id_key(document["_id"]): document for document in found}
+
+
+def id_key(record_id: Any) -> bytes:
+    """Return a hashable, type-exact key of an `_id`: its BSON encoding (1 and "1" and 1.0 differ)."""
+    return encode({"_id": record_id})
+
+
+def ids_of(store: Store, collection: str) -> Iterator[Any]:
+    """Yield only the ids of a collection, in order."""
+    with driver_errors(store):
+        cursor = store.collection(collection).find({}, {"_id": 1}, batch_size=10 * READ_BATCH).sort("_id", 1)
+        for document in cursor:
+            yield document["_id"]
+
+
+def count(store: Store, collection: str) -> int:
+    """Return how many documents a collection holds, counted, not estimated."""
+    with driver_errors(store):
+        return int(store.collection(collection).count_documents({}))
+
+
+def insert_many(store: Store, collection: str, documents: Sequence[Document]) -> None:
+    """Insert new documents. Raises OpsError database.refused when one is there already: another writer is at work."""
+    with driver_errors(store):
+        store.collection(collection).insert_many(list(documents), ordered=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One guarded write. expected: dotted path -> value that must still stand. assign: path -> new value."""
+
+    record_id: Any
+    expected: Mapping[str, Any]
+    assign: Mapping[str, Any]
+
+
+def compare_and_set(store: Store, collection: str, changes: Sequence[Change]) -> int:
+    """Write all changes whose expectation still holds, in one unordered batch; return how many did.
+
+    INVARIANT: a record that moved since it was read matches nothing and stays as it is.
+    """
+    if not changes:
+        return 0
+    writes = [pymongo.UpdateOne({"_id": c.record_id, **c.expected}, {"$set": dict(c.assign)}) for c in changes]
+    with driver_errors(store):
+        return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
+
+
+def replace_where_unchanged(store: Store, collection: str, old: Document, new: Document) -> bool:
+    """Replace a document if every top-level field is still what was read. Returns whether it was."""
+    with driver_errors(store):
+        outcome = store.collection(collection).replace_one(dict(old), new)
+        return bool(outcome.matched_count == 1)
+
+
+def delete_ids(store: Store, collection: str, ids: Sequence[Any]) -> int:
+    """Delete documents by id; return how many were there."""
+    with driver_errors(store):
+        return int(store.collection(collection).delete_many({"_id": {"$in": list(ids)}}).deleted_count)
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """Return a document as BSON, its field order kept."""
+    return bytes(bson.encode(document, codec_options=record_codec()))
+
+
+def decode(raw: bytes) -> Document:
+    """Return the document in BSON bytes. Raises ValueError when they are none."""
+    try:
+        return dict(bson.decode(raw, codec_options=record_codec()))
+    except (bson.errors.BSONError, errors.PyMongoError) as cause:
+        raise ValueError("not a BSON document") from cause
+
+
+def database_digest(store: Store) -> tuple[str, int]:
+    """Return (SHA-256 in hex over every document of every record collection, number of documents).
+
+    Bookkeeping is left out, for live processes write their heartbeats there.
+    """
+    digest, documents = hashlib.sha256(), 0
+    for name in data_collections(store):
+        digest.update(name.encode() + b"\0")
+        for document in stream_raw(store, name):
+            digest.update(document.raw)
+            documents += 1
+    return digest.hexdigest(), documents
+
+
+def batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Yield lists of at most `size` items."""
+    while batch := list(islice(items, size)):
+        yield batch
