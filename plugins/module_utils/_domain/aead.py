@@ -27,13 +27,15 @@ def fresh_dek() -> bytes:
     return os.urandom(DEK_LENGTH)
 
 
-def seal(dek: bytes, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
+def seal(dek: bytes, plaintext: bytes, aad: bytes, *, nonce: bytes | None = None) -> tuple[bytes, bytes]:
     """Return (nonce of 12 bytes, ciphertext with the 16-byte tag appended).
+
+    nonce: given only by layouts whose wrap and payload share one; it is fresh there too, made with the wrap.
 
     SAFE BECAUSE a random nonce meets its key once: every record field gets a DEK of its own. It would not be safe for
     a key that seals many payloads.
     """
-    nonce = os.urandom(NONCE_LENGTH)
+    nonce = os.urandom(NONCE_LENGTH) if nonce is None else nonce
     return nonce, AESGCM(dek).encrypt(nonce, plaintext, aad or None)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,9 +88,12 @@ def release(store: Store, lease: Lease) -> None:
 
 
 @contextmanager
-def holding(store: Store, name: str, *, lease_s: int = LEASE_S) -> Iterator[Lease]:
-    """Hold the lease for the block; give it back on every way out."""
-    lease = acquire(store, name, lease_s=lease_s)
+def holding(store: Store, name: str, *, lease_s: int = LEASE_S, wait_s: int = 0) -> Iterator[Lease]:
+    """Hold the lease for the block; give it back on every way out.
+
+    wait_s: how long to wait for another holder; more than a lease lets a holder that was killed run out.
+    """
+    lease = _acquired_within(store, name, lease_s, wait_s)
     try:
         yield lease
     finally:
@@ -97,6 +101,17 @@ def holding(store: Store, name: str, *, lease_s: int = LEASE_S) -> Iterator[Leas
             release(store, lease)
         except OpsError:
             pass  # SAFE BECAUSE an unreachable database lets the lease run out by itself
+
+
+def _acquired_within(store: Store, name: str, lease_s: int, wait_s: int) -> Lease:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return acquire(store, name, lease_s=lease_s)
+        except OpsError as refusal:
+            if refusal.code != "lease.held" or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.25)
 
 
 def held(name: str, document: dict[str, Any]) -> OpsError:

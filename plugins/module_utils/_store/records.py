@@ -93,11 +93,13 @@ def compare_and_set(store: Store, collection: str, changes: Sequence[Change]) ->
         return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
 
 
-def replace_where_unchanged(store: Store, collection: str, old: Document, new: Document) -> bool:
-    """Replace a document if every top-level field is still what was read. Returns whether it was."""
+def replace_guarded(store: Store, collection: str, replacements: Sequence[tuple[Mapping[str, Any], Document]]) -> int:
+    """Replace whole documents whose expectation (a filter with `_id`) still holds; return how many were."""
+    if not replacements:
+        return 0
+    writes = [pymongo.ReplaceOne(dict(expected), document) for expected, document in replacements]
     with driver_errors(store):
-        outcome = store.collection(collection).replace_one(dict(old), new)
-        return bool(outcome.matched_count == 1)
+        return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
 
 
 def delete_ids(store: Store, collection: str, ids: Sequence[Any]) -> int:

@@ -1,0 +1,65 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private files written whole or not at all: temporary file beside the target, 0600, synced, renamed, folder synced.
+
+PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from .._domain.errors import OpsError
+
+
+def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
+    """Write a 0600 file. replace: False refuses an existing one. Raises OpsError file.not_writable, file.exists."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as raw:
+                raw.write(content)
+                raw.flush()
+                os.fsync(raw.fileno())
+            if replace:
+                os.replace(temporary, path)
+            else:
+                os.link(temporary, path)
+                os.unlink(temporary)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except FileExistsError:
+        raise OpsError(f"{path} exists already", code="file.exists", hint="another run made it; run again") from None
+    except OSError as cause:
+        raise not_writable(path, cause) from None
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder 0700 (parents as the umask says). An existing one is left as it is."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as cause:
+        raise not_writable(path, cause) from None
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def not_writable(path: Path, cause: OSError) -> OpsError:
+    """Return the failure for a path that cannot be written."""
+    return OpsError(
+        f"cannot write {path}: {cause.strerror}", code="file.not_writable",
+        hint="check that the folder exists, its owner and mode, and the space left",
+    )
