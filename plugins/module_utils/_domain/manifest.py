@@ -27,6 +27,21 @@ _TYPES: Mapping[str, type] = {
 }
 
 
+class Chain:
+    """A running keyed digest over records in order: one value that stands for all of them."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._state = b"\0" * 32
+
+    def add(self, record_digest: bytes) -> None:
+        self._state = keyed_digest(self._key, b"chain", self._state, record_digest)
+
+    def hex(self) -> str:
+        """Return the state, 64 hex characters."""
+        return self._state.hex()
+
+
 def sealed_manifest(body: Mapping[str, Any], digest_key: bytes) -> dict[str, Any]:
     """Return the manifest with its seal: HMAC-SHA-256 in hex over everything else in canonical JSON."""
     return {**body, "seal": _seal(body, digest_key)}

@@ -9,9 +9,9 @@ PRIVATE to the collection. Steps, each leaving a state the next run recognises:
  3 probe     token, mechanisms, IV mode
  4 intent    label, id and install id written down before the key exists
  5 key       made inside the token if, and only if, none carries the intent's label or id
- 6 canary    sealed and opened again
- 7 row       in the keystore
- 8 lock      inserted if absent, active version initialised, intent removed
+ 6 canary    sealed and opened again, still only in memory
+ 7 lock      inserted if absent; another provider's lock that came first ends the run here (ADR-0010)
+ 8 row       in the keystore, active version initialised, intent removed
 INVARIANT: a version that any row or envelope mentions never gets a new key; a missing key is then a refusal.
 """
 
@@ -35,10 +35,10 @@ from .._keys.registry import KNOWN
 from .._store import install_lock, journal, keystore, leases
 from .._store.connection import Store
 from .._store.install_lock import InstallLock
-from .._store.keystore import Keystore
+from .._store.keystore import KeyRow, Keystore
 from .._store.leases import Lease
 from . import survey as surveys
-from .install_lock import envelopes_without_lock
+from .install_lock import envelopes_without_lock, rows_without_lock
 from .installation import key_facts, make_canary, open_database, prove_canaries, references
 
 PROVIDER = "pkcs11"
@@ -93,6 +93,8 @@ def _judge_version(
     found = surveys.take(store, Catalogue(settings.catalogue))
     if lock is None and found.total:
         raise envelopes_without_lock(store, found.total)
+    if lock is None and keys.rows:
+        raise rows_without_lock(store, keys)
     if version in keys.rows:
         return
     if version in found.by_version:
@@ -132,7 +134,8 @@ def _prove_standing(
     unfinished = lock is None or keys.active is None or intent is not None
     if unfinished and not check:
         with leases.holding(store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5):
-            lock = _finish(store, version, located, intent)
+            lock = _locked(store, located, (intent or {}).get("install_id") or located.key_id[:16].hex())
+            _finish(store, version, located)
             keys = keystore.read(store)
     facts = _key_result(version, located, provider.check_value(version), keys.rows[version].state)
     standing = lock.as_result() if lock is not None else _predicted_lock()
@@ -195,40 +198,44 @@ def _make(
         provider.generate_key(located.label, located.key_id)
     provider.load({version: located})
     leases.renew(store, lease, lease_s=LEASE_S)
+    row = KeyRow(
+        version, PROVIDER, "pre-activation" if keys.rows else "active", make_canary(provider, version),
+        key_facts(provider, version, {"label": located.label, "id": located.key_id.hex()}),
+    )
+    prove_canaries(provider, Keystore({version: row}, None))
+    lock = _locked(store, located, str(intent["install_id"]))
     keystore.insert_row(
-        store, version=version, provider=PROVIDER, state="active" if version == 1 and not keys.rows else
-        "pre-activation", canary=make_canary(provider, version),
-        key=key_facts(provider, version, {"label": located.label, "id": located.key_id.hex()}),
+        store, version=version, provider=PROVIDER, state=row.state, canary=row.canary or {}, key=row.key,
         created_by="pkcs11-init",
     )
-    prove_canaries(provider, Keystore({version: keystore.read(store).rows[version]}, None))
-    lock = _finish(store, version, located, intent)
-    state = keystore.read(store).rows[version].state
+    _finish(store, version, located)
     return Result(
         changed=True,
         values={
             "lock": lock.as_result(), "probe": probe,
-            "key": _key_result(version, located, provider.check_value(version), state),
+            "key": _key_result(version, located, provider.check_value(version), row.state),
         },
         before={"versions": sorted(keys.rows)}, after={"versions": sorted({*keys.rows, version})},
     )
 
 
-def _finish(
-    store: Store, version: int, located: KeyReference, intent: dict[str, Any] | None
-) -> InstallLock:
-    install_id = (intent or {}).get("install_id") or located.key_id[:16].hex()
-    lock, created = install_lock.acquire(
+def _locked(store: Store, located: KeyReference, install_id: str) -> InstallLock:
+    """Return our provider's lock. Raises OpsError lock.init_refused when another provider's came first."""
+    lock, _created = install_lock.acquire(
         store, provider=PROVIDER, installed_by="pkcs11-init", install_id=install_id
     )
     if lock.provider != PROVIDER:
-        raise init_on_foreign_lock(lock.provider, lock.installed_at, lock.installed_by or "unknown")
+        refusal = init_on_foreign_lock(lock.provider, lock.installed_at, lock.installed_by or "unknown")
+        refusal.hint += f'; the key "{located.label}" with id {located.key_id.hex()} was just made and is unused'
+        raise refusal
+    return lock
+
+
+def _finish(store: Store, version: int, located: KeyReference) -> None:
     keystore.initialise_active(store, version)
     keystore.repair_states(store)
-    if intent is not None:
-        journal.append(store, "kek_pkcs11_init", {"version": version, "label": located.label, "locked": created})
-        keystore.drop_intent(store, version)
-    return lock
+    journal.append(store, "kek_pkcs11_init", {"version": version, "label": located.label})
+    keystore.drop_intent(store, version)
 
 
 def _predicted(

@@ -24,6 +24,7 @@ from .._keys.provider import Provider
 from .._store import install_lock, journal, keystore
 from .._store.connection import Store
 from .._store.install_lock import InstallLock
+from .._store.keystore import Keystore
 from . import survey as surveys
 from .installation import key_facts, make_canary, open_database, prove_canaries, references
 from .sealing import Failure, Sealing, detect_layout
@@ -50,6 +51,8 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             if not options.adopt:
                 raise envelopes_without_lock(store, found.total)
             _prove_all_open(settings, store, found)
+        if lock is None and not found.total and (keys := keystore.read(store)).rows:
+            raise rows_without_lock(store, keys)
         return _lock(settings, store, lock, found, check=check)
 
 
@@ -60,6 +63,15 @@ def envelopes_without_lock(store: Store, total: int) -> OpsError:
         code="lock.missing_with_envelopes",
         hint="if this is an old installation of the same provider, run kek_install_lock with `adopt: true`; "
         "a new installation needs an empty database",
+    )
+
+
+def rows_without_lock(store: Store, keys: Keystore) -> OpsError:
+    """Return the refusal for a keystore that has lost its lock, or got its rows from a partial restore."""
+    return OpsError(
+        f'database "{store.name}" has keystore rows {sorted(keys.rows)} but no install lock (kek_install)',
+        code="lock.missing_with_keystore",
+        hint="was only a part of a backup restored? restore kek_install too, or use an empty database",
     )
 
 

@@ -68,7 +68,7 @@ class Sealing:
 
     def open_all(self, items: Sequence[tuple[Found, Envelope]]) -> list[bytes | Failure]:
         """Return one payload or failure per envelope, in order."""
-        requests = [self._checked_request(found, envelope) for found, envelope in items]
+        requests = [self.checked_request(found, envelope) for found, envelope in items]
         asked = [request for request in requests if isinstance(request, UnwrapRequest)]
         deks = iter(self.provider.unwrap(asked) if asked else [])
         opened: list[bytes | Failure] = []
@@ -114,7 +114,8 @@ class Sealing:
             f"does not open under KEK version {envelope.kek_version}, whose canary does: altered, or another record's",
         )
 
-    def _checked_request(self, found: Found, envelope: Envelope) -> UnwrapRequest | Failure:
+    def checked_request(self, found: Found, envelope: Envelope) -> UnwrapRequest | Failure:
+        """Return the request, or the failure of an envelope of another provider or another stored form."""
         if envelope.provider != self.provider.name:
             return Failure(
                 found.place, "envelope.foreign_provider",

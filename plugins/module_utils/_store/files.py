@@ -10,17 +10,25 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from .._domain.errors import OpsError
 
 
-def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
-    """Write a 0600 file. replace: False refuses an existing one. Raises OpsError file.not_writable, file.exists."""
+def write_private(
+    path: Path, content: bytes, *, replace: bool = True, owner: tuple[int, int] | None = None
+) -> None:
+    """Write a 0600 file. replace: False refuses an existing one. owner: (uid, gid), None for the caller's.
+
+    Raises OpsError file.not_writable, file.exists.
+    """
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as raw:
+                if owner is not None and owner != (os.getuid(), os.getgid()):
+                    os.fchown(raw.fileno(), *owner)
                 raw.write(content)
                 raw.flush()
                 os.fsync(raw.fileno())
@@ -48,6 +56,18 @@ def private_folder(path: Path) -> None:
         raise not_writable(path, cause) from None
 
 
+def append_assignments(path: Path, values: Mapping[str, str]) -> None:
+    """Append `NAME=value` lines to an environment file, whole or not at all; owner and mode stay as they were."""
+    try:
+        standing, status = path.read_bytes(), path.stat()
+    except OSError as cause:
+        raise not_writable(path, cause) from None
+    if standing and not standing.endswith(b"\n"):
+        standing += b"\n"
+    lines = "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(values.items()))
+    write_private(path, standing + lines.encode(), owner=(status.st_uid, status.st_gid))
+
+
 def sync_folder(path: Path) -> None:
     """Make renames in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -63,3 +83,10 @@ def not_writable(path: Path, cause: OSError) -> OpsError:
         f"cannot write {path}: {cause.strerror}", code="file.not_writable",
         hint="check that the folder exists, its owner and mode, and the space left",
     )
+
+
+def _quoted(value: str) -> str:
+    """Return a value as systemd's EnvironmentFile reads it back: plain where it is plain, else in double quotes."""
+    if value and all(letter.isalnum() or letter in "-_./:=+@%,?&" for letter in value):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`") + '"'

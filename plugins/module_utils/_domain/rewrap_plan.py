@@ -1,0 +1,61 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a rotation does with one document: which fields move, and the one guarded update that moves them. Pure.
+
+PRIVATE to the collection. Outer and inner versions, and all sealed fields of a document, change in one update whose
+filter repeats what was read: a record that a writer touched meanwhile matches nothing and is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .catalogue import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One field with its new wrap in stored form."""
+
+    found: Found
+    stored_wrap: bytes | str = field(repr=False)
+
+
+def selection(fields: Sequence[str], to_version: int) -> dict[str, Any]:
+    """Return the query for documents that are not wholly at `to_version`, lying tags included.
+
+    fields: dotted catalogue paths; one with an array in it cannot be asked for exactly and selects by the outer tag.
+    """
+    clauses: list[dict[str, Any]] = [{"kek_version": {"$exists": True, "$ne": to_version}}]
+    for path in fields:
+        plain = path.replace(".*", "")
+        for tag in ("kek_version", "kv"):
+            clauses.append({f"{plain}.{tag}": {"$exists": True, "$ne": to_version}})
+    return {"$or": clauses}
+
+
+def expectation(document: Mapping[str, Any], moved: Iterable[Moved]) -> dict[str, Any]:
+    """Return what must still stand: each field's wrapped DEK and version, and the outer version where there is one."""
+    expected: dict[str, Any] = {}
+    if "kek_version" in document:
+        expected["kek_version"] = document["kek_version"]
+    for move in moved:
+        expected[f"{move.found.path}.wrapped_dek"] = move.found.value["wrapped_dek"]
+        expected[f"{move.found.path}.kek_version"] = move.found.value["kek_version"]
+    return expected
+
+
+def assignment(document: Mapping[str, Any], moved: Iterable[Moved], to_version: int) -> dict[str, Any]:
+    """Return the new values: wraps and versions only; payload, nonce and everything else stay byte for byte."""
+    assign: dict[str, Any] = {}
+    if "kek_version" in document:
+        assign["kek_version"] = to_version
+    for move in moved:
+        assign[f"{move.found.path}.wrapped_dek"] = move.stored_wrap
+        assign[f"{move.found.path}.kek_version"] = to_version
+        if "kv" in move.found.value:
+            assign[f"{move.found.path}.kv"] = to_version
+    return assign

@@ -1,0 +1,192 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verb data_export: everything that must survive, as an encrypted bundle with a manifest. The source is only read.
+
+PRIVATE to the collection. Records are opened with the source's KEK, digested with a fresh key, and encrypted to the
+destination's recipients in one stream; no plaintext reaches a disk. A second export of an unchanged source to the same
+folder changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .._domain import manifest as manifests
+from .._domain.envelope import parse
+from .._domain.errors import OpsError
+from .._domain.layout import Layout
+from .._domain.result import Result
+from .._domain.settings import Settings
+from .._domain.texts import rfc3339
+from .._store import bundle, files, records
+from .._store.driver import Document
+from . import records_open
+from . import survey as surveys
+from .installation import Installation, open_installation
+from .sealing import Sealing, detect_layout
+
+DIGEST_KEY_LENGTH = 32  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """dest: folder of the bundle. recipients: age public keys. carry: names of secrets.env values that travel inside."""
+
+    dest: str
+    recipients: tuple[str, ...]
+    carry: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Counts:
+    records: int = 0
+    collections: Counter[str] = field(default_factory=Counter)
+    sealed: Counter[str] = field(default_factory=Counter)
+    records_digest: str = ""
+
+
+def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
+    """Export. Raises OpsError export.*, bundle.*, and what opening an installation raises."""
+    if not options.recipients:
+        raise OpsError(
+            "no recipients", code="bundle.recipient_invalid", hint="give what bundle_identity returned as `recipients`"
+        )
+    recipients = bundle.recipients_from(options.recipients)
+    dest = Path(options.dest)
+    with open_installation(settings) as installation:
+        found = surveys.take(installation.store, installation.catalogue)
+        found.require_catalogued()
+        layout = detect_layout(installation.provider, found.sample)
+        source_digest, documents = records.database_digest(installation.store)
+        standing = _standing(dest, source_digest, options, layout)
+        after = {"records": documents, "envelopes": found.total, "source_digest": source_digest}
+        if standing is not None:
+            return Result(changed=False, values={"manifest": _public(standing)}, before=after, after=after)
+        if check:
+            predicted = {"records": documents, "collections": dict(sorted(found.by_collection.items())),
+                         "layout": layout.name, "source_digest": source_digest}
+            return Result(changed=True, values={"manifest": predicted}, before={}, after=after)
+        carried = _carried(settings, options.carry, warn)
+        written = _write(installation, layout, dest, recipients, options, carried, source_digest)
+        return Result(changed=True, values={"manifest": _public(written)}, before={}, after=after)
+
+
+def _standing(dest: Path, source_digest: str, options: Options, layout: Layout) -> dict[str, Any] | None:
+    """Return the manifest of a complete bundle of this very state for these recipients, None where there is none."""
+    try:
+        text = (dest / manifests.MANIFEST_FILE).read_text("utf-8")
+        found = manifests.parse(text, origin=str(dest / manifests.MANIFEST_FILE))
+    except (FileNotFoundError, UnicodeDecodeError, OpsError):
+        return None
+    same = (
+        found["source_digest"] == source_digest
+        and found["recipients"] == sorted(options.recipients)
+        and found["layout"] == layout.name
+        and found["carried"] == sorted(options.carry)
+    )
+    if not same or not (dest / manifests.RECORDS_FILE).exists():
+        return None
+    return found if bundle.file_sha256(dest / manifests.RECORDS_FILE) == found["records_sha256"] else None
+
+
+def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], None]) -> dict[str, str]:
+    values = {name: settings.secrets[name] for name in names if name in settings.secrets}
+    for name in names:
+        if name not in values:
+            warn(f"{name} is not in the secrets file and is not carried to the destination")
+    return values
+
+
+def _write(
+    installation: Installation, layout: Layout, dest: Path, recipients: list[Any], options: Options,
+    carried: dict[str, str], source_digest: str,
+) -> dict[str, Any]:
+    working = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
+    files.private_folder(working)
+    try:
+        digest_key, counts = os.urandom(DIGEST_KEY_LENGTH), _Counts()
+        header = _header(installation, layout, digest_key, carried)
+        frames = _frames(installation, Sealing(installation.provider, layout), header, digest_key, counts)
+        sha256 = bundle.write(working / manifests.RECORDS_FILE, frames, recipients)
+        body = {
+            "format": manifests.FORMAT, "bundle_id": header["bundle_id"],
+            "created_at": rfc3339(header["created_at"]), "source": header["source"], "layout": layout.name,
+            "catalogue": {name: list(installation.catalogue.fields(name)) for name in installation.catalogue.collections()},
+            "collections": dict(counts.collections), "sealed": dict(counts.sealed), "records": counts.records,
+            "projects": _projects(installation), "records_sha256": sha256, "source_digest": source_digest,
+            "records_digest": counts.records_digest, "recipients": sorted(options.recipients),
+            "carried": sorted(options.carry),
+        }
+        sealed = manifests.sealed_manifest(json.loads(json.dumps(body)), digest_key)
+        files.write_private(working / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
+        _swap(working, dest)
+        return sealed
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def _swap(working: Path, dest: Path) -> None:
+    """Put the finished folder in place; the manifest of an older bundle goes first, so no half pair is ever valid."""
+    if dest.exists():
+        for name in (manifests.MANIFEST_FILE, manifests.RECORDS_FILE):
+            (dest / name).unlink(missing_ok=True)
+        for name in (manifests.RECORDS_FILE, manifests.MANIFEST_FILE):
+            os.replace(working / name, dest / name)
+        files.sync_folder(dest)
+    else:
+        os.replace(working, dest)
+    files.sync_folder(dest.parent)
+
+
+def _header(installation: Installation, layout: Layout, digest_key: bytes, carried: dict[str, str]) -> Document:
+    lock = installation.lock
+    return {
+        "format": manifests.FORMAT, "bundle_id": uuid.uuid4().hex, "created_at": installation.store.server_time(),
+        "source": {
+            "install_id": lock.install_id or f"foreign-{rfc3339(lock.installed_at)}", "provider": lock.provider,
+            "installed_at": rfc3339(lock.installed_at), "database": installation.store.name,
+        },
+        "layout": layout.name, "digest_key": digest_key, "carried": carried,
+    }
+
+
+def _frames(
+    installation: Installation, sealing: Sealing, header: Document, digest_key: bytes, counts: _Counts
+) -> Iterator[Document]:
+    yield {**header, "n": 0}
+    chain = manifests.Chain(digest_key)
+    for collection in records.data_collections(installation.store):
+        stream = records.stream(installation.store, collection)
+        for batch in records.batches(stream, records.READ_BATCH):
+            for opened in records_open.open_documents(sealing, installation.catalogue, collection, batch):
+                mac = records_open.digest(digest_key, collection, opened)
+                chain.add(mac)
+                counts.records += 1
+                counts.collections[collection] += 1
+                for found in records_open.plain_fields(opened):
+                    counts.sealed[f"{collection}.{found}"] += 1
+                yield {"n": counts.records, "c": collection, "d": opened, "m": mac}
+    counts.records_digest = chain.hex()
+    yield {"n": counts.records + 1, "end": True, "records": counts.records, "chain": counts.records_digest}
+
+
+def _projects(installation: Installation) -> list[dict[str, str]]:
+    if "projects" not in installation.store.collection_names():
+        return []
+    return [
+        {"id": str(document["_id"]), "name": str(document.get("name", ""))}
+        for document in records.stream(installation.store, "projects")
+    ]
+
+
+def _public(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in manifest.items() if name != "catalogue"}

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Re-wrapping one batch of documents: open, wrap, check, compare-and-set; failures named, conflicts counted.
+
+PRIVATE to the collection. The part of a rotation that touches envelopes; `rotate.py` drives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._domain import rewrap_plan
+from .._domain.catalogue import Catalogue, Found
+from .._domain.envelope import Envelope, parse
+from .._domain.errors import OpsError
+from .._domain.rewrap_plan import Moved
+from .._keys.provider import KeyFailure, UnwrapRequest
+from .._store import records
+from .._store.connection import Store
+from .._store.driver import Document
+from .._store.records import Change
+from .sealing import Failure, Sealing
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one batch did. rewrapped: envelopes. conflicts: documents a writer touched meanwhile."""
+
+    rewrapped: int = 0
+    conflicts: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One document on its way. blocked: one of its envelopes cannot move, so none of them does."""
+
+    document: Document
+    asked: list[tuple[Found, Envelope, UnwrapRequest]] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
+    blocked: bool = False
+
+
+def rewrap_batch(
+    store: Store, sealing: Sealing, catalogue: Catalogue, collection: str, documents: Sequence[Document],
+    to_version: int,
+) -> Tally:
+    """Move every envelope of these documents to `to_version`.
+
+    INVARIANT: a document is written only when all its envelopes can move, so its tags always tell the truth.
+    """
+    tally = Tally()
+    works = [_planned(sealing, catalogue, collection, document, to_version, tally) for document in documents]
+    requests = [request for work in works for _found, _envelope, request in work.asked]
+    outcomes = iter(sealing.provider.rewrap(to_version, requests) if requests else [])
+    for work in works:
+        for found, envelope, _request in work.asked:
+            outcome = next(outcomes)
+            if isinstance(outcome, KeyFailure):
+                work.blocked = True
+                tally.failures.append(sealing.failure(found, envelope, outcome))
+            else:
+                work.moved.append(Moved(found, sealing.layout.stored_wrap(outcome)))
+    _write(store, collection, [work for work in works if work.moved and not work.blocked], to_version, tally)
+    return tally
+
+
+def _planned(
+    sealing: Sealing, catalogue: Catalogue, collection: str, document: Document, to_version: int, tally: Tally
+) -> _Work:
+    work = _Work(document)
+    for found in catalogue.envelopes(collection, document):
+        try:
+            envelope = parse(found.value, outer_version=document.get("kek_version"))
+        except OpsError as refusal:
+            tally.failures.append(Failure(found.place, refusal.code, refusal.message))
+            work.blocked = True
+            continue
+        if envelope.kek_version == to_version:
+            continue
+        request = sealing.checked_request(found, envelope)
+        if isinstance(request, Failure):
+            tally.failures.append(request)
+            work.blocked = True
+        else:
+            work.asked.append((found, envelope, request))
+    if work.blocked:
+        work.asked.clear()
+    return work
+
+
+def _write(store: Store, collection: str, works: Sequence[_Work], to_version: int, tally: Tally) -> None:
+    changes = [
+        Change(
+            work.document["_id"], rewrap_plan.expectation(work.document, work.moved),
+            rewrap_plan.assignment(work.document, work.moved, to_version),
+        )
+        for work in works
+    ]
+    written = records.compare_and_set(store, collection, changes)
+    if written == len(changes):
+        tally.rewrapped += sum(len(work.moved) for work in works)
+        return
+    tally.conflicts += len(changes) - written
+    # WHY read again: the server tells how many documents matched, not which, and a count must be exact.
+    standing = records.by_ids(store, collection, [work.document["_id"] for work in works])
+    for work in works:
+        now = standing.get(records.id_key(work.document["_id"]), {})
+        tally.rewrapped += sum(_stands(now, move) for move in work.moved)
+
+
+def _stands(document: Document, move: Moved) -> bool:
+    value: Any = document
+    for step in (*move.found.steps, "wrapped_dek"):
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return bool(value == move.stored_wrap)

@@ -1,0 +1,254 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verb kek_rotate: every envelope re-wrapped under a new KEK version of the same provider, then that version active.
+
+PRIVATE to the collection. States (kept in `kek_rotations`, each move a guarded write under the lease's token):
+ rewrapping  batches by compare-and-set until two passes over every collection find nothing more
+ swapping    nothing is left under another version; the active version is changed by one compare-and-set
+ complete    row states follow, the tail that writers sealed meanwhile is re-wrapped
+Kill it anywhere and run it again: it finds what is left by looking at the records, not by remembering.
+Fleet gate, settling and removal come with the rotation issue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._domain import rewrap_plan
+from .._domain.errors import OpsError
+from .._domain.result import Result
+from .._domain.settings import Settings
+from .._domain.texts import rotate_across_providers
+from .._keys.registry import KNOWN
+from .._store import install_lock, journal, keystore, leases, records, rotations
+from .._store.connection import Store
+from .._store.keystore import Active
+from .._store.leases import Lease
+from . import survey as surveys
+from .installation import (
+    Installation,
+    key_facts,
+    lock_missing,
+    make_canary,
+    open_database,
+    opened_keys,
+)
+from .rewrap import rewrap_batch
+from .sealing import Failure, Sealing, detect_layout
+from .survey import Survey
+
+LEASE_NAME = "kek-rotate"
+LEASE_S = 30
+QUIET_PASSES = 2  # passes that must find nothing before the version may be swapped
+FAILURES_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """from_version: None means every other version. batch_size: documents. max_seconds: 0 for no limit."""
+
+    to_version: int
+    from_version: int | None = None
+    batch_size: int = 500
+    max_seconds: int = 0
+
+
+@dataclass(slots=True)
+class _Progress:
+    rewrapped: int = 0
+    conflicts: int = 0
+    failures: dict[str, Failure] = field(default_factory=dict)
+    timed_out: bool = False
+
+
+def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
+    """Rotate. Raises OpsError rotate.*, lock.*, key.*, lease.*; rotate.incomplete when envelopes could not move."""
+    _judge_options(options)
+    with open_database(settings) as store:
+        lock = install_lock.read(store)
+        if lock is None:
+            raise lock_missing(store)
+        if lock.provider in KNOWN and settings.require_provider() != lock.provider:
+            raise rotate_across_providers(lock.provider, settings.require_provider())
+        with opened_keys(settings, store, lock) as installation:
+            return _rotate(installation, options, check=check)
+
+
+def _judge_options(options: Options) -> None:
+    if options.to_version < 1 or options.batch_size < 1 or options.max_seconds < 0:
+        raise OpsError(
+            f"to_version {options.to_version}, batch_size {options.batch_size}, max_seconds {options.max_seconds}",
+            code="rotate.options", hint="versions and batch_size are whole numbers from 1, max_seconds from 0",
+        )
+    if options.from_version == options.to_version:
+        raise OpsError(
+            f"from_version and to_version are both {options.to_version}",
+            code="rotate.same_version", hint="leave from_version out to move every other version",
+        )
+
+
+def _rotate(installation: Installation, options: Options, *, check: bool) -> Result:
+    active, found = _preflight(installation, options)
+    to_version = options.to_version
+    name = rotations.rotation_id(options.from_version, to_version)
+    moving = {version: count for version, count in found.by_version.items() if version != to_version}
+    before = {"active": active.version, "envelopes": _by_version(found)}
+    facts = {"from_versions": sorted(moving) or [options.from_version or active.version], "to_version": to_version}
+    standing = rotations.read(installation.store, name)
+    settled = active.version == to_version and not moving and not found.anomalies
+    if settled and (standing is None or standing.get("state") == "complete"):
+        values = {"rotation": _result(name, "complete", facts, _Progress(), remaining=0)}
+        return Result(changed=False, values=values, before=before, after=before)
+    if check:
+        progress = _Progress(rewrapped=sum(moving.values()))
+        after = {"active": to_version, "envelopes": {str(to_version): found.total}}
+        values = {"rotation": _result(name, "complete", facts, progress, remaining=0)}
+        return Result(changed=True, values=values, before=before, after=after)
+    sealing = Sealing(installation.provider, detect_layout(installation.provider, found.sample))
+    with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
+        return _move(installation, sealing, options, name, facts, before, lease)
+
+
+def _preflight(installation: Installation, options: Options) -> tuple[Active, Survey]:
+    """Return the active version and the survey. Raises OpsError before anything is written."""
+    keys, loaded = installation.keystore, installation.provider.versions()
+    found = surveys.take(installation.store, installation.catalogue)
+    found.require_catalogued()
+    if options.to_version not in loaded:
+        raise OpsError(
+            f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",
+            code="rotate.target_not_loaded",
+            hint="env: add its line to secrets.env on every host and restart; pkcs11: kek_pkcs11_init with this version",
+        )
+    active = keys.active or Active(max(found.by_version, default=min(loaded)), 0)
+    if options.to_version < active.version:
+        raise OpsError(
+            f"version {options.to_version} is lower than the active version {active.version}",
+            code="rotate.downgrade", hint="rotate to a newer version",
+        )
+    others = sorted(set(found.by_version) - {options.to_version, options.from_version})
+    if options.from_version is not None and others:
+        raise OpsError(
+            f"envelopes also name KEK version(s) {others}, besides {options.from_version} and {options.to_version}",
+            code="rotate.other_versions", hint="leave from_version out: every other version moves in one run",
+        )
+    return active, found
+
+
+def _move(
+    installation: Installation, sealing: Sealing, options: Options, name: str, facts: dict[str, Any],
+    before: dict[str, Any], lease: Lease,
+) -> Result:
+    store, to_version = installation.store, options.to_version
+    active = _registered(installation, to_version, facts)
+    rotations.begin(store, name, facts, lease.token)
+    progress = _Progress()
+    _drain(installation, sealing, options, name, lease, progress, quiet_passes=QUIET_PASSES)
+    state = "rewrapping"
+    if not progress.timed_out and not progress.failures:
+        if active.version != to_version:
+            _guarded(store, name, lease, {"state": "swapping"})
+            if keystore.swap_active(store, expected=active, to_version=to_version) is None:
+                raise OpsError(
+                    "the active version was changed by another run", code="rotate.swap_lost",
+                    hint="look at kek_info, then run it again", retryable=True,
+                )
+        keystore.repair_states(store)
+        _drain(installation, sealing, options, name, lease, progress, quiet_passes=1)
+        state = "rewrapping" if progress.timed_out or progress.failures else "complete"
+    found = surveys.take(store, installation.catalogue)
+    remaining = sum(count for version, count in found.by_version.items() if version != to_version)
+    listed = [failure.as_result() for failure in progress.failures.values()][:FAILURES_LISTED]
+    _guarded(store, name, lease, {"state": state, "remaining": remaining, "failures": listed})
+    journal.append(store, "kek_rotate", {"id": name, "state": state, "rewrapped": progress.rewrapped})
+    values = {"rotation": _result(name, state, facts, progress, remaining)}
+    now = keystore.read(store).active
+    after = {"active": now.version if now else to_version, "envelopes": _by_version(found)}
+    if progress.failures:
+        raise _incomplete(values["rotation"], progress)
+    return Result(changed=True, values=values, before=before, after=after)
+
+
+def _registered(installation: Installation, to_version: int, facts: dict[str, Any]) -> Active:
+    """Make sure the keystore has a row for the target and an active version; return that version.
+
+    For pkcs11 the row is pkcs11-init's; for env it is made here, where the KEK is loaded and proven.
+    """
+    store, keys = installation.store, installation.keystore
+    if to_version not in keys.rows:
+        keystore.insert_row(
+            store, version=to_version, provider=installation.provider.name, state="pre-activation",
+            canary=make_canary(installation.provider, to_version),
+            key=key_facts(installation.provider, to_version), created_by="kek-rotate",
+        )
+    return keys.active or keystore.initialise_active(store, int(facts["from_versions"][0]))
+
+
+def _drain(
+    installation: Installation, sealing: Sealing, options: Options, name: str, lease: Lease, progress: _Progress, *,
+    quiet_passes: int,
+) -> None:
+    """Pass over every catalogued collection until `quiet_passes` passes in a row move nothing."""
+    deadline = time.monotonic() + options.max_seconds if options.max_seconds else None
+    quiet = 0
+    while quiet < quiet_passes:
+        moved = _pass(installation, sealing, options, name, lease, progress, deadline)
+        if progress.timed_out:
+            return
+        quiet = 0 if moved else quiet + 1
+
+
+def _pass(
+    installation: Installation, sealing: Sealing, options: Options, name: str, lease: Lease, progress: _Progress,
+    deadline: float | None,
+) -> int:
+    store, catalogue, moved = installation.store, installation.catalogue, 0
+    for collection in catalogue.collections():
+        query = rewrap_plan.selection(catalogue.fields(collection), options.to_version)
+        for batch in records.batches(records.stream(store, collection, query), options.batch_size):
+            if deadline is not None and time.monotonic() >= deadline:
+                progress.timed_out = True
+                return moved
+            leases.renew(store, lease, lease_s=LEASE_S)
+            tally = rewrap_batch(store, sealing, catalogue, collection, batch, options.to_version)
+            moved += tally.rewrapped + tally.conflicts
+            progress.rewrapped += tally.rewrapped
+            progress.conflicts += tally.conflicts
+            progress.failures.update({failure.place: failure for failure in tally.failures})
+            _guarded(store, name, lease, {"conflicts": progress.conflicts}, rewrapped=tally.rewrapped)
+    return moved
+
+
+def _guarded(store: Store, name: str, lease: Lease, assign: dict[str, Any], *, rewrapped: int = 0) -> None:
+    if not rotations.record(store, name, lease.token, assign, rewrapped=rewrapped):
+        raise OpsError(
+            f'rotation "{name}" was taken up by another run', code="rotate.fenced",
+            hint="that run goes on; watch it with kek_info", retryable=True,
+        )
+
+
+def _incomplete(result: dict[str, Any], progress: _Progress) -> OpsError:
+    first = next(iter(progress.failures.values()))
+    return OpsError(
+        f"{len(progress.failures)} envelope(s) could not be re-wrapped, {progress.rewrapped} were; the first: "
+        f"{first.place}: {first.reason}",
+        code="rotate.incomplete",
+        hint="repair or restore the listed records and run it again; the active version was not changed",
+        rotation=result, changed=progress.rewrapped > 0,
+    )
+
+
+def _by_version(found: Survey) -> dict[str, int]:
+    return {str(version): count for version, count in sorted(found.by_version.items())}
+
+
+def _result(name: str, state: str, facts: dict[str, Any], progress: _Progress, remaining: int) -> dict[str, Any]:
+    return {
+        "id": name, "state": state, **facts, "rewrapped": progress.rewrapped, "remaining": remaining,
+        "conflicts": progress.conflicts,
+        "failures": [failure.as_result() for failure in progress.failures.values()][:FAILURES_LISTED],
+    }
