@@ -21,9 +21,22 @@ FORMAT = "certautopilot.ops/bundle/1"
 RECORDS_FILE = "records.age"
 MANIFEST_FILE = "manifest.json"
 _TYPES: Mapping[str, type] = {
-    "format": str, "bundle_id": str, "created_at": str, "source": dict, "layout": str, "catalogue": dict,
-    "collections": dict, "sealed": dict, "projects": list, "records": int, "records_sha256": str,
-    "source_digest": str, "records_digest": str, "recipients": list, "carried": list, "seal": str,
+    "format": str,
+    "bundle_id": str,
+    "created_at": str,
+    "source": dict,
+    "layout": str,
+    "catalogue": dict,
+    "collections": dict,
+    "sealed": dict,
+    "projects": list,
+    "records": int,
+    "records_sha256": str,
+    "source_digest": str,
+    "records_digest": str,
+    "recipients": list,
+    "carried": list,
+    "seal": str,
 }
 
 

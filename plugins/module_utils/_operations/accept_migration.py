@@ -42,8 +42,10 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if not check:
             if not imports.advance(store, chosen["source_install_id"], expected="proven", state="accepted"):
                 raise OpsError(
-                    "the import moved on while it was being accepted", code="migration.moved",
-                    hint="another run is at work; run it again", retryable=True,
+                    "the import moved on while it was being accepted",
+                    code="migration.moved",
+                    hint="another run is at work; run it again",
+                    retryable=True,
                 )
             journal.append(store, "migration_accept", {"source": chosen["source_install_id"]})
         after = {**chosen, "state": "accepted"}
@@ -55,11 +57,13 @@ def _chosen(found: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
     if not matching:
         raise OpsError(
             "no import to accept in this database" + (f" from {wanted}" if wanted else ""),
-            code="migration.none", hint="run data_import first",
+            code="migration.none",
+            hint="run data_import first",
         )
     if len(matching) > 1:
         raise OpsError(
-            f"{len(matching)} imports in this database", code="migration.ambiguous",
+            f"{len(matching)} imports in this database",
+            code="migration.ambiguous",
             hint="name one by `source_install_id`",
         )
     return matching[0]

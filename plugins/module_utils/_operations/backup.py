@@ -51,11 +51,13 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
                 return Result(changed=False, values={"manifest": standing}, before=facts, after=facts)
             raise OpsError(
                 f"{dest} holds a backup of {standing['created_at']} that is not of the database as it is now",
-                code="backup.exists", hint="choose another `dest`; an old backup is never overwritten",
+                code="backup.exists",
+                hint="choose another `dest`; an old backup is never overwritten",
             )
         if dest.exists() and any(dest.iterdir()):
             raise OpsError(
-                f"{dest} is not empty and holds no finished backup", code="backup.not_empty",
+                f"{dest} is not empty and holds no finished backup",
+                code="backup.not_empty",
                 hint="choose another `dest`, or remove the unfinished one",
             )
         if check:
@@ -75,10 +77,14 @@ def _write(installation: Installation, dest: Path, digest: str) -> dict[str, Any
         }
         envelopes = _verify(installation, folder, written)
         manifest = {
-            "created_at": rfc3339(installation.store.server_time()), "database": installation.store.name,
-            "provider": installation.lock.provider, "install_id": installation.lock.install_id,
-            "collections": written, "documents": sum(entry["documents"] for entry in written.values()),
-            "envelopes": envelopes, "source_digest": digest,
+            "created_at": rfc3339(installation.store.server_time()),
+            "database": installation.store.name,
+            "provider": installation.lock.provider,
+            "install_id": installation.lock.install_id,
+            "collections": written,
+            "documents": sum(entry["documents"] for entry in written.values()),
+            "envelopes": envelopes,
+            "source_digest": digest,
         }
         manifest = json.loads(json.dumps(manifest))
         dump.write_manifest(working / MANIFEST_FILE, manifest)
@@ -131,6 +137,7 @@ def _intact(dest: Path, manifest: dict[str, Any]) -> bool:
 
 def _damaged(path: Path, found: str) -> OpsError:
     return OpsError(
-        f"backup {path} does not read back: {found}", code="backup.damaged",
+        f"backup {path} does not read back: {found}",
+        code="backup.damaged",
         hint="is the disk full or failing? nothing else was done; take the backup again elsewhere",
     )

@@ -31,9 +31,11 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         recipient = str(bundle.identity_from(path).to_public())
         return Result(changed=False, values={"recipient": recipient}, before={}, after={})
     if check:
-        return Result(changed=True, values={"recipient": ""}, before={"identity": "absent"},
-                      after={"identity": "present"})
+        return Result(
+            changed=True, values={"recipient": ""}, before={"identity": "absent"}, after={"identity": "present"}
+        )
     text, recipient = bundle.new_identity()
     files.write_private(path, text.encode("ascii"), replace=False)
-    return Result(changed=True, values={"recipient": recipient}, before={"identity": "absent"},
-                  after={"identity": "present"})
+    return Result(
+        changed=True, values={"recipient": recipient}, before={"identity": "absent"}, after={"identity": "present"}
+    )

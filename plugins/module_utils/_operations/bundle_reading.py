@@ -47,7 +47,9 @@ def judged(src: Path, identity_file: Path) -> Bundle:
     try:
         manifest = manifests.parse(origin.read_text("utf-8"), origin=str(origin))
     except (FileNotFoundError, NotADirectoryError):
-        raise OpsError(f"no manifest at {origin}", code="manifest.missing", hint="is `src` the bundle's folder?") from None
+        raise OpsError(
+            f"no manifest at {origin}", code="manifest.missing", hint="is `src` the bundle's folder?"
+        ) from None
     except UnicodeDecodeError:
         raise OpsError(f"{origin} is no text", code="manifest.malformed", hint="copy the bundle again") from None
     identity = bundle.identity_from(identity_file)
@@ -113,7 +115,8 @@ class _Judge:
         if not hmac.compare_digest(digest, bytes(frame.get("m") or b"")):
             raise OpsError(
                 f"record {collection}/{opened['_id']} does not have the digest it was exported with",
-                code="bundle.record_altered", hint="export again; nothing was written",
+                code="bundle.record_altered",
+                hint="export again; nothing was written",
             )
         self._chain.add(digest)
 
@@ -122,7 +125,9 @@ class _Judge:
         counted = self._next - 1
         for name, found in (("records", counted), ("records_digest", self._chain.hex())):
             if self._manifest[name] != found:
-                raise manifests.mismatch(str(self._origin), f'"{name}" is {self._manifest[name]}, the records say {found}')
+                raise manifests.mismatch(
+                    str(self._origin), f'"{name}" is {self._manifest[name]}, the records say {found}'
+                )
         if frame.get("records") != counted or frame.get("chain") != self._chain.hex():
             raise manifests.mismatch(str(self._origin), "the end frame does not fit the records before it")
 

@@ -40,8 +40,11 @@ class Proof:
 
     def as_result(self) -> dict[str, Any]:
         return {
-            "records": self.records, "equal": self.equal, "different": self.different[:LISTED_AT_MOST],
-            "missing": self.missing[:LISTED_AT_MOST], "extra": self.extra[:LISTED_AT_MOST],
+            "records": self.records,
+            "equal": self.equal,
+            "different": self.different[:LISTED_AT_MOST],
+            "missing": self.missing[:LISTED_AT_MOST],
+            "extra": self.extra[:LISTED_AT_MOST],
         }
 
     def refusal(self) -> OpsError:
@@ -52,7 +55,8 @@ class Proof:
             f"{len(self.missing)} missing, {len(self.extra)} extra; the first: {first}",
             code="import.not_equal",
             hint="run data_import again: it moves only what differs; do not start the destination before it is equal",
-            manifest=self.as_result(), failures=self.reasons[:LISTED_AT_MOST],
+            manifest=self.as_result(),
+            failures=self.reasons[:LISTED_AT_MOST],
         )
 
 

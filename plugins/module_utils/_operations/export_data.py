@@ -72,8 +72,12 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if standing is not None:
             return Result(changed=False, values={"manifest": _public(standing)}, before=after, after=after)
         if check:
-            predicted = {"records": documents, "collections": dict(sorted(found.by_collection.items())),
-                         "layout": layout.name, "source_digest": source_digest}
+            predicted = {
+                "records": documents,
+                "collections": dict(sorted(found.by_collection.items())),
+                "layout": layout.name,
+                "source_digest": source_digest,
+            }
             return Result(changed=True, values={"manifest": predicted}, before={}, after=after)
         carried = _carried(settings, options.carry, warn)
         written = _write(installation, layout, dest, recipients, options, carried, source_digest)
@@ -107,8 +111,13 @@ def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], N
 
 
 def _write(
-    installation: Installation, layout: Layout, dest: Path, recipients: list[Any], options: Options,
-    carried: dict[str, str], source_digest: str,
+    installation: Installation,
+    layout: Layout,
+    dest: Path,
+    recipients: list[Any],
+    options: Options,
+    carried: dict[str, str],
+    source_digest: str,
 ) -> dict[str, Any]:
     working = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
     files.private_folder(working)
@@ -118,12 +127,22 @@ def _write(
         frames = _frames(installation, Sealing(installation.provider, layout), header, digest_key, counts)
         sha256 = bundle.write(working / manifests.RECORDS_FILE, frames, recipients)
         body = {
-            "format": manifests.FORMAT, "bundle_id": header["bundle_id"],
-            "created_at": rfc3339(header["created_at"]), "source": header["source"], "layout": layout.name,
-            "catalogue": {name: list(installation.catalogue.fields(name)) for name in installation.catalogue.collections()},
-            "collections": dict(counts.collections), "sealed": dict(counts.sealed), "records": counts.records,
-            "projects": _projects(installation), "records_sha256": sha256, "source_digest": source_digest,
-            "records_digest": counts.records_digest, "recipients": sorted(options.recipients),
+            "format": manifests.FORMAT,
+            "bundle_id": header["bundle_id"],
+            "created_at": rfc3339(header["created_at"]),
+            "source": header["source"],
+            "layout": layout.name,
+            "catalogue": {
+                name: list(installation.catalogue.fields(name)) for name in installation.catalogue.collections()
+            },
+            "collections": dict(counts.collections),
+            "sealed": dict(counts.sealed),
+            "records": counts.records,
+            "projects": _projects(installation),
+            "records_sha256": sha256,
+            "source_digest": source_digest,
+            "records_digest": counts.records_digest,
+            "recipients": sorted(options.recipients),
             "carried": sorted(options.carry),
         }
         sealed = manifests.sealed_manifest(json.loads(json.dumps(body)), digest_key)
@@ -150,12 +169,18 @@ def _swap(working: Path, dest: Path) -> None:
 def _header(installation: Installation, layout: Layout, digest_key: bytes, carried: dict[str, str]) -> Document:
     lock = installation.lock
     return {
-        "format": manifests.FORMAT, "bundle_id": uuid.uuid4().hex, "created_at": installation.store.server_time(),
+        "format": manifests.FORMAT,
+        "bundle_id": uuid.uuid4().hex,
+        "created_at": installation.store.server_time(),
         "source": {
-            "install_id": lock.install_id or f"foreign-{rfc3339(lock.installed_at)}", "provider": lock.provider,
-            "installed_at": rfc3339(lock.installed_at), "database": installation.store.name,
+            "install_id": lock.install_id or f"foreign-{rfc3339(lock.installed_at)}",
+            "provider": lock.provider,
+            "installed_at": rfc3339(lock.installed_at),
+            "database": installation.store.name,
         },
-        "layout": layout.name, "digest_key": digest_key, "carried": carried,
+        "layout": layout.name,
+        "digest_key": digest_key,
+        "carried": carried,
     }
 
 

@@ -85,11 +85,13 @@ def _judge_destination(installation: Installation, bundle: Bundle) -> str:
     if installation.lock.install_id == source:
         raise OpsError(
             f'database "{installation.store.name}" is the installation the bundle came from',
-            code="destination.is_source", hint="give the settings of the new installation; nothing was written",
+            code="destination.is_source",
+            hint="give the settings of the new installation; nothing was written",
         )
     if installation.keystore.active is None:
         raise OpsError(
-            "the destination has no active KEK version", code="destination.no_active_version",
+            "the destination has no active KEK version",
+            code="destination.no_active_version",
             hint="run kek_pkcs11_init or kek_install_lock on it first",
         )
     standing = {entry["source_install_id"]: str(entry["state"]) for entry in imports.read_all(installation.store)}
@@ -100,7 +102,8 @@ def _judge_destination(installation: Installation, bundle: Bundle) -> str:
             f'database "{installation.store.name}" holds records'
             + (f" imported from {', '.join(foreign)}" if foreign else f" in {', '.join(names)}")
             + ", expected an empty one",
-            code="destination.not_empty", hint="import into a fresh database; nothing was written",
+            code="destination.not_empty",
+            hint="import into a fresh database; nothing was written",
         )
     return standing.get(source, "")
 
@@ -110,21 +113,35 @@ def _verified(installation: Installation, sealing: Sealing, bundle: Bundle) -> R
     if not proof.holds:
         raise proof.refusal()
     facts = {"records": proof.records, "equal": proof.equal}
-    return Result(changed=False, values={"manifest": {**_about(bundle), **proof.as_result()}}, before=facts, after=facts)
+    return Result(
+        changed=False, values={"manifest": {**_about(bundle), **proof.as_result()}}, before=facts, after=facts
+    )
 
 
 def _import(
-    settings: Settings, installation: Installation, sealing: Sealing, bundle: Bundle, lease: leases.Lease, state: str,
+    settings: Settings,
+    installation: Installation,
+    sealing: Sealing,
+    bundle: Bundle,
+    lease: leases.Lease,
+    state: str,
     warn: Callable[[str], None],
 ) -> Result:
     manifest = bundle.manifest
     source = manifest["source"]["install_id"]
     planned = _transfer(installation, sealing, bundle, None) if state == "proven" else None
     if planned is None or planned.any:
-        imports.begin(installation.store, source, {
-            "bundle_id": manifest["bundle_id"], "records": manifest["records"], "layout": manifest["layout"],
-            "source_provider": manifest["source"]["provider"], "source_digest": manifest["source_digest"],
-        })
+        imports.begin(
+            installation.store,
+            source,
+            {
+                "bundle_id": manifest["bundle_id"],
+                "records": manifest["records"],
+                "layout": manifest["layout"],
+                "source_provider": manifest["source"]["provider"],
+                "source_digest": manifest["source_digest"],
+            },
+        )
         written = _transfer(installation, sealing, bundle, lease)
     else:
         written = planned
@@ -134,16 +151,23 @@ def _import(
         raise proof.refusal()
     if written.any or state != "proven":
         imports.advance(installation.store, source, expected="importing", state="proven")
-        journal.append(installation.store, "data_import", {
-            "source": source, "bundle": manifest["bundle_id"], "records": proof.records, "equal": proof.equal,
-            "imported": written.imported, "updated": written.updated, "deleted": written.deleted,
-        })
+        journal.append(
+            installation.store,
+            "data_import",
+            {
+                "source": source,
+                "bundle": manifest["bundle_id"],
+                "records": proof.records,
+                "equal": proof.equal,
+                "imported": written.imported,
+                "updated": written.updated,
+                "deleted": written.deleted,
+            },
+        )
     return _result(bundle, written, proof, carried=carried or state != "proven")
 
 
-def _transfer(
-    installation: Installation, sealing: Sealing, bundle: Bundle, lease: leases.Lease | None
-) -> _Written:
+def _transfer(installation: Installation, sealing: Sealing, bundle: Bundle, lease: leases.Lease | None) -> _Written:
     """Write what differs, or only count it where there is no lease (check mode)."""
     written, seen = _Written(), dict[str, int]()
 
@@ -163,8 +187,15 @@ def _transfer(
 
 
 def _batch(
-    installation: Installation, sealing: Sealing, bundle: Bundle, collection: str, expected: list[Document],
-    standing: dict[Any, Document], written: _Written, *, dry: bool,
+    installation: Installation,
+    sealing: Sealing,
+    bundle: Bundle,
+    collection: str,
+    expected: list[Document],
+    standing: dict[Any, Document],
+    written: _Written,
+    *,
+    dry: bool,
 ) -> None:
     opened, _failures = records_open.try_open(sealing, installation.catalogue, collection, list(standing.values()))
     digests = {
@@ -204,7 +235,8 @@ def _carry(settings: Settings, bundle: Bundle, warn: Callable[[str], None]) -> b
         if settings.secrets.get(name, value) != value:
             raise OpsError(
                 f"{name} in the destination's secrets file differs from the source's",
-                code="carry.conflict", hint=f"remove {name} from the destination's secrets file, or do not carry it",
+                code="carry.conflict",
+                hint=f"remove {name} from the destination's secrets file, or do not carry it",
             )
     if missing and settings.secrets_file is None:
         warn(f"no secrets file at the destination: {', '.join(sorted(missing))} not written")
@@ -217,18 +249,24 @@ def _carry(settings: Settings, bundle: Bundle, warn: Callable[[str], None]) -> b
 def _about(bundle: Bundle) -> dict[str, Any]:
     manifest = bundle.manifest
     return {
-        "bundle_id": manifest["bundle_id"], "source": manifest["source"], "layout": manifest["layout"],
+        "bundle_id": manifest["bundle_id"],
+        "source": manifest["source"],
+        "layout": manifest["layout"],
         "collections": manifest["collections"],
     }
 
 
 def _result(bundle: Bundle, written: _Written, proof: equality.Proof | None, *, carried: bool) -> Result:
     counts = {
-        "imported": written.imported, "updated": written.updated, "unchanged": written.unchanged,
+        "imported": written.imported,
+        "updated": written.updated,
+        "unchanged": written.unchanged,
         "deleted": written.deleted,
     }
     outcome = proof.as_result() if proof else {"records": bundle.manifest["records"]}
     return Result(
-        changed=written.any or carried, values={"manifest": {**_about(bundle), **outcome, **counts}},
-        before={"equal": written.unchanged}, after={"equal": bundle.manifest["records"]},
+        changed=written.any or carried,
+        values={"manifest": {**_about(bundle), **outcome, **counts}},
+        before={"equal": written.unchanged},
+        after={"equal": bundle.manifest["records"]},
     )

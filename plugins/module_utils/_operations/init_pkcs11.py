@@ -81,15 +81,14 @@ def _judged_lock(settings: Settings, store: Store) -> InstallLock | None:
         raise init_on_foreign_lock(lock.provider, lock.installed_at, lock.installed_by or "unknown")
     if settings.require_provider() != PROVIDER:
         raise _refused(
-            "init.provider", f'config says provider "{settings.require_provider()}", pkcs11-init needs "{PROVIDER}"',
+            "init.provider",
+            f'config says provider "{settings.require_provider()}", pkcs11-init needs "{PROVIDER}"',
             "set encryption.provider: pkcs11 in this installation's config.yaml, or `provider: pkcs11`",
         )
     return lock
 
 
-def _judge_version(
-    settings: Settings, store: Store, lock: InstallLock | None, keys: Keystore, version: int
-) -> None:
+def _judge_version(settings: Settings, store: Store, lock: InstallLock | None, keys: Keystore, version: int) -> None:
     found = surveys.take(store, Catalogue(settings.catalogue))
     if lock is None and found.total:
         raise envelopes_without_lock(store, found.total)
@@ -106,7 +105,8 @@ def _judge_version(
     newest = max(keys.rows, default=0)
     if version != newest + 1:
         raise _refused(
-            "init.version_gap", f"version {version} asked, the keystore's newest is {newest}",
+            "init.version_gap",
+            f"version {version} asked, the keystore's newest is {newest}",
             f"make version {newest + 1} next",
         )
 
@@ -122,8 +122,14 @@ def _token(settings: Settings) -> Iterator[Pkcs11Provider]:
 
 
 def _prove_standing(
-    store: Store, provider: Pkcs11Provider, probe: dict[str, Any], lock: InstallLock | None, keys: Keystore,
-    version: int, *, check: bool,
+    store: Store,
+    provider: Pkcs11Provider,
+    probe: dict[str, Any],
+    lock: InstallLock | None,
+    keys: Keystore,
+    version: int,
+    *,
+    check: bool,
 ) -> Result:
     """The row is there: its key must be there and open the canary; what a crash left out is completed."""
     row = keys.rows[version]
@@ -140,14 +146,14 @@ def _prove_standing(
     facts = _key_result(version, located, provider.check_value(version), keys.rows[version].state)
     standing = lock.as_result() if lock is not None else _predicted_lock()
     return Result(
-        changed=unfinished, values={"lock": standing, "key": facts, "probe": probe},
-        before={"versions": sorted(keys.rows)}, after={"versions": sorted(keys.rows)},
+        changed=unfinished,
+        values={"lock": standing, "key": facts, "probe": probe},
+        before={"versions": sorted(keys.rows)},
+        after={"versions": sorted(keys.rows)},
     )
 
 
-def _planned_reference(
-    store: Store, provider: Pkcs11Provider, lock: InstallLock | None, version: int
-) -> KeyReference:
+def _planned_reference(store: Store, provider: Pkcs11Provider, lock: InstallLock | None, version: int) -> KeyReference:
     """Return how the key is or will be named. Raises OpsError when the token already holds something in its way."""
     intent = keystore.read_intent(store, version)
     install_id = (intent or {}).get("install_id") or (lock.install_id if lock else None) or uuid.uuid4().hex
@@ -176,9 +182,7 @@ def _matching_keys(provider: Pkcs11Provider, planned: KeyReference, *, begun: bo
     return int(count.by_id)
 
 
-def _make(
-    store: Store, provider: Pkcs11Provider, probe: dict[str, Any], version: int, lease: Lease
-) -> Result:
+def _make(store: Store, provider: Pkcs11Provider, probe: dict[str, Any], version: int, lease: Lease) -> Result:
     lock = install_lock.read(store)  # again, now that nobody else makes keys
     if lock is not None and lock.provider != PROVIDER:
         raise init_on_foreign_lock(lock.provider, lock.installed_at, lock.installed_by or "unknown")
@@ -189,7 +193,10 @@ def _make(
     install_id = (lock.install_id if lock else None) or uuid.uuid4().hex
     wanted = reference(install_id, version)
     intent = keystore.ensure_intent(
-        store, version=version, provider=PROVIDER, install_id=install_id,
+        store,
+        version=version,
+        provider=PROVIDER,
+        install_id=install_id,
         key={"label": wanted.label, "id": wanted.key_id.hex()},
     )
     located = KeyReference(str(intent["key"]["label"]), bytes.fromhex(intent["key"]["id"]))
@@ -199,31 +206,39 @@ def _make(
     provider.load({version: located})
     leases.renew(store, lease, lease_s=LEASE_S)
     row = KeyRow(
-        version, PROVIDER, "pre-activation" if keys.rows else "active", make_canary(provider, version),
+        version,
+        PROVIDER,
+        "pre-activation" if keys.rows else "active",
+        make_canary(provider, version),
         key_facts(provider, version, {"label": located.label, "id": located.key_id.hex()}),
     )
     prove_canaries(provider, Keystore({version: row}, None))
     lock = _locked(store, located, str(intent["install_id"]))
     keystore.insert_row(
-        store, version=version, provider=PROVIDER, state=row.state, canary=row.canary or {}, key=row.key,
+        store,
+        version=version,
+        provider=PROVIDER,
+        state=row.state,
+        canary=row.canary or {},
+        key=row.key,
         created_by="pkcs11-init",
     )
     _finish(store, version, located)
     return Result(
         changed=True,
         values={
-            "lock": lock.as_result(), "probe": probe,
+            "lock": lock.as_result(),
+            "probe": probe,
             "key": _key_result(version, located, provider.check_value(version), row.state),
         },
-        before={"versions": sorted(keys.rows)}, after={"versions": sorted({*keys.rows, version})},
+        before={"versions": sorted(keys.rows)},
+        after={"versions": sorted({*keys.rows, version})},
     )
 
 
 def _locked(store: Store, located: KeyReference, install_id: str) -> InstallLock:
     """Return our provider's lock. Raises OpsError lock.init_refused when another provider's came first."""
-    lock, _created = install_lock.acquire(
-        store, provider=PROVIDER, installed_by="pkcs11-init", install_id=install_id
-    )
+    lock, _created = install_lock.acquire(store, provider=PROVIDER, installed_by="pkcs11-init", install_id=install_id)
     if lock.provider != PROVIDER:
         refusal = init_on_foreign_lock(lock.provider, lock.installed_at, lock.installed_by or "unknown")
         refusal.hint += f'; the key "{located.label}" with id {located.key_id.hex()} was just made and is unused'
@@ -238,14 +253,14 @@ def _finish(store: Store, version: int, located: KeyReference) -> None:
     keystore.drop_intent(store, version)
 
 
-def _predicted(
-    lock: InstallLock | None, version: int, planned: KeyReference, probe: dict[str, Any]
-) -> Result:
+def _predicted(lock: InstallLock | None, version: int, planned: KeyReference, probe: dict[str, Any]) -> Result:
     facts = _key_result(version, planned, None, "active" if version == 1 else "pre-activation")
     standing = lock.as_result() if lock is not None else _predicted_lock()
     return Result(
-        changed=True, values={"lock": standing, "key": facts, "probe": probe},
-        before={"versions": list(range(1, version))}, after={"versions": list(range(1, version + 1))},
+        changed=True,
+        values={"lock": standing, "key": facts, "probe": probe},
+        before={"versions": list(range(1, version))},
+        after={"versions": list(range(1, version + 1))},
     )
 
 
@@ -255,7 +270,10 @@ def _predicted_lock() -> dict[str, Any]:
 
 def _key_result(version: int, located: KeyReference, check_value: str | None, state: str) -> dict[str, Any]:
     return {
-        "version": version, "label": located.label, "id": located.key_id.hex(), "check_value": check_value or "",
+        "version": version,
+        "label": located.label,
+        "id": located.key_id.hex(),
+        "check_value": check_value or "",
         "state": state,
     }
 

@@ -84,8 +84,13 @@ def ensure_first_row(store: Store, provider: Provider, version: int, created_by:
     written = False
     if not keys.rows:
         written = keystore.insert_row(
-            store, version=version, provider=provider.name, state="active", canary=make_canary(provider, version),
-            key=key_facts(provider, version), created_by=created_by,
+            store,
+            version=version,
+            provider=provider.name,
+            state="active",
+            canary=make_canary(provider, version),
+            key=key_facts(provider, version),
+            created_by=created_by,
         )
     if keys.active is None:
         keystore.initialise_active(store, version)
@@ -103,9 +108,16 @@ def _lock(settings: Settings, store: Store, lock: InstallLock | None, found: Sur
         return Result(changed=False, values={"lock": lock.as_result()}, before=before, after=before)
     after = {"provider": provider_name, "installed_by": installed_by}
     if check:
-        predicted = lock.as_result() if lock is not None else {
-            "provider": provider_name, "installed_at": "", "installed_by": installed_by, "install_id": "",
-        }
+        predicted = (
+            lock.as_result()
+            if lock is not None
+            else {
+                "provider": provider_name,
+                "installed_at": "",
+                "installed_by": installed_by,
+                "install_id": "",
+            }
+        )
         return Result(changed=True, values={"lock": predicted}, before=before, after=after)
     created = False
     if lock is None:

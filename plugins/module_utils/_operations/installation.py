@@ -124,8 +124,12 @@ def make_canary(provider: Provider, version: int) -> dict[str, Any]:
             hint="check that the key may encrypt and decrypt with AES-GCM; kek_pkcs11_init shows the probe",
         )
     return {
-        "wrapped_dek": wrapped, "nonce": nonce, "ciphertext": ciphertext,
-        "kek_version": version, "kv": version, "provider": provider.name,
+        "wrapped_dek": wrapped,
+        "nonce": nonce,
+        "ciphertext": ciphertext,
+        "kek_version": version,
+        "kv": version,
+        "provider": provider.name,
     }
 
 

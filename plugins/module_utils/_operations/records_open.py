@@ -62,16 +62,12 @@ def try_open(
     return [document for index, document in enumerate(copies) if index not in bad], failures
 
 
-def seal_documents(
-    sealing: Sealing, version: int, collection: str, documents: Sequence[Document]
-) -> list[Document]:
+def seal_documents(sealing: Sealing, version: int, collection: str, documents: Sequence[Document]) -> list[Document]:
     """Return the documents with every opened field sealed anew under `version`, ids and field order kept."""
     copies = [copy.deepcopy(document) for document in documents]
     places = [(index, steps, value) for index, document in enumerate(copies) for steps, value in _opened(document, ())]
     plains = [
-        Plain(
-            record_id_text(copies[index]["_id"]), Found(collection, None, steps, None).field, bytes(value[OPENED])
-        )
+        Plain(record_id_text(copies[index]["_id"]), Found(collection, None, steps, None).field, bytes(value[OPENED]))
         for index, steps, value in places
     ]
     for (index, steps, value), sealed in zip(places, sealing.seal_all(version, plains), strict=True):
@@ -104,8 +100,13 @@ def unreadable(failures: Sequence[Failure]) -> OpsError:
 
 def _envelope(opened: Mapping[str, Any], sealed: Sealed) -> dict[str, Any]:
     values = {
-        "wrapped_dek": sealed.wrapped_dek, "nonce": sealed.nonce, "ciphertext": sealed.ciphertext,
-        "kek_version": sealed.kek_version, "kv": sealed.kek_version, "provider": sealed.provider, **opened["extra"],
+        "wrapped_dek": sealed.wrapped_dek,
+        "nonce": sealed.nonce,
+        "ciphertext": sealed.ciphertext,
+        "kek_version": sealed.kek_version,
+        "kv": sealed.kek_version,
+        "provider": sealed.provider,
+        **opened["extra"],
     }
     return {key: values[key] for key in opened["keys"]}
 

@@ -45,7 +45,11 @@ class _Work:
 
 
 def rewrap_batch(
-    store: Store, sealing: Sealing, catalogue: Catalogue, collection: str, documents: Sequence[Document],
+    store: Store,
+    sealing: Sealing,
+    catalogue: Catalogue,
+    collection: str,
+    documents: Sequence[Document],
     to_version: int,
 ) -> Tally:
     """Move every envelope of these documents to `to_version`.
@@ -95,7 +99,8 @@ def _planned(
 def _write(store: Store, collection: str, works: Sequence[_Work], to_version: int, tally: Tally) -> None:
     changes = [
         Change(
-            work.document["_id"], rewrap_plan.expectation(work.document, work.moved),
+            work.document["_id"],
+            rewrap_plan.expectation(work.document, work.moved),
             rewrap_plan.assignment(work.document, work.moved, to_version),
         )
         for work in works

@@ -82,12 +82,14 @@ def _judge_options(options: Options) -> None:
     if options.to_version < 1 or options.batch_size < 1 or options.max_seconds < 0:
         raise OpsError(
             f"to_version {options.to_version}, batch_size {options.batch_size}, max_seconds {options.max_seconds}",
-            code="rotate.options", hint="versions and batch_size are whole numbers from 1, max_seconds from 0",
+            code="rotate.options",
+            hint="versions and batch_size are whole numbers from 1, max_seconds from 0",
         )
     if options.from_version == options.to_version:
         raise OpsError(
             f"from_version and to_version are both {options.to_version}",
-            code="rotate.same_version", hint="leave from_version out to move every other version",
+            code="rotate.same_version",
+            hint="leave from_version out to move every other version",
         )
 
 
@@ -128,20 +130,27 @@ def _preflight(installation: Installation, options: Options) -> tuple[Active, Su
     if options.to_version < active.version:
         raise OpsError(
             f"version {options.to_version} is lower than the active version {active.version}",
-            code="rotate.downgrade", hint="rotate to a newer version",
+            code="rotate.downgrade",
+            hint="rotate to a newer version",
         )
     others = sorted(set(found.by_version) - {options.to_version, options.from_version})
     if options.from_version is not None and others:
         raise OpsError(
             f"envelopes also name KEK version(s) {others}, besides {options.from_version} and {options.to_version}",
-            code="rotate.other_versions", hint="leave from_version out: every other version moves in one run",
+            code="rotate.other_versions",
+            hint="leave from_version out: every other version moves in one run",
         )
     return active, found
 
 
 def _move(
-    installation: Installation, sealing: Sealing, options: Options, name: str, facts: dict[str, Any],
-    before: dict[str, Any], lease: Lease,
+    installation: Installation,
+    sealing: Sealing,
+    options: Options,
+    name: str,
+    facts: dict[str, Any],
+    before: dict[str, Any],
+    lease: Lease,
 ) -> Result:
     store, to_version = installation.store, options.to_version
     active = _registered(installation, to_version, facts)
@@ -154,8 +163,10 @@ def _move(
             _guarded(store, name, lease, {"state": "swapping"})
             if keystore.swap_active(store, expected=active, to_version=to_version) is None:
                 raise OpsError(
-                    "the active version was changed by another run", code="rotate.swap_lost",
-                    hint="look at kek_info, then run it again", retryable=True,
+                    "the active version was changed by another run",
+                    code="rotate.swap_lost",
+                    hint="look at kek_info, then run it again",
+                    retryable=True,
                 )
         keystore.repair_states(store)
         _drain(installation, sealing, options, name, lease, progress, quiet_passes=1)
@@ -181,15 +192,25 @@ def _registered(installation: Installation, to_version: int, facts: dict[str, An
     store, keys = installation.store, installation.keystore
     if to_version not in keys.rows:
         keystore.insert_row(
-            store, version=to_version, provider=installation.provider.name, state="pre-activation",
+            store,
+            version=to_version,
+            provider=installation.provider.name,
+            state="pre-activation",
             canary=make_canary(installation.provider, to_version),
-            key=key_facts(installation.provider, to_version), created_by="kek-rotate",
+            key=key_facts(installation.provider, to_version),
+            created_by="kek-rotate",
         )
     return keys.active or keystore.initialise_active(store, int(facts["from_versions"][0]))
 
 
 def _drain(
-    installation: Installation, sealing: Sealing, options: Options, name: str, lease: Lease, progress: _Progress, *,
+    installation: Installation,
+    sealing: Sealing,
+    options: Options,
+    name: str,
+    lease: Lease,
+    progress: _Progress,
+    *,
     quiet_passes: int,
 ) -> None:
     """Pass over every catalogued collection until `quiet_passes` passes in a row move nothing."""
@@ -203,7 +224,12 @@ def _drain(
 
 
 def _pass(
-    installation: Installation, sealing: Sealing, options: Options, name: str, lease: Lease, progress: _Progress,
+    installation: Installation,
+    sealing: Sealing,
+    options: Options,
+    name: str,
+    lease: Lease,
+    progress: _Progress,
     deadline: float | None,
 ) -> int:
     store, catalogue, moved = installation.store, installation.catalogue, 0
@@ -226,8 +252,10 @@ def _pass(
 def _guarded(store: Store, name: str, lease: Lease, assign: dict[str, Any], *, rewrapped: int = 0) -> None:
     if not rotations.record(store, name, lease.token, assign, rewrapped=rewrapped):
         raise OpsError(
-            f'rotation "{name}" was taken up by another run', code="rotate.fenced",
-            hint="that run goes on; watch it with kek_info", retryable=True,
+            f'rotation "{name}" was taken up by another run',
+            code="rotate.fenced",
+            hint="that run goes on; watch it with kek_info",
+            retryable=True,
         )
 
 
@@ -238,7 +266,8 @@ def _incomplete(result: dict[str, Any], progress: _Progress) -> OpsError:
         f"{first.place}: {first.reason}",
         code="rotate.incomplete",
         hint="repair or restore the listed records and run it again; the active version was not changed",
-        rotation=result, changed=progress.rewrapped > 0,
+        rotation=result,
+        changed=progress.rewrapped > 0,
     )
 
 
@@ -248,7 +277,11 @@ def _by_version(found: Survey) -> dict[str, int]:
 
 def _result(name: str, state: str, facts: dict[str, Any], progress: _Progress, remaining: int) -> dict[str, Any]:
     return {
-        "id": name, "state": state, **facts, "rewrapped": progress.rewrapped, "remaining": remaining,
+        "id": name,
+        "state": state,
+        **facts,
+        "rewrapped": progress.rewrapped,
+        "remaining": remaining,
         "conflicts": progress.conflicts,
         "failures": [failure.as_result() for failure in progress.failures.values()][:FAILURES_LISTED],
     }

@@ -74,8 +74,13 @@ class Sealing:
         opened: list[bytes | Failure] = []
         for (found, envelope), request in zip(items, requests, strict=True):
             outcome = next(deks) if isinstance(request, UnwrapRequest) else request
-            opened.append(self._payload(found, envelope, outcome) if isinstance(outcome, bytes) else
-                          outcome if isinstance(outcome, Failure) else self.failure(found, envelope, outcome))
+            opened.append(
+                self._payload(found, envelope, outcome)
+                if isinstance(outcome, bytes)
+                else outcome
+                if isinstance(outcome, Failure)
+                else self.failure(found, envelope, outcome)
+            )
         return opened
 
     def seal_all(self, version: int, items: Sequence[Plain]) -> list[Sealed]:
@@ -86,7 +91,9 @@ class Sealing:
             for dek, item in zip(deks, items, strict=True)
         ]
         sealed = []
-        for item, dek, wrapped in zip(items, deks, self.provider.wrap(version, requests) if requests else [], strict=True):
+        for item, dek, wrapped in zip(
+            items, deks, self.provider.wrap(version, requests) if requests else [], strict=True
+        ):
             if isinstance(wrapped, KeyFailure):
                 raise OpsError(
                     f"KEK version {version} cannot wrap a data key ({wrapped.reason})",
@@ -106,11 +113,13 @@ class Sealing:
         liar = self._true_version(found, envelope)
         if liar is not None:
             return Failure(
-                found.place, "envelope.lying_version",
+                found.place,
+                "envelope.lying_version",
                 f"tagged kek_version {envelope.kek_version} but sealed under {liar}",
             )
         return Failure(
-            found.place, "envelope.unauthentic",
+            found.place,
+            "envelope.unauthentic",
             f"does not open under KEK version {envelope.kek_version}, whose canary does: altered, or another record's",
         )
 
@@ -118,12 +127,15 @@ class Sealing:
         """Return the request, or the failure of an envelope of another provider or another stored form."""
         if envelope.provider != self.provider.name:
             return Failure(
-                found.place, "envelope.foreign_provider",
+                found.place,
+                "envelope.foreign_provider",
                 f'sealed by provider "{envelope.provider}", this installation is "{self.provider.name}"',
             )
         request = self.unwrap_request(found, envelope)
-        return request if request is not None else Failure(
-            found.place, "envelope.malformed", f"its stored form is not of layout {self.layout.name}"
+        return (
+            request
+            if request is not None
+            else Failure(found.place, "envelope.malformed", f"its stored form is not of layout {self.layout.name}")
         )
 
     def _payload(self, found: Found, envelope: Envelope, dek: bytes) -> bytes | Failure:
@@ -141,7 +153,10 @@ class Sealing:
         else:
             nonce, ciphertext = aead.seal(dek, item.plaintext, aad)
         return Sealed(
-            self.layout.stored_wrap(wrapped), self.layout.encode(nonce), self.layout.encode(ciphertext), version,
+            self.layout.stored_wrap(wrapped),
+            self.layout.encode(nonce),
+            self.layout.encode(ciphertext),
+            version,
             self.provider.name,
         )
 

@@ -43,12 +43,17 @@ def _read(store: Store, catalogue: Catalogue, options: Options) -> dict[str, Any
     newest = max(keys.rows, default=0)
     for version, count in sorted(found.by_version.items()):
         if keys.rows and version > newest:  # T18: newer than anything the keystore knows is an anomaly, not progress
-            found.anomalies.append({
-                "place": f"kek_version {version}", "code": "envelope.unknown_version",
-                "reason": f"{count} envelope(s) name KEK version {version}, the keystore's newest is {newest}",
-            })
+            found.anomalies.append(
+                {
+                    "place": f"kek_version {version}",
+                    "code": "envelope.unknown_version",
+                    "reason": f"{count} envelope(s) name KEK version {version}, the keystore's newest is {newest}",
+                }
+            )
     database: dict[str, Any] = {
-        "name": store.name, "documents": found.documents, "collections": dict(sorted(found.by_collection.items())),
+        "name": store.name,
+        "documents": found.documents,
+        "collections": dict(sorted(found.by_collection.items())),
         "empty": found.documents == 0 and lock is None and not keys.rows,
     }
     if options.digest:

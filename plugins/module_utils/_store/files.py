@@ -16,9 +16,7 @@ from pathlib import Path
 from .._domain.errors import OpsError
 
 
-def write_private(
-    path: Path, content: bytes, *, replace: bool = True, owner: tuple[int, int] | None = None
-) -> None:
+def write_private(path: Path, content: bytes, *, replace: bool = True, owner: tuple[int, int] | None = None) -> None:
     """Write a 0600 file. replace: False refuses an existing one. owner: (uid, gid), None for the caller's.
 
     Raises OpsError file.not_writable, file.exists.
@@ -68,6 +66,29 @@ def append_assignments(path: Path, values: Mapping[str, str]) -> None:
     write_private(path, standing + lines.encode(), owner=(status.st_uid, status.st_gid))
 
 
+def read_passphrase(path: Path) -> bytes:
+    """Return the passphrase in a 0600 file, one trailing newline stripped.
+
+    Raises OpsError file.missing, file.permissions, passphrase.empty.
+    """
+    try:
+        status, content = path.stat(), path.read_bytes()
+    except OSError as cause:
+        raise OpsError(
+            f"cannot read {path}: {cause.strerror}", code="file.missing", hint="give a readable `passphrase_file`"
+        ) from None
+    if status.st_mode & 0o077:
+        raise OpsError(
+            f"{path} has mode {status.st_mode & 0o777:04o}, expected 0600",
+            code="file.permissions",
+            hint=f"chmod 600 {path}",
+        )
+    passphrase = content.removesuffix(b"\n").removesuffix(b"\r")
+    if not passphrase.strip():
+        raise OpsError(f"{path} is empty", code="passphrase.empty", hint="write the passphrase into it")
+    return passphrase
+
+
 def sync_folder(path: Path) -> None:
     """Make renames in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -80,7 +101,8 @@ def sync_folder(path: Path) -> None:
 def not_writable(path: Path, cause: OSError) -> OpsError:
     """Return the failure for a path that cannot be written."""
     return OpsError(
-        f"cannot write {path}: {cause.strerror}", code="file.not_writable",
+        f"cannot write {path}: {cause.strerror}",
+        code="file.not_writable",
         hint="check that the folder exists, its owner and mode, and the space left",
     )
 

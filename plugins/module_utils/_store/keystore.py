@@ -65,13 +65,24 @@ def read(store: Store) -> Keystore:
 
 
 def insert_row(
-    store: Store, *, version: int, provider: str, state: str, canary: Mapping[str, Any], key: Mapping[str, Any],
+    store: Store,
+    *,
+    version: int,
+    provider: str,
+    state: str,
+    canary: Mapping[str, Any],
+    key: Mapping[str, Any],
     created_by: str,
 ) -> bool:
     """Insert the row of a version if there is none. Returns whether this call inserted it."""
     row = {
-        "_id": version, "provider": provider, "state": state, "canary": dict(canary),
-        "created_at": store.server_time(), "created_by": created_by, "key": dict(key),
+        "_id": version,
+        "provider": provider,
+        "state": state,
+        "canary": dict(canary),
+        "created_at": store.server_time(),
+        "created_by": created_by,
+        "key": dict(key),
     }
     with driver_errors(store):
         try:
