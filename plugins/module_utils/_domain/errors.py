@@ -39,6 +39,6 @@ class OpsError(Exception):
         return self
 
     def as_result(self) -> dict[str, Any]:
-        """Return the arguments of `fail_json`: msg, failure, and the facts beside them."""
+        """Return the arguments of `fail_json`: msg (the message and nothing else, for some are the vendor's), failure, facts."""
         failure = {"code": self.code, "step": self.step, "retryable": self.retryable, "hint": self.hint}
-        return {**self.facts, "msg": f"{self.message} [{self.code}]", "failure": failure}
+        return {**self.facts, "msg": self.message, "failure": failure}

@@ -96,7 +96,7 @@ def _judge_options(options: Options) -> None:
 def _rotate(installation: Installation, options: Options, *, check: bool) -> Result:
     active, found = _preflight(installation, options)
     to_version = options.to_version
-    name = rotations.rotation_id(options.from_version, to_version)
+    name = rotations.rotation_id(to_version)
     moving = {version: count for version, count in found.by_version.items() if version != to_version}
     before = {"active": active.version, "envelopes": _by_version(found)}
     facts = {"from_versions": sorted(moving) or [options.from_version or active.version], "to_version": to_version}

@@ -18,9 +18,9 @@ from .driver import errors, pymongo
 COLLECTION = "kek_rotations"
 
 
-def rotation_id(from_version: int | None, to_version: int) -> str:
-    """Return the id of a rotation: "1-to-2", or "all-to-2" where every other version moves."""
-    return f"{'all' if from_version is None else from_version}-to-{to_version}"
+def rotation_id(to_version: int) -> str:
+    """Return the id of a rotation, "to-2": whoever resumes it finds it by where it goes."""
+    return f"to-{to_version}"
 
 
 def read(store: Store, name: str) -> dict[str, Any] | None:
