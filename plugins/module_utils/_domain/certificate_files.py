@@ -14,6 +14,7 @@ import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import OpsError
 
@@ -84,7 +85,7 @@ def _build(material: Material, formats: Sequence[str], passphrase: bytes | None)
     if chain:
         files["chain.pem"] = chain
     if material.key_pem is not None:
-        key = serialization.load_pem_private_key(material.key_pem, None)
+        key: Any = serialization.load_pem_private_key(material.key_pem, None)
         files["key.pem"] = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -94,7 +95,7 @@ def _build(material: Material, formats: Sequence[str], passphrase: bytes | None)
                 material.name.encode(),
                 key,
                 x509.load_pem_x509_certificate(leaf),
-                certificates,  # type: ignore[arg-type]
+                certificates,
                 serialization.BestAvailableEncryption(passphrase),
             )
         if "bundle.zip" in formats:

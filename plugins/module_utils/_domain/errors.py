@@ -39,6 +39,6 @@ class OpsError(Exception):
         return self
 
     def as_result(self) -> dict[str, Any]:
-        """Return the arguments of `fail_json`: msg (the message and nothing else, for some are the vendor's), failure, facts."""
+        """Return the arguments of `fail_json`: msg (the bare message, for some are the vendor's), failure, facts."""
         failure = {"code": self.code, "step": self.step, "retryable": self.retryable, "hint": self.hint}
         return {**self.facts, "msg": self.message, "failure": failure}

@@ -10,7 +10,6 @@ manifest is an unfinished backup and is never trusted.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -92,7 +91,7 @@ def _write(installation: Installation, dest: Path, digest: str) -> dict[str, Any
         files.sync_folder(working)
         if dest.exists():
             dest.rmdir()
-        os.replace(working, dest)
+        working.replace(dest)
         files.sync_folder(dest.parent)
         return dict(manifest)
     finally:

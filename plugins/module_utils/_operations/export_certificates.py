@@ -122,7 +122,7 @@ def _projects(store: Store, options: Options) -> dict[bytes, tuple[str, str]]:
 
 
 def _chosen(store: Store, options: Options, projects: dict[bytes, tuple[str, str]]) -> list[tuple[Any, str, str, str]]:
-    """Return (id, project id, project folder, file folder) of the chosen certificates: small, whatever the records are."""
+    """Return (id, project id, project folder, file folder) of each chosen certificate: small tuples."""
     chosen, matched = [], set()
     for document in records.stream(store, CERTIFICATES):
         project = projects.get(records.id_key(document.get("project_id")))

@@ -10,7 +10,6 @@ folder changes nothing.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from .._domain import manifest as manifests
-from .._domain.envelope import parse
 from .._domain.errors import OpsError
 from .._domain.layout import Layout
 from .._domain.result import Result
@@ -39,7 +37,7 @@ DIGEST_KEY_LENGTH = 32  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """dest: folder of the bundle. recipients: age public keys. carry: names of secrets.env values that travel inside."""
+    """dest: folder of the bundle. recipients: age public keys. carry: secrets.env names that travel inside."""
 
     dest: str
     recipients: tuple[str, ...]
@@ -52,6 +50,17 @@ class _Counts:
     collections: Counter[str] = field(default_factory=Counter)
     sealed: Counter[str] = field(default_factory=Counter)
     records_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Working:
+    """What one export works with. carried: names and values that travel inside the encrypted part."""
+
+    installation: Installation
+    sealing: Sealing
+    recipients: list[Any]
+    carried: dict[str, str] = field(repr=False)
+    source_digest: str
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -80,7 +89,8 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             }
             return Result(changed=True, values={"manifest": predicted}, before={}, after=after)
         carried = _carried(settings, options.carry, warn)
-        written = _write(installation, layout, dest, recipients, options, carried, source_digest)
+        working = _Working(installation, Sealing(installation.provider, layout), recipients, carried, source_digest)
+        written = _write(working, dest, options)
         return Result(changed=True, values={"manifest": _public(written)}, before={}, after=after)
 
 
@@ -110,47 +120,38 @@ def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], N
     return values
 
 
-def _write(
-    installation: Installation,
-    layout: Layout,
-    dest: Path,
-    recipients: list[Any],
-    options: Options,
-    carried: dict[str, str],
-    source_digest: str,
-) -> dict[str, Any]:
-    working = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
-    files.private_folder(working)
+def _write(working: _Working, dest: Path, options: Options) -> dict[str, Any]:
+    folder = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
+    files.private_folder(folder)
     try:
         digest_key, counts = os.urandom(DIGEST_KEY_LENGTH), _Counts()
-        header = _header(installation, layout, digest_key, carried)
-        frames = _frames(installation, Sealing(installation.provider, layout), header, digest_key, counts)
-        sha256 = bundle.write(working / manifests.RECORDS_FILE, frames, recipients)
+        header = _header(working, digest_key)
+        frames = _frames(working, header, digest_key, counts)
+        sha256 = bundle.write(folder / manifests.RECORDS_FILE, frames, working.recipients)
+        catalogue = working.installation.catalogue
         body = {
             "format": manifests.FORMAT,
             "bundle_id": header["bundle_id"],
             "created_at": rfc3339(header["created_at"]),
             "source": header["source"],
-            "layout": layout.name,
-            "catalogue": {
-                name: list(installation.catalogue.fields(name)) for name in installation.catalogue.collections()
-            },
+            "layout": working.sealing.layout.name,
+            "catalogue": {name: list(catalogue.fields(name)) for name in catalogue.collections()},
             "collections": dict(counts.collections),
             "sealed": dict(counts.sealed),
             "records": counts.records,
-            "projects": _projects(installation),
+            "projects": _projects(working.installation),
             "records_sha256": sha256,
-            "source_digest": source_digest,
+            "source_digest": working.source_digest,
             "records_digest": counts.records_digest,
             "recipients": sorted(options.recipients),
             "carried": sorted(options.carry),
         }
-        sealed = manifests.sealed_manifest(json.loads(json.dumps(body)), digest_key)
-        files.write_private(working / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
-        _swap(working, dest)
+        sealed = manifests.sealed_manifest(body, digest_key)
+        files.write_private(folder / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
+        _swap(folder, dest)
         return sealed
     finally:
-        shutil.rmtree(working, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _swap(working: Path, dest: Path) -> None:
@@ -159,46 +160,43 @@ def _swap(working: Path, dest: Path) -> None:
         for name in (manifests.MANIFEST_FILE, manifests.RECORDS_FILE):
             (dest / name).unlink(missing_ok=True)
         for name in (manifests.RECORDS_FILE, manifests.MANIFEST_FILE):
-            os.replace(working / name, dest / name)
+            (working / name).replace(dest / name)
         files.sync_folder(dest)
     else:
-        os.replace(working, dest)
+        working.replace(dest)
     files.sync_folder(dest.parent)
 
 
-def _header(installation: Installation, layout: Layout, digest_key: bytes, carried: dict[str, str]) -> Document:
-    lock = installation.lock
+def _header(working: _Working, digest_key: bytes) -> Document:
+    store, lock = working.installation.store, working.installation.lock
     return {
         "format": manifests.FORMAT,
         "bundle_id": uuid.uuid4().hex,
-        "created_at": installation.store.server_time(),
+        "created_at": store.server_time(),
         "source": {
             "install_id": lock.install_id or f"foreign-{rfc3339(lock.installed_at)}",
             "provider": lock.provider,
             "installed_at": rfc3339(lock.installed_at),
-            "database": installation.store.name,
+            "database": store.name,
         },
-        "layout": layout.name,
+        "layout": working.sealing.layout.name,
         "digest_key": digest_key,
-        "carried": carried,
+        "carried": working.carried,
     }
 
 
-def _frames(
-    installation: Installation, sealing: Sealing, header: Document, digest_key: bytes, counts: _Counts
-) -> Iterator[Document]:
+def _frames(working: _Working, header: Document, digest_key: bytes, counts: _Counts) -> Iterator[Document]:
     yield {**header, "n": 0}
-    chain = manifests.Chain(digest_key)
-    for collection in records.data_collections(installation.store):
-        stream = records.stream(installation.store, collection)
-        for batch in records.batches(stream, records.READ_BATCH):
-            for opened in records_open.open_documents(sealing, installation.catalogue, collection, batch):
+    store, catalogue, chain = working.installation.store, working.installation.catalogue, manifests.Chain(digest_key)
+    for collection in records.data_collections(store):
+        for batch in records.batches(records.stream(store, collection), records.READ_BATCH):
+            for opened in records_open.open_documents(working.sealing, catalogue, collection, batch):
                 mac = records_open.digest(digest_key, collection, opened)
                 chain.add(mac)
                 counts.records += 1
                 counts.collections[collection] += 1
-                for found in records_open.plain_fields(opened):
-                    counts.sealed[f"{collection}.{found}"] += 1
+                for path in records_open.plain_fields(opened):
+                    counts.sealed[f"{collection}.{path}"] += 1
                 yield {"n": counts.records, "c": collection, "d": opened, "m": mac}
     counts.records_digest = chain.hex()
     yield {"n": counts.records + 1, "end": True, "records": counts.records, "chain": counts.records_digest}

@@ -21,7 +21,9 @@ from .._domain.errors import OpsError
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._store import files, imports, journal, leases, records
+from .._store.connection import Store
 from .._store.driver import Document
+from .._store.leases import Lease
 from . import equality, records_open
 from .bundle_reading import Bundle, judged
 from .installation import Installation, open_installation
@@ -38,6 +40,19 @@ class Options:
     src: str
     identity_file: str
     mode: str = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """Where a bundle goes: the installation, how it seals, and the bundle itself."""
+
+    installation: Installation
+    sealing: Sealing
+    bundle: Bundle
+
+    @property
+    def store(self) -> Store:
+        return self.installation.store
 
 
 @dataclass(slots=True)
@@ -60,15 +75,16 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             opened.store, opened.lock, opened.keystore, opened.provider, _catalogue(settings, bundle.manifest)
         )
         sealing = Sealing(installation.provider, layouts.by_name(bundle.manifest["layout"]))
+        destination = _Destination(installation, sealing, bundle)
         state = _judge_destination(installation, bundle)
         if options.mode == "verify":
-            return _verified(installation, sealing, bundle)
+            return _verified(destination)
         if state == "accepted":
             raise imports.accepted(bundle.manifest["source"]["install_id"])
         if check:
-            return _result(bundle, _transfer(installation, sealing, bundle, None), None, carried=False)
-        with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
-            return _import(settings, installation, sealing, bundle, lease, state, warn)
+            return _result(bundle, _transfer(destination, None), None, carried=False)
+        with leases.holding(opened.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
+            return _import(destination, state, lease, carry=lambda: _carry(settings, bundle, warn))
 
 
 def _catalogue(settings: Settings, manifest: Mapping[str, Any]) -> Catalogue:
@@ -108,121 +124,92 @@ def _judge_destination(installation: Installation, bundle: Bundle) -> str:
     return standing.get(source, "")
 
 
-def _verified(installation: Installation, sealing: Sealing, bundle: Bundle) -> Result:
-    proof = equality.prove(installation, sealing, bundle)
+def _verified(destination: _Destination) -> Result:
+    proof = equality.prove(destination.installation, destination.sealing, destination.bundle)
     if not proof.holds:
         raise proof.refusal()
     facts = {"records": proof.records, "equal": proof.equal}
-    return Result(
-        changed=False, values={"manifest": {**_about(bundle), **proof.as_result()}}, before=facts, after=facts
-    )
+    manifest = {**_about(destination.bundle), **proof.as_result()}
+    return Result(changed=False, values={"manifest": manifest}, before=facts, after=facts)
 
 
-def _import(
-    settings: Settings,
-    installation: Installation,
-    sealing: Sealing,
-    bundle: Bundle,
-    lease: leases.Lease,
-    state: str,
-    warn: Callable[[str], None],
-) -> Result:
-    manifest = bundle.manifest
+def _import(destination: _Destination, state: str, lease: Lease, *, carry: Callable[[], bool]) -> Result:
+    manifest, store = destination.bundle.manifest, destination.store
     source = manifest["source"]["install_id"]
-    planned = _transfer(installation, sealing, bundle, None) if state == "proven" else None
-    if planned is None or planned.any:
-        imports.begin(
-            installation.store,
-            source,
-            {
-                "bundle_id": manifest["bundle_id"],
-                "records": manifest["records"],
-                "layout": manifest["layout"],
-                "source_provider": manifest["source"]["provider"],
-                "source_digest": manifest["source_digest"],
-            },
-        )
-        written = _transfer(installation, sealing, bundle, lease)
-    else:
-        written = planned
-    carried = _carry(settings, bundle, warn)
-    proof = equality.prove(installation, sealing, bundle)
+    # WHY count first where a proof stands: an import that would change nothing must not take the proof back.
+    written = _transfer(destination, None) if state == "proven" else None
+    if written is None or written.any:
+        facts = {
+            "bundle_id": manifest["bundle_id"],
+            "records": manifest["records"],
+            "layout": manifest["layout"],
+            "source_provider": manifest["source"]["provider"],
+            "source_digest": manifest["source_digest"],
+        }
+        imports.begin(store, source, facts)
+        written = _transfer(destination, lease)
+    carried = carry()
+    proof = equality.prove(destination.installation, destination.sealing, destination.bundle)
     if not proof.holds:
         raise proof.refusal()
     if written.any or state != "proven":
-        imports.advance(installation.store, source, expected="importing", state="proven")
-        journal.append(
-            installation.store,
-            "data_import",
-            {
-                "source": source,
-                "bundle": manifest["bundle_id"],
-                "records": proof.records,
-                "equal": proof.equal,
-                "imported": written.imported,
-                "updated": written.updated,
-                "deleted": written.deleted,
-            },
-        )
-    return _result(bundle, written, proof, carried=carried or state != "proven")
+        imports.advance(store, source, expected="importing", state="proven")
+        counts = {"imported": written.imported, "updated": written.updated, "deleted": written.deleted}
+        facts = {"source": source, "bundle": manifest["bundle_id"], "records": proof.records, "equal": proof.equal}
+        journal.append(store, "data_import", {**facts, **counts})
+    return _result(destination.bundle, written, proof, carried=carried or state != "proven")
 
 
-def _transfer(installation: Installation, sealing: Sealing, bundle: Bundle, lease: leases.Lease | None) -> _Written:
+def _transfer(destination: _Destination, lease: Lease | None) -> _Written:
     """Write what differs, or only count it where there is no lease (check mode)."""
-    written, seen = _Written(), dict[str, int]()
+    written, seen, store = _Written(), dict[str, int](), destination.store
 
     def on_batch(collection: str, expected: list[Document]) -> None:
         if lease is not None:
-            leases.renew(installation.store, lease, lease_s=LEASE_S)
-        standing = records.by_ids(installation.store, collection, [document["_id"] for document in expected])
+            leases.renew(store, lease, lease_s=LEASE_S)
+        standing = records.by_ids(store, collection, [document["_id"] for document in expected])
+        new, changed = _differences(destination, collection, expected, standing)
+        written.imported += len(new)
+        written.updated += len(changed)
+        written.unchanged += len(expected) - len(new) - len(changed)
         seen[collection] = seen.get(collection, 0) + len(standing)
-        _batch(installation, sealing, bundle, collection, expected, standing, written, dry=lease is None)
         if lease is not None:
-            seen[collection] += len(expected) - len(standing)
+            _write(destination, collection, new, changed)
+            seen[collection] += len(new)
 
-    bundle.each_batch(on_batch)
-    for collection, ids in equality.extra_ids(installation, bundle, seen).items():
-        written.deleted += len(ids) if lease is None else records.delete_ids(installation.store, collection, ids)
+    destination.bundle.each_batch(on_batch)
+    for collection, ids in equality.extra_ids(destination.installation, destination.bundle, seen).items():
+        written.deleted += len(ids) if lease is None else records.delete_ids(store, collection, ids)
     return written
 
 
-def _batch(
-    installation: Installation,
-    sealing: Sealing,
-    bundle: Bundle,
-    collection: str,
-    expected: list[Document],
-    standing: dict[Any, Document],
-    written: _Written,
-    *,
-    dry: bool,
-) -> None:
-    opened, _failures = records_open.try_open(sealing, installation.catalogue, collection, list(standing.values()))
-    digests = {
-        records.id_key(document["_id"]): records_open.digest(bundle.digest_key, collection, document)
-        for document in opened
-    }
-    new, changed = [], []
-    for document in expected:
-        key = records.id_key(document["_id"])
-        if key not in standing:
-            new.append(document)
-        elif digests.get(key) != records_open.digest(bundle.digest_key, collection, document):
-            changed.append(document)
-    written.imported += len(new)
-    written.updated += len(changed)
-    written.unchanged += len(expected) - len(new) - len(changed)
-    if dry:
-        return
-    active = installation.keystore.active
-    version = active.version if active else 1
-    if new:
-        records.insert_many(
-            installation.store, collection, records_open.seal_documents(sealing, version, collection, new)
-        )
-    sealed = records_open.seal_documents(sealing, version, collection, changed)
-    replacements = [({"_id": document["_id"]}, document) for document in sealed]
-    records.replace_guarded(installation.store, collection, replacements)
+def _differences(
+    destination: _Destination, collection: str, expected: list[Document], standing: dict[Any, Document]
+) -> tuple[list[Document], list[Document]]:
+    """Return (records the destination lacks, records it holds otherwise or cannot open)."""
+    key = destination.bundle.digest_key
+    catalogue = destination.installation.catalogue
+    opened, _failures = records_open.try_open(destination.sealing, catalogue, collection, list(standing.values()))
+    digests = {records.id_key(d["_id"]): records_open.digest(key, collection, d) for d in opened}
+    new = [d for d in expected if records.id_key(d["_id"]) not in standing]
+    changed = [
+        d
+        for d in expected
+        if records.id_key(d["_id"]) in standing
+        and digests.get(records.id_key(d["_id"])) != records_open.digest(key, collection, d)
+    ]
+    return new, changed
+
+
+def _write(destination: _Destination, collection: str, new: list[Document], changed: list[Document]) -> None:
+    active = destination.installation.keystore.active
+    if active is None:
+        raise ValueError("judged before: a destination has an active version")
+    sealed = records_open.seal_documents(destination.sealing, active.version, collection, new)
+    if sealed:
+        records.insert_many(destination.store, collection, sealed)
+    sealed = records_open.seal_documents(destination.sealing, active.version, collection, changed)
+    records.replace_guarded(destination.store, collection, [({"_id": d["_id"]}, d) for d in sealed])
 
 
 def _carry(settings: Settings, bundle: Bundle, warn: Callable[[str], None]) -> bool:

@@ -65,7 +65,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         with _token(settings) as provider:
             probe = provider.probe()
             if version in keys.rows:
-                return _prove_standing(store, provider, probe, lock, keys, version, check=check)
+                return _prove_standing(store, provider, probe, version, check=check)
             planned = _planned_reference(store, provider, lock, version)
             if check:
                 return _predicted(lock, version, planned, probe)
@@ -122,16 +122,10 @@ def _token(settings: Settings) -> Iterator[Pkcs11Provider]:
 
 
 def _prove_standing(
-    store: Store,
-    provider: Pkcs11Provider,
-    probe: dict[str, Any],
-    lock: InstallLock | None,
-    keys: Keystore,
-    version: int,
-    *,
-    check: bool,
+    store: Store, provider: Pkcs11Provider, probe: dict[str, Any], version: int, *, check: bool
 ) -> Result:
     """The row is there: its key must be there and open the canary; what a crash left out is completed."""
+    lock, keys = install_lock.read(store), keystore.read(store)
     row = keys.rows[version]
     located = references(lock or InstallLock(PROVIDER, None, None, None), keys)[version]
     provider.load({version: located})
@@ -188,7 +182,7 @@ def _make(store: Store, provider: Pkcs11Provider, probe: dict[str, Any], version
         raise init_on_foreign_lock(lock.provider, lock.installed_at, lock.installed_by or "unknown")
     keys = keystore.read(store)
     if version in keys.rows:
-        return _prove_standing(store, provider, probe, lock, keys, version, check=False)
+        return _prove_standing(store, provider, probe, version, check=False)
     begun = keystore.read_intent(store, version) is not None
     install_id = (lock.install_id if lock else None) or uuid.uuid4().hex
     wanted = reference(install_id, version)

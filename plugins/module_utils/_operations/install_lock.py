@@ -9,6 +9,7 @@ is finished by running it again. A KEK is never made here.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,23 +133,12 @@ def _lock(settings: Settings, store: Store, lock: InstallLock | None, found: Sur
 
 
 def _first_env_row(settings: Settings, store: Store, found: Survey) -> bool:
-    with _env_provider(settings) as provider:
+    with contextlib.closing(registry.build_registry(settings, {})) as provider:
         versions = [version for version in provider.versions() if not found.total or version in found.by_version]
         # WHY the newest one that envelopes use: it is what the old service wrote with last; a fresh one begins at its
         # lowest KEK version.
         first = max(versions) if found.total else min(versions)
         return ensure_first_row(store, provider, first, "service")
-
-
-class _env_provider:
-    def __init__(self, settings: Settings) -> None:
-        self._provider = registry.build_registry(settings, {})
-
-    def __enter__(self) -> Provider:
-        return self._provider
-
-    def __exit__(self, *_exc: object) -> None:
-        self._provider.close()
 
 
 def _prove_all_open(settings: Settings, store: Store, found: Survey) -> None:

@@ -44,77 +44,75 @@ class _Work:
     blocked: bool = False
 
 
-def rewrap_batch(
-    store: Store,
-    sealing: Sealing,
-    catalogue: Catalogue,
-    collection: str,
-    documents: Sequence[Document],
-    to_version: int,
-) -> Tally:
-    """Move every envelope of these documents to `to_version`.
+class Rewrapper:
+    """Moves batches of documents to one KEK version."""
 
-    INVARIANT: a document is written only when all its envelopes can move, so its tags always tell the truth.
-    """
-    tally = Tally()
-    works = [_planned(sealing, catalogue, collection, document, to_version, tally) for document in documents]
-    requests = [request for work in works for _found, _envelope, request in work.asked]
-    outcomes = iter(sealing.provider.rewrap(to_version, requests) if requests else [])
-    for work in works:
-        for found, envelope, _request in work.asked:
-            outcome = next(outcomes)
-            if isinstance(outcome, KeyFailure):
+    def __init__(self, store: Store, sealing: Sealing, catalogue: Catalogue, to_version: int) -> None:
+        self._store = store
+        self._sealing = sealing
+        self._catalogue = catalogue
+        self._to_version = to_version
+
+    def move(self, collection: str, documents: Sequence[Document]) -> Tally:
+        """Move every envelope of these documents.
+
+        INVARIANT: a document is written only when all its envelopes can move, so its tags always tell the truth.
+        """
+        tally = Tally()
+        works = [self._planned(collection, document, tally) for document in documents]
+        requests = [request for work in works for _found, _envelope, request in work.asked]
+        outcomes = iter(self._sealing.provider.rewrap(self._to_version, requests) if requests else [])
+        for work in works:
+            for found, envelope, _request in work.asked:
+                outcome = next(outcomes)
+                if isinstance(outcome, KeyFailure):
+                    work.blocked = True
+                    tally.failures.append(self._sealing.failure(found, envelope, outcome))
+                else:
+                    work.moved.append(Moved(found, self._sealing.layout.stored_wrap(outcome)))
+        self._write(collection, [work for work in works if work.moved and not work.blocked], tally)
+        return tally
+
+    def _planned(self, collection: str, document: Document, tally: Tally) -> _Work:
+        work = _Work(document)
+        for found in self._catalogue.envelopes(collection, document):
+            try:
+                envelope = parse(found.value, outer_version=document.get("kek_version"))
+            except OpsError as refusal:
+                tally.failures.append(Failure(found.place, refusal.code, refusal.message))
                 work.blocked = True
-                tally.failures.append(sealing.failure(found, envelope, outcome))
+                continue
+            if envelope.kek_version == self._to_version:
+                continue
+            request = self._sealing.checked_request(found, envelope)
+            if isinstance(request, Failure):
+                tally.failures.append(request)
+                work.blocked = True
             else:
-                work.moved.append(Moved(found, sealing.layout.stored_wrap(outcome)))
-    _write(store, collection, [work for work in works if work.moved and not work.blocked], to_version, tally)
-    return tally
+                work.asked.append((found, envelope, request))
+        if work.blocked:
+            work.asked.clear()
+        return work
 
-
-def _planned(
-    sealing: Sealing, catalogue: Catalogue, collection: str, document: Document, to_version: int, tally: Tally
-) -> _Work:
-    work = _Work(document)
-    for found in catalogue.envelopes(collection, document):
-        try:
-            envelope = parse(found.value, outer_version=document.get("kek_version"))
-        except OpsError as refusal:
-            tally.failures.append(Failure(found.place, refusal.code, refusal.message))
-            work.blocked = True
-            continue
-        if envelope.kek_version == to_version:
-            continue
-        request = sealing.checked_request(found, envelope)
-        if isinstance(request, Failure):
-            tally.failures.append(request)
-            work.blocked = True
-        else:
-            work.asked.append((found, envelope, request))
-    if work.blocked:
-        work.asked.clear()
-    return work
-
-
-def _write(store: Store, collection: str, works: Sequence[_Work], to_version: int, tally: Tally) -> None:
-    changes = [
-        Change(
-            work.document["_id"],
-            rewrap_plan.expectation(work.document, work.moved),
-            rewrap_plan.assignment(work.document, work.moved, to_version),
-        )
-        for work in works
-    ]
-    written = records.compare_and_set(store, collection, changes)
-    if written == len(changes):
-        tally.rewrapped += sum(len(work.moved) for work in works)
-        return
-    tally.conflicts += len(changes) - written
-    # WHY read again: the server tells how many documents matched, not which, and a count must be exact.
-    standing = records.by_ids(store, collection, [work.document["_id"] for work in works])
-    for work in works:
-        now = standing.get(records.id_key(work.document["_id"]), {})
-        tally.rewrapped += sum(_stands(now, move) for move in work.moved)
+    def _write(self, collection: str, works: Sequence[_Work], tally: Tally) -> None:
+        changes = [
+            Change(
+                work.document["_id"],
+                rewrap_plan.expectation(work.document, work.moved),
+                rewrap_plan.assignment(work.document, work.moved, self._to_version),
+            )
+            for work in works
+        ]
+        written = records.compare_and_set(self._store, collection, changes)
+        if written == len(changes):
+            tally.rewrapped += sum(len(work.moved) for work in works)
+            return
+        tally.conflicts += len(changes) - written
+        # WHY read again: the server tells how many documents matched, not which, and a count must be exact.
+        standing = records.by_ids(self._store, collection, [work.document["_id"] for work in works])
+        for work in works:
+            now = standing.get(records.id_key(work.document["_id"]), {})
+            tally.rewrapped += sum(_stands(now, move) for move in work.moved)
 
 
 def _stands(document: Document, move: Moved) -> bool:

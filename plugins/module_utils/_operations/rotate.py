@@ -20,12 +20,12 @@ from typing import Any
 
 from .._domain import rewrap_plan
 from .._domain.errors import OpsError
+from .._domain.layout import Layout
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.texts import rotate_across_providers
 from .._keys.registry import KNOWN
 from .._store import install_lock, journal, keystore, leases, records, rotations
-from .._store.connection import Store
 from .._store.keystore import Active
 from .._store.leases import Lease
 from . import survey as surveys
@@ -37,7 +37,7 @@ from .installation import (
     open_database,
     opened_keys,
 )
-from .rewrap import rewrap_batch
+from .rewrap import Rewrapper
 from .sealing import Failure, Sealing, detect_layout
 from .survey import Survey
 
@@ -110,9 +110,8 @@ def _rotate(installation: Installation, options: Options, *, check: bool) -> Res
         after = {"active": to_version, "envelopes": {str(to_version): found.total}}
         values = {"rotation": _result(name, "complete", facts, progress, remaining=0)}
         return Result(changed=True, values=values, before=before, after=after)
-    sealing = Sealing(installation.provider, detect_layout(installation.provider, found.sample))
     with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
-        return _move(installation, sealing, options, name, facts, before, lease)
+        return _Run(installation, options, facts, lease, detect_layout(installation.provider, found.sample)).go(before)
 
 
 def _preflight(installation: Installation, options: Options) -> tuple[Active, Survey]:
@@ -124,7 +123,7 @@ def _preflight(installation: Installation, options: Options) -> tuple[Active, Su
         raise OpsError(
             f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",
             code="rotate.target_not_loaded",
-            hint="env: add its line to secrets.env on every host and restart; pkcs11: kek_pkcs11_init with this version",
+            hint="env: add its line to secrets.env on every host and restart; pkcs11: run kek_pkcs11_init for it",
         )
     active = keys.active or Active(max(found.by_version, default=min(loaded)), 0)
     if options.to_version < active.version:
@@ -143,120 +142,111 @@ def _preflight(installation: Installation, options: Options) -> tuple[Active, Su
     return active, found
 
 
-def _move(
-    installation: Installation,
-    sealing: Sealing,
-    options: Options,
-    name: str,
-    facts: dict[str, Any],
-    before: dict[str, Any],
-    lease: Lease,
-) -> Result:
-    store, to_version = installation.store, options.to_version
-    active = _registered(installation, to_version, facts)
-    rotations.begin(store, name, facts, lease.token)
-    progress = _Progress()
-    _drain(installation, sealing, options, name, lease, progress, quiet_passes=QUIET_PASSES)
-    state = "rewrapping"
-    if not progress.timed_out and not progress.failures:
-        if active.version != to_version:
-            _guarded(store, name, lease, {"state": "swapping"})
-            if keystore.swap_active(store, expected=active, to_version=to_version) is None:
+class _Run:
+    """One holder's turn at a rotation, from the first batch to as far as it comes."""
+
+    def __init__(
+        self, installation: Installation, options: Options, facts: dict[str, Any], lease: Lease, layout: Layout
+    ) -> None:
+        self._installation = installation
+        self._store = installation.store
+        self._options = options
+        self._to_version = options.to_version
+        self._name = rotations.rotation_id(options.to_version)
+        self._facts = facts
+        self._lease = lease
+        sealing = Sealing(installation.provider, layout)
+        self._rewrapper = Rewrapper(self._store, sealing, installation.catalogue, self._to_version)
+        self._progress = _Progress()
+        self._deadline = time.monotonic() + options.max_seconds if options.max_seconds else None
+
+    def go(self, before: dict[str, Any]) -> Result:
+        """Return what was done. Raises OpsError rotate.incomplete, rotate.swap_lost, rotate.fenced, lease.lost."""
+        active = self._registered()
+        rotations.begin(self._store, self._name, self._facts, self._lease.token)
+        self._drain(quiet_passes=QUIET_PASSES)
+        if self._moved_all:
+            self._swap(active)
+            self._drain(quiet_passes=1)
+        state = "complete" if self._moved_all else "rewrapping"
+        found = surveys.take(self._store, self._installation.catalogue)
+        remaining = sum(count for version, count in found.by_version.items() if version != self._to_version)
+        result = _result(self._name, state, self._facts, self._progress, remaining=remaining)
+        self._record({"state": state, "remaining": remaining, "failures": result["failures"]})
+        rewrapped = self._progress.rewrapped
+        journal.append(self._store, "kek_rotate", {"id": self._name, "state": state, "rewrapped": rewrapped})
+        if self._progress.failures:
+            raise _incomplete(result, self._progress)
+        now = keystore.read(self._store).active
+        after = {"active": now.version if now else self._to_version, "envelopes": _by_version(found)}
+        return Result(changed=True, values={"rotation": result}, before=before, after=after)
+
+    @property
+    def _moved_all(self) -> bool:
+        return not self._progress.timed_out and not self._progress.failures
+
+    def _registered(self) -> Active:
+        """Make sure the keystore has a row for the target and an active version; return that version.
+
+        For pkcs11 the row is pkcs11-init's; for env it is made here, where the KEK is loaded and proven.
+        """
+        provider, keys = self._installation.provider, self._installation.keystore
+        if self._to_version not in keys.rows:
+            keystore.insert_row(
+                self._store,
+                version=self._to_version,
+                provider=provider.name,
+                state="pre-activation",
+                canary=make_canary(provider, self._to_version),
+                key=key_facts(provider, self._to_version),
+                created_by="kek-rotate",
+            )
+        return keys.active or keystore.initialise_active(self._store, int(self._facts["from_versions"][0]))
+
+    def _swap(self, active: Active) -> None:
+        if active.version != self._to_version:
+            self._record({"state": "swapping"})
+            if keystore.swap_active(self._store, expected=active, to_version=self._to_version) is None:
                 raise OpsError(
                     "the active version was changed by another run",
                     code="rotate.swap_lost",
                     hint="look at kek_info, then run it again",
                     retryable=True,
                 )
-        keystore.repair_states(store)
-        _drain(installation, sealing, options, name, lease, progress, quiet_passes=1)
-        state = "rewrapping" if progress.timed_out or progress.failures else "complete"
-    found = surveys.take(store, installation.catalogue)
-    remaining = sum(count for version, count in found.by_version.items() if version != to_version)
-    listed = [failure.as_result() for failure in progress.failures.values()][:FAILURES_LISTED]
-    _guarded(store, name, lease, {"state": state, "remaining": remaining, "failures": listed})
-    journal.append(store, "kek_rotate", {"id": name, "state": state, "rewrapped": progress.rewrapped})
-    values = {"rotation": _result(name, state, facts, progress, remaining)}
-    now = keystore.read(store).active
-    after = {"active": now.version if now else to_version, "envelopes": _by_version(found)}
-    if progress.failures:
-        raise _incomplete(values["rotation"], progress)
-    return Result(changed=True, values=values, before=before, after=after)
+        keystore.repair_states(self._store)
 
+    def _drain(self, *, quiet_passes: int) -> None:
+        """Pass over every catalogued collection until `quiet_passes` passes in a row move nothing."""
+        quiet = 0
+        while quiet < quiet_passes and not self._progress.timed_out:
+            quiet = 0 if self._pass() else quiet + 1
 
-def _registered(installation: Installation, to_version: int, facts: dict[str, Any]) -> Active:
-    """Make sure the keystore has a row for the target and an active version; return that version.
+    def _pass(self) -> int:
+        """Return how many envelopes moved or were contended in one pass."""
+        catalogue, moved = self._installation.catalogue, 0
+        for collection in catalogue.collections():
+            query = rewrap_plan.selection(catalogue.fields(collection), self._to_version)
+            for batch in records.batches(records.stream(self._store, collection, query), self._options.batch_size):
+                if self._deadline is not None and time.monotonic() >= self._deadline:
+                    self._progress.timed_out = True
+                    return moved
+                leases.renew(self._store, self._lease, lease_s=LEASE_S)
+                tally = self._rewrapper.move(collection, batch)
+                moved += tally.rewrapped + tally.conflicts
+                self._progress.rewrapped += tally.rewrapped
+                self._progress.conflicts += tally.conflicts
+                self._progress.failures.update({failure.place: failure for failure in tally.failures})
+                self._record({"conflicts": self._progress.conflicts}, rewrapped=tally.rewrapped)
+        return moved
 
-    For pkcs11 the row is pkcs11-init's; for env it is made here, where the KEK is loaded and proven.
-    """
-    store, keys = installation.store, installation.keystore
-    if to_version not in keys.rows:
-        keystore.insert_row(
-            store,
-            version=to_version,
-            provider=installation.provider.name,
-            state="pre-activation",
-            canary=make_canary(installation.provider, to_version),
-            key=key_facts(installation.provider, to_version),
-            created_by="kek-rotate",
-        )
-    return keys.active or keystore.initialise_active(store, int(facts["from_versions"][0]))
-
-
-def _drain(
-    installation: Installation,
-    sealing: Sealing,
-    options: Options,
-    name: str,
-    lease: Lease,
-    progress: _Progress,
-    *,
-    quiet_passes: int,
-) -> None:
-    """Pass over every catalogued collection until `quiet_passes` passes in a row move nothing."""
-    deadline = time.monotonic() + options.max_seconds if options.max_seconds else None
-    quiet = 0
-    while quiet < quiet_passes:
-        moved = _pass(installation, sealing, options, name, lease, progress, deadline)
-        if progress.timed_out:
-            return
-        quiet = 0 if moved else quiet + 1
-
-
-def _pass(
-    installation: Installation,
-    sealing: Sealing,
-    options: Options,
-    name: str,
-    lease: Lease,
-    progress: _Progress,
-    deadline: float | None,
-) -> int:
-    store, catalogue, moved = installation.store, installation.catalogue, 0
-    for collection in catalogue.collections():
-        query = rewrap_plan.selection(catalogue.fields(collection), options.to_version)
-        for batch in records.batches(records.stream(store, collection, query), options.batch_size):
-            if deadline is not None and time.monotonic() >= deadline:
-                progress.timed_out = True
-                return moved
-            leases.renew(store, lease, lease_s=LEASE_S)
-            tally = rewrap_batch(store, sealing, catalogue, collection, batch, options.to_version)
-            moved += tally.rewrapped + tally.conflicts
-            progress.rewrapped += tally.rewrapped
-            progress.conflicts += tally.conflicts
-            progress.failures.update({failure.place: failure for failure in tally.failures})
-            _guarded(store, name, lease, {"conflicts": progress.conflicts}, rewrapped=tally.rewrapped)
-    return moved
-
-
-def _guarded(store: Store, name: str, lease: Lease, assign: dict[str, Any], *, rewrapped: int = 0) -> None:
-    if not rotations.record(store, name, lease.token, assign, rewrapped=rewrapped):
-        raise OpsError(
-            f'rotation "{name}" was taken up by another run',
-            code="rotate.fenced",
-            hint="that run goes on; watch it with kek_info",
-            retryable=True,
-        )
+    def _record(self, assign: dict[str, Any], *, rewrapped: int = 0) -> None:
+        if not rotations.record(self._store, self._name, self._lease.token, assign, rewrapped=rewrapped):
+            raise OpsError(
+                f'rotation "{self._name}" was taken up by another run',
+                code="rotate.fenced",
+                hint="that run goes on; watch it with kek_info",
+                retryable=True,
+            )
 
 
 def _incomplete(result: dict[str, Any], progress: _Progress) -> OpsError:
@@ -275,7 +265,7 @@ def _by_version(found: Survey) -> dict[str, int]:
     return {str(version): count for version, count in sorted(found.by_version.items())}
 
 
-def _result(name: str, state: str, facts: dict[str, Any], progress: _Progress, remaining: int) -> dict[str, Any]:
+def _result(name: str, state: str, facts: dict[str, Any], progress: _Progress, *, remaining: int) -> dict[str, Any]:
     return {
         "id": name,
         "state": state,

@@ -59,7 +59,7 @@ class Store:
 def open_store(uri: str, database: str) -> Store:
     """Return a connected store. Raises OpsError database.uri_invalid, database.unreachable, database.unauthorized."""
     try:
-        client = pymongo.MongoClient(
+        client: Any = pymongo.MongoClient(
             uri, serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS, appname="certautopilot.ops", tz_aware=False
         )
         hosts = ", ".join(f"{host}:{port}" for host, port in pymongo.uri_parser.parse_uri(uri, warn=False)["nodelist"])

@@ -20,6 +20,8 @@ try:
 except ImportError:
     bson = pymongo = CodecOptions = DatetimeConversion = RawBSONDocument = errors = None  # type: ignore[assignment,misc]
 
+__all__ = ["Document", "RawBSONDocument", "bson", "errors", "pymongo", "record_codec"]
+
 Document = dict[str, Any]
 
 

@@ -31,10 +31,10 @@ def write_private(path: Path, content: bytes, *, replace: bool = True, owner: tu
                 raw.flush()
                 os.fsync(raw.fileno())
             if replace:
-                os.replace(temporary, path)
+                Path(temporary).replace(path)
             else:
                 os.link(temporary, path)
-                os.unlink(temporary)
+                Path(temporary).unlink()
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -19,7 +19,7 @@ DEAD_AFTER_S = 120  # vendor's fleet-readiness page
 
 
 def read(store: Store) -> dict[str, Any]:
-    """Return {live, newest_heartbeat, processes: [{id, hostname, pid, role, live, current_version, ...}]}, JSON-clean."""
+    """Return {live, newest_heartbeat, processes: [{id, hostname, pid, role, live, ...}]}, JSON-clean."""
     now = store.server_time()
     with driver_errors(store):
         documents = list(store.collection(COLLECTION).find())

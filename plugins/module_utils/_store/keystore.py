@@ -9,6 +9,7 @@ are repaired from it, so a crash between the two leaves nothing to decide. State
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,13 +105,8 @@ def ensure_intent(
 ) -> dict[str, Any]:
     """Insert the intent if there is none; return the one that stands, which may be an earlier run's."""
     intent = {"provider": provider, "install_id": install_id, "key": dict(key), "created_at": store.server_time()}
-    with driver_errors(store):
-        try:
-            store.collection(COLLECTION).update_one(
-                {"_id": f"{_INTENT}{version}"}, {"$setOnInsert": intent}, upsert=True
-            )
-        except errors.DuplicateKeyError:
-            pass
+    with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
+        store.collection(COLLECTION).update_one({"_id": f"{_INTENT}{version}"}, {"$setOnInsert": intent}, upsert=True)
     standing = read_intent(store, version)
     return intent if standing is None else standing
 
@@ -125,10 +121,8 @@ def initialise_active(store: Store, version: int) -> Active:
     """Make `version` active if none is yet; return the active version that stands."""
     with driver_errors(store):
         collection = store.collection(COLLECTION)
-        try:
+        with contextlib.suppress(errors.DuplicateKeyError):
             collection.update_one({"_id": ACTIVE_ID}, {"$setOnInsert": {"version": version, "epoch": 1}}, upsert=True)
-        except errors.DuplicateKeyError:
-            pass
         document = collection.find_one({"_id": ACTIVE_ID})
     return Active(int(document["version"]), int(document["epoch"]))
 

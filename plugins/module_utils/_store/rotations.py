@@ -9,6 +9,7 @@ A rotation is named by its target version: running it again finds the same docum
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,15 +40,13 @@ def begin(store: Store, name: str, facts: Mapping[str, Any], token: int) -> None
     """Start the rotation or take it up again under this lease token; a larger token fences a smaller one off."""
     now = store.server_time()
     assign = {**facts, "state": "rewrapping", "token": token, "updated_at": now}
-    with driver_errors(store):
-        try:
-            store.collection(COLLECTION).update_one(
-                {"_id": name, "$or": [{"token": {"$lt": token}}, {"token": {"$exists": False}}]},
-                {"$set": assign, "$setOnInsert": {"started_at": now, "rewrapped_total": 0}},
-                upsert=True,
-            )
-        except errors.DuplicateKeyError:
-            pass  # a newer holder began already: the first guarded write below finds out
+    # A duplicate says that a newer holder began already: the first guarded write finds out.
+    with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
+        store.collection(COLLECTION).update_one(
+            {"_id": name, "$or": [{"token": {"$lt": token}}, {"token": {"$exists": False}}]},
+            {"$set": assign, "$setOnInsert": {"started_at": now, "rewrapped_total": 0}},
+            upsert=True,
+        )
 
 
 def record(
