@@ -15,6 +15,7 @@ from typing import Protocol
 
 WRAP_LENGTH = 60  # bytes: iv 12 + DEK 32 + GCM tag 16, NIST SP 800-38D
 DEK_LENGTH = 32  # bytes: AES-256
+IV_LENGTH = 12  # bytes: the 96 bits of NIST SP 800-38D section 8.2
 
 
 @dataclass(frozen=True, slots=True)
