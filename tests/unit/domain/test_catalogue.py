@@ -1,0 +1,53 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue and the walk that finds every envelope of a document."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue, record_id_text
+
+from .test_envelope import SOUND
+
+
+def found_in(document, collection="dns_credentials", extra=None):
+    catalogue = Catalogue(extra)
+    return [(found.path, found.field, catalogue.knows(found)) for found in catalogue.envelopes(collection, document)]
+
+
+def test_a_catalogued_envelope_is_found_and_known():
+    assert found_in({"_id": 1, "encrypted_api_key": SOUND}) == [("encrypted_api_key", "encrypted_api_key", True)]
+
+
+def test_t4_an_envelope_elsewhere_is_found_and_not_known():
+    document = {"_id": 1, "notes": {"old": [{}, {"secret": SOUND}]}}
+
+    assert found_in(document) == [("notes.old.1.secret", "notes.old.*.secret", False)]
+
+
+def test_an_operator_can_add_a_field_inside_an_array():
+    document = {"_id": 1, "old": [SOUND]}
+
+    assert found_in(document, extra={"dns_credentials": ("old.*",)}) == [("old.0", "old.*", True)]
+
+
+def test_a_nested_catalogued_path_is_found():
+    document = {"_id": "u", "totp": {"enabled": True, "encrypted_seed": SOUND}}
+
+    assert found_in(document, "users") == [("totp.encrypted_seed", "totp.encrypted_seed", True)]
+
+
+@pytest.mark.parametrize("value", ["text", 5, {"a": 1}, []])
+def test_anything_at_a_catalogued_path_is_yielded_so_that_parsing_names_it(value):
+    assert found_in({"_id": 1, "encrypted_api_key": value}) == [("encrypted_api_key", "encrypted_api_key", True)]
+
+
+@pytest.mark.parametrize("document", [{"_id": 1}, {"_id": 1, "encrypted_api_key": None}])
+def test_an_absent_or_null_field_is_no_envelope(document):
+    assert found_in(document) == []
+
+
+@pytest.mark.parametrize(("record_id", "text"), [("licence", "licence"), (42, "42"), (b"\x01\xff", "01ff")])
+def test_record_ids_have_one_canonical_text(record_id, text):
+    assert record_id_text(record_id) == text
