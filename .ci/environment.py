@@ -102,7 +102,10 @@ def real_interpreter(name: str) -> tuple[tuple[int, int], str] | None:
 
     WHY not the name itself: a venv made from a shim breaks as soon as the shim points to another version.
     """
-    code = "import os, sys; print(*sys.version_info[:2], os.path.realpath(getattr(sys, '_base_executable', sys.executable)))"
+    code = (
+        "import os, sys; base = getattr(sys, '_base_executable', sys.executable);"
+        "print(*sys.version_info[:2], os.path.realpath(base))"
+    )
     try:
         done = subprocess.run([name, "-c", code], check=False, capture_output=True, text=True, timeout=60)
     except OSError:
@@ -144,11 +147,11 @@ def apt_install(packages: list[str]) -> None:
     """Installed Debian packages. The list of packages is fetched only if the first try does not find them."""
     names = " ".join(packages)
     if shutil.which("apt-get") is None:
-        raise SetupError(f"this host has no apt-get; install {names} in its own way (the SoftHSM2 library, …) and repeat")
+        raise SetupError(f"this host has no apt-get; install {names} in this system's own way and repeat")
     prefix: list[str] = []
     if os.geteuid() != 0:
         if shutil.which("sudo") is None:
-            raise SetupError(f"{names} missing, and neither root nor sudo at hand; run `apt-get install {names}` as root")
+            raise SetupError(f"missing {names}, and neither root nor sudo at hand; as root: apt-get install {names}")
         prefix = ["sudo", "--preserve-env=DEBIAN_FRONTEND"]
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = [*prefix, "apt-get", "-o", "DPkg::Lock::Timeout=300", "-q"]
@@ -187,7 +190,7 @@ def build_venv(interpreter: str) -> None:
     uv = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", python, "--require-hashes"]
     # WHY no source distributions: a build would run code that no hash of ours covers.
     if not run([*uv, "--only-binary", ":all:", "-r", str(lock_for(interpreter))], uv_environment(python)):
-        raise SetupError(f"uv could not install {lock_for(interpreter).name}; nothing newer or unhashed is tried instead")
+        raise SetupError(f"uv could not install {lock_for(interpreter).name}; nothing unhashed is tried instead")
     STAMP.write_text(stamp_for(interpreter), encoding="utf-8")
 
 
