@@ -120,6 +120,6 @@ def _wrap(cipher: AESGCM, dek: bytes, aad: bytes) -> bytes | KeyFailure:
 
 
 def _check_value(kek: bytes) -> str:
-    """Return the first 3 bytes of AES-ECB over a zero block, hex. Source: PKCS#11 v2.40 section 4.1, CKA_CHECK_VALUE."""
+    """Return the first 3 bytes of AES-ECB over a zero block, hex. Source: PKCS#11 v2.40, CKA_CHECK_VALUE."""
     encryptor = Cipher(algorithms.AES(kek), modes.ECB()).encryptor()  # noqa: S305  one block, by definition
     return (encryptor.update(bytes(16)) + encryptor.finalize())[:3].hex()

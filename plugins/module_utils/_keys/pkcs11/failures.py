@@ -1,0 +1,101 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a worker's refusal means to an operator: code -> way out, and whether trying again can help.
+
+PRIVATE to the collection. Every error of `_keys/pkcs11` is made here, so that each names the module and its version.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ..._domain.errors import OpsError
+from ..._domain.pkcs11_settings import Pkcs11Settings
+
+MINIMUM_BINDING = "0.9"
+
+# code -> (hint, retryable). Listed for operators in docs/docsite/rst/failure_codes.rst.
+_WAYS_OUT: dict[str, tuple[str, bool]] = {
+    "dependency.missing": (
+        (
+            f"install python-pkcs11 {MINIMUM_BINDING} or newer for {sys.executable}, or point "
+            "ansible_python_interpreter at an environment that has it"
+        ),
+        False,
+    ),
+    "pkcs11.module_not_found": ("install the vendor's client, or correct encryption.pkcs11.module_path", False),
+    "pkcs11.module_load_failed": (
+        (
+            "check that the library fits this machine and that its own configuration (for SoftHSM2: SOFTHSM2_CONF) is "
+            "readable by this user; certautopilot_environment passes variables on"
+        ),
+        False,
+    ),
+    "pkcs11.token_not_found": (
+        (
+            "correct encryption.pkcs11.token_label, or make the token; check that the library's configuration "
+            "(for SoftHSM2: SOFTHSM2_CONF) is the service's"
+        ),
+        False,
+    ),
+    "pkcs11.token_ambiguous": ("set encryption.pkcs11.token_serial to the right one of the serials", False),
+    "pkcs11.pin_missing": ("set CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN in secrets.env, or pass pkcs11_pin_file", False),
+    "pkcs11.pin_incorrect": (
+        "correct CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN before the next run: each run uses up one try of the token",
+        False,
+    ),
+    "pkcs11.pin_final_try": (
+        "log in once with the right PIN by the vendor's own tool, which clears the flag, then run again",
+        False,
+    ),
+    "pkcs11.pin_locked": ("have the security officer unlock the user PIN", False),
+    "pkcs11.pin_unusable": ("set the user PIN with the vendor's own tool", False),
+    "pkcs11.session_limit": ("close sessions of other programs, or ask for fewer workers", True),
+    "pkcs11.mechanism_missing": ("use a token or firmware that offers CKM_AES_GCM and CKM_AES_KEY_GEN", False),
+    "pkcs11.key_generation_refused": ("allow this user to make AES-256 keys that cannot leave the token", False),
+    "pkcs11.key_exists": ("find out whose key it is before anything else; nothing was made", False),
+    "pkcs11.key_not_found": (
+        "restore the key from the HSM's backup or correct the token; never make a new key under its name",
+        False,
+    ),
+    "pkcs11.key_ambiguous": ("find out which key opens the canary, and rename or remove the other by hand", False),
+    "pkcs11.wrong_key": ("point the settings at the token that holds this installation's key", False),
+    "pkcs11.session_lost": ("run again once the HSM is steady; what was finished is kept", True),
+    "pkcs11.token_gone": ("bring the token back (network, slot, service of the HSM), then run again", True),
+    "pkcs11.worker_crashed": (
+        "run again, what was finished is kept; if it stays, report library version and exit status to the vendor",
+        True,
+    ),
+    "pkcs11.worker_timeout": ("check the connection to the HSM; a larger batch timeout helps a slow one", True),
+    "pkcs11.probe_failed": ("this module cannot be used for KEKs; report library and firmware version", False),
+    "pkcs11.operation_failed": ("look up the CKR name in the vendor's manual", False),
+    "pkcs11.encryption_failed": ("check that the key may encrypt with CKM_AES_GCM", False),
+    "pkcs11.batch_incomplete": ("report this: a worker answered with another number of results than asked", False),
+    "pkcs11.used_after_fork": ("open a provider of its own in the child process", False),
+    "pkcs11.not_open": ("open the provider before it is used", False),
+    "provider.version_not_loaded": (
+        "add the version to the keystore and its key to the token, or name a version that is loaded",
+        False,
+    ),
+}
+
+
+def failure(settings: Pkcs11Settings, code: str, message: str, *, library: str = "", **facts: Any) -> OpsError:
+    """Return the error for a code, with module path, token label and (where known) library version in it.
+
+    The PIN is cut out of the message, should a module have repeated it.
+    """
+    hint, retryable = _WAYS_OUT.get(code, _WAYS_OUT["pkcs11.operation_failed"])
+    where = f"module {settings.module_path}" + (f", {library}" if library else "")
+    if settings.token_label and f'"{settings.token_label}"' not in message:
+        where += f', token "{settings.token_label}"'
+    described = {"module_path": settings.module_path, "token_label": settings.token_label, "library": library}
+    text = without_pin(settings, f"{message} ({where})")
+    return OpsError(text, code=code, hint=hint, retryable=retryable, pkcs11={**described, **facts})
+
+
+def without_pin(settings: Pkcs11Settings, text: str) -> str:
+    """Return text with every occurrence of the PIN replaced."""
+    return text.replace(settings.pin, "********") if settings.pin else text

@@ -1,0 +1,294 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Workers kept busy: the first logs in alone, a dead one's batch goes to another, and done is compared with planned.
+
+PRIVATE to the collection. The parent only waits on pipes; it never loads the module and has no threads (ADR-0005).
+A worker is starting, idle, busy or dead. A dead one is not replaced: a module that kills its process is named, and when
+no worker is left the run stops. Requests are numbered, so that a late reply is never taken for another's.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..._domain.errors import OpsError
+from ..._domain.pkcs11_settings import Pkcs11Settings
+from .failures import failure
+from .process import WorkerProcess, wait_for
+
+_START_ATTEMPTS = 3
+_START_PAUSE = 0.15  # s, with jitter, doubled at each attempt
+_HANDOVERS = 2  # how many workers one batch may cost before the run stops
+# A worker with one of these is no use any more, another one may be; at the start they are worth a second try.
+_WORKER_LOST = frozenset({"pkcs11.session_lost", "pkcs11.token_gone", "pkcs11.worker_crashed", "pkcs11.worker_timeout"})
+_START_AGAIN = (_WORKER_LOST - {"pkcs11.worker_timeout"}) | {"pkcs11.token_not_found", "pkcs11.module_load_failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """workers: processes, each with one session. batch_timeout_s: for one request to one worker."""
+
+    workers: int = 1
+    batch_timeout_s: float = 120.0
+    start_timeout_s: float = 60.0
+    stop_timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """operation: one of the worker's. planned: how many results it must bring, None = not a list.
+
+    repeatable: another worker may be given it when the first one is lost over it.
+    """
+
+    operation: str
+    arguments: tuple[Any, ...]
+    planned: int | None = None
+    repeatable: bool = True
+
+
+class WorkerPool:
+    """The workers of one provider. retries: calls and batches made again since `open`."""
+
+    def __init__(self, settings: Pkcs11Settings, options: PoolOptions) -> None:
+        self._settings = settings
+        self._options = options
+        self._workers: list[WorkerProcess] = []
+        self._pid = os.getpid()
+        self._next_job = 1
+        self._last_loss: OpsError | None = None
+        self.info: Mapping[str, Any] = {}
+        self.retries = 0
+        _POOLS.add(self)
+
+    def open(self) -> None:
+        """Start the workers; the first one alone, so that a wrong PIN costs one try. Raises OpsError pkcs11.*."""
+        self._refuse_in_a_fork()
+        try:
+            self.info = self._start_patiently()
+            for _ in range(1, self._planned_workers()):
+                if not self._start_another():
+                    break
+        except BaseException:
+            self.close()
+            raise
+
+    def pids(self) -> tuple[int, ...]:
+        """Return the process ids of the living workers."""
+        return tuple(worker.pid for worker in self._workers)
+
+    def on_every_worker(self, job: Job) -> list[Any]:
+        """Return each living worker's result. Raises what any of them refuses."""
+        self._refuse_when_closed()
+        return [self._run([job], only=worker)[0] for worker in list(self._workers)]
+
+    def run(self, jobs: Sequence[Job]) -> list[Any]:
+        """Return one result per job, in order. Raises OpsError when a job is refused or no worker is left."""
+        self._refuse_when_closed()
+        return self._run(jobs)
+
+    def close(self) -> None:
+        """Log out and end the workers. Safe to call twice, and in a forked child."""
+        workers, self._workers = self._workers, []
+        if os.getpid() == self._pid:
+            for worker in workers:
+                worker.stop(within_s=self._options.stop_timeout_s)
+
+    def abandon(self) -> None:
+        """Forget the workers of the parent: called in a forked child."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.abandon()
+
+    # -- starting ------------------------------------------------------------------------------------------------
+
+    def _planned_workers(self) -> int:
+        cap = self.info.get("session_cap")
+        return max(1, min(self._options.workers, cap) if isinstance(cap, int) else self._options.workers)
+
+    def _start_another(self) -> bool:
+        """Return whether one more worker is there; a session limit ends the growth, not the run."""
+        try:
+            self._start_patiently()
+        except OpsError as error:
+            if error.code == "pkcs11.session_limit":
+                return False
+            raise
+        return True
+
+    def _start_patiently(self) -> Mapping[str, Any]:
+        """Return what the new worker says about its token. Never tries a PIN again."""
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            try:
+                return self._start()
+            except OpsError as error:
+                # UPSTREAM softhsm/SoftHSMv2#757: processes started together now and then see no token.
+                if error.code not in _START_AGAIN or attempt == _START_ATTEMPTS:
+                    raise
+            self.retries += 1
+            time.sleep(_START_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311  jitter, not a secret
+        raise ValueError("unreachable: the last attempt raises or returns")
+
+    def _start(self) -> Mapping[str, Any]:
+        settings = self._settings
+        configuration = {
+            "module_path": settings.module_path,
+            "token_label": settings.token_label,
+            "token_serial": settings.token_serial,
+            "pin": settings.pin or "",
+            "parent_pid": os.getpid(),
+        }
+        worker = WorkerProcess(settings)
+        self._workers.append(worker)
+        try:
+            opening = Job("open", (), None)
+            info: Mapping[str, Any] = self._run([opening], only=worker, opening=configuration)[0]
+        except BaseException:
+            self._drop(worker)
+            raise
+        return info
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    def _run(
+        self, jobs: Sequence[Job], *, only: WorkerProcess | None = None, opening: Mapping[str, Any] | None = None
+    ) -> list[Any]:
+        first = 0 if opening is not None else self._next_job
+        self._next_job += len(jobs)
+        todo = deque(range(len(jobs)))
+        results: dict[int, Any] = {}
+        handovers = [0] * len(jobs)
+        while len(results) < len(jobs):
+            for worker in self._idle(only)[: len(todo)]:
+                self._give(worker, first, todo.popleft(), jobs, opening)
+            if not self._busy(only):
+                raise self._nobody_left()
+            for worker, reply in self._wait():
+                number = self._number_of(worker, first, len(jobs))
+                worker.job = None
+                if number is None and not isinstance(reply, OpsError):
+                    continue  # the late reply of a run that was refused
+                outcome = reply if number is None else self._outcome(reply, jobs[number])
+                if number is not None and not isinstance(outcome, OpsError):
+                    results[number] = outcome
+                elif outcome.code in _WORKER_LOST:
+                    self._lose(worker, outcome, number, handovers, jobs)
+                    todo.extendleft([] if number is None else [number])
+                else:
+                    raise outcome
+        return [results[number] for number in range(len(jobs))]
+
+    def _give(
+        self, worker: WorkerProcess, first: int, number: int, jobs: Sequence[Job], opening: Mapping[str, Any] | None
+    ) -> None:
+        limit = self._options.batch_timeout_s if opening is None else self._options.start_timeout_s
+        arguments: Any = jobs[number].arguments if opening is None else dict(opening)
+        worker.send(first + number, jobs[number].operation, arguments, deadline=time.monotonic() + limit)
+
+    def _idle(self, only: WorkerProcess | None) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker.job is None and only in (None, worker)]
+
+    def _busy(self, only: WorkerProcess | None) -> bool:
+        return any(worker.job is not None for worker in self._workers if only in (None, worker))
+
+    def _number_of(self, worker: WorkerProcess, first: int, count: int) -> int | None:
+        """Return which job of this run the worker is busy with, None for one of an earlier run."""
+        if worker.job is None or not first <= worker.job < first + count:
+            return None
+        return worker.job - first
+
+    def _wait(self) -> list[tuple[WorkerProcess, Any]]:
+        """Return (worker, reply or OpsError of its end) once something happened or a deadline passed."""
+        reading, writing = [], []
+        for worker in self._workers:
+            to_read, to_write = worker.waiting_fds()
+            reading += to_read
+            writing += to_write
+        nearest = min(worker.deadline for worker in self._workers if worker.job is not None)
+        wait_for(reading, writing, max(0.0, nearest - time.monotonic()))
+        happened: list[tuple[WorkerProcess, Any]] = []
+        for worker in list(self._workers):
+            replies, alive = worker.advance()
+            happened += [(worker, reply) for reply in replies]
+            if not replies and not alive:
+                happened.append((worker, self._crash_of(worker)))
+            elif not replies and worker.job is not None and time.monotonic() >= worker.deadline:
+                happened.append((worker, self._timeout()))
+        return happened
+
+    def _outcome(self, reply: Any, job: Job) -> Any:
+        """Return the value of a reply, or the OpsError it stands for: a refusal, or done is not what was planned."""
+        if isinstance(reply, OpsError):
+            return reply
+        self.retries += int(reply[-1])
+        if reply[1] == "refused":
+            _, _, code, message, facts, _ = reply
+            return self._failure(code, message, **facts)
+        value = reply[2]
+        if job.planned is not None and len(value) != job.planned:
+            return self._failure(
+                "pkcs11.batch_incomplete", f"{len(value)} results of {job.operation}, not {job.planned}"
+            )
+        return value
+
+    # -- losing workers --------------------------------------------------------------------------------------------
+
+    def _lose(
+        self, worker: WorkerProcess, loss: OpsError, number: int | None, handovers: list[int], jobs: Sequence[Job]
+    ) -> None:
+        """Count the worker as dead. Raises the loss when its batch has cost too many workers already."""
+        self._drop(worker)
+        self._last_loss = loss
+        if number is None:
+            return
+        handovers[number] += 1
+        if handovers[number] >= _HANDOVERS or not jobs[number].repeatable:
+            raise loss
+        self.retries += 1
+
+    def _drop(self, worker: WorkerProcess) -> None:
+        worker.kill()
+        if worker in self._workers:
+            self._workers.remove(worker)
+
+    def _crash_of(self, worker: WorkerProcess) -> OpsError:
+        worker.kill()
+        return self._failure("pkcs11.worker_crashed", f"the worker process died, {worker.ending()}")
+
+    def _timeout(self) -> OpsError:
+        return self._failure("pkcs11.worker_timeout", "the worker did not answer before its deadline and was killed")
+
+    def _nobody_left(self) -> OpsError:
+        return self._last_loss or self._failure("pkcs11.not_open", "no worker is running")
+
+    def _failure(self, code: str, message: str, **facts: Any) -> OpsError:
+        known = {"library": str(self.info.get("library", "")), **facts}
+        return failure(self._settings, code, message, **known)
+
+    def _refuse_when_closed(self) -> None:
+        self._refuse_in_a_fork()
+        if not self._workers:
+            raise self._nobody_left()
+
+    def _refuse_in_a_fork(self) -> None:
+        if os.getpid() != self._pid:
+            raise self._failure("pkcs11.used_after_fork", "the provider was opened before this process was forked")
+
+
+_POOLS: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
+
+
+def _abandon_in_child() -> None:
+    for pool in list(_POOLS):
+        pool.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_in_child)

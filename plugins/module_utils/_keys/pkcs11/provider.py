@@ -1,0 +1,167 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""KEKs inside an HSM: the `pkcs11` provider, and the verbs that pkcs11-init and pkcs11-info need beside it.
+
+PRIVATE to the collection. Nothing is loaded before `open`: making one of these is how an operation says what it would
+use, not that it used it. All PKCS#11 work happens in worker processes (ADR-0005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from ..._domain.pkcs11_settings import KeyCount, KeyReference, Pkcs11Settings
+from ..provider import KeyFailure, UnwrapRequest, WrapRequest
+from .failures import failure
+from .pool import Job, PoolOptions, WorkerPool
+
+_BATCH = 250  # items of one request: the pipe then costs about 1 % of SoftHSM2's crypto
+
+
+class Pkcs11Provider:
+    """The `pkcs11` provider. Implements `provider.Provider`; open, load, use, close."""
+
+    name = "pkcs11"
+
+    def __init__(self, settings: Pkcs11Settings, options: PoolOptions | None = None) -> None:
+        self._settings = settings
+        self._options = options or PoolOptions()
+        self._pool: WorkerPool | None = None
+        self._check_values: dict[int, str | None] = {}
+
+    def __repr__(self) -> str:
+        return f"Pkcs11Provider({self._settings.module_path!r}, {self._settings.token_label!r}, {self.versions()})"
+
+    def __enter__(self) -> Pkcs11Provider:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Start the workers and log in; nothing when they run already. Raises OpsError dependency.missing, pkcs11.*."""
+        if self._pool is not None:
+            return
+        if not self._settings.pin:
+            raise failure(self._settings, "pkcs11.pin_missing", "no user PIN is set")
+        pool = WorkerPool(self._settings, self._options)
+        pool.open()
+        self._pool = pool
+
+    def close(self) -> None:
+        """Log out and end the workers. Safe to call twice."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    # -- the token and its keys --------------------------------------------------------------------------------------
+
+    def probe(self) -> dict[str, Any]:
+        """Return what the module and token can do, JSON-clean, each found by trying with a key of the session.
+
+        library, manufacturer, cryptoki_version, token_label, token_serial, token_model, token_flags, mechanisms,
+        mechanism_count, key_generation, iv_mode (caller, in_place, appended), iv_zeroed, tag_checked, aad_checked,
+        session_cap (None = unlimited or not told), rate {calls_per_second, latency_ms}, workers.
+        Raises OpsError pkcs11.mechanism_missing, key_generation_refused, probe_failed.
+        """
+        pool = self._opened()
+        found: dict[str, Any] = pool.run([Job("probe", ())])[0]
+        return {**found, "module_path": self._settings.module_path, "workers": len(pool.pids())}
+
+    def find_key(self, label: str, key_id: bytes) -> KeyCount:
+        """Return how many secret keys carry the label, and how many the id."""
+        by_label, by_id = self._opened().run([Job("count", (label, key_id))])[0]
+        return KeyCount(by_label, by_id)
+
+    def generate_key(self, label: str, key_id: bytes) -> dict[str, Any]:
+        """Make an AES-256 key that never leaves the token and return its description, see `describe_key`.
+
+        Raises OpsError pkcs11.key_exists when label or id is taken, pkcs11.key_generation_refused. Never repeated by
+        itself: after pkcs11.worker_crashed or a timeout `find_key` tells whether the key was made.
+        """
+        described: dict[str, Any] = self._opened().run([Job("generate", (label, key_id), repeatable=False)])[0]
+        return described
+
+    def describe_key(self, label: str, key_id: bytes) -> dict[str, Any]:
+        """Return label, id, bits, key_type, check_value and the flags of the one key that has both names.
+
+        Flags: token, private, sensitive, always_sensitive, extractable, never_extractable, local, encrypt, decrypt,
+        wrap, unwrap, sign, derive, modifiable; None for what the token does not tell.
+        Raises OpsError pkcs11.key_not_found, key_ambiguous, wrong_key with both counts.
+        """
+        described: dict[str, Any] = self._opened().run([Job("describe", (label, key_id))])[0]
+        return described
+
+    def load(self, references: Mapping[int, KeyReference]) -> None:
+        """Look up the key of every version, once in each worker; exactly these versions can be used from then on.
+
+        Raises OpsError pkcs11.key_not_found, key_ambiguous, wrong_key.
+        """
+        wanted = {
+            version: (reference.label, reference.key_id, reference.check_value)
+            for version, reference in references.items()
+        }
+        values: list[dict[int, str | None]] = self._opened().on_every_worker(Job("load", (wanted,)))
+        self._check_values = values[0]
+
+    # -- Provider ------------------------------------------------------------------------------------------------------
+
+    @property
+    def retries(self) -> int:
+        """Return how many HSM calls and batches had to be made again."""
+        return self._pool.retries if self._pool is not None else 0
+
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """Return the process ids of the living workers."""
+        return self._pool.pids() if self._pool is not None else ()
+
+    def versions(self) -> tuple[int, ...]:
+        """Return the loaded KEK versions, ascending."""
+        return tuple(sorted(self._check_values))
+
+    def check_value(self, version: int) -> str | None:
+        """Return 6 hex characters, None where the token does not tell. Raises provider.version_not_loaded."""
+        self._require(version)
+        return self._check_values[version]
+
+    def wrap(self, version: int, requests: Sequence[WrapRequest]) -> list[bytes | KeyFailure]:
+        """Return one 60-byte wrap or failure per request, each opened again by the HSM. Raises OpsError pkcs11.*."""
+        self._require(version)
+        return self._in_batches("wrap", (version,), [(request.dek, request.aad) for request in requests])
+
+    def unwrap(self, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
+        """Return one 32-byte DEK or failure per request, in order. Raises OpsError pkcs11.*."""
+        return self._in_batches("unwrap", (), [(item.version, item.wrapped, item.aad) for item in requests])
+
+    def rewrap(self, to_version: int, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
+        """Return one new wrap of the same DEK per request, each opened again by the HSM. Raises OpsError pkcs11.*."""
+        self._require(to_version)
+        items = [(item.version, item.wrapped, item.aad) for item in requests]
+        return self._in_batches("rewrap", (to_version,), items)
+
+    def _in_batches(self, operation: str, leading: tuple[Any, ...], items: list[Any]) -> list[bytes | KeyFailure]:
+        pool = self._opened()
+        size = max(1, min(_BATCH, -(-len(items) // max(1, len(pool.pids())))))
+        parts = [items[start : start + size] for start in range(0, len(items), size)]
+        answers = pool.run([Job(operation, (*leading, part), len(part)) for part in parts])
+        return [item if isinstance(item, bytes) else KeyFailure(*item) for answer in answers for item in answer]
+
+    def _require(self, version: int) -> None:
+        if version not in self._check_values:
+            raise failure(
+                self._settings,
+                "provider.version_not_loaded",
+                f"KEK version {version} is not loaded, loaded: {list(self.versions())}",
+            )
+
+    def _opened(self) -> WorkerPool:
+        if self._pool is None:
+            raise failure(self._settings, "pkcs11.not_open", "the provider was used before it was opened")
+        return self._pool
