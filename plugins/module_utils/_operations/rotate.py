@@ -24,7 +24,7 @@ from .._domain.layout import Layout
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.texts import rotate_across_providers
-from .._keys.registry import KNOWN
+from .._keys import registry
 from .._store import install_lock, journal, keystore, leases, records, rotations
 from .._store.keystore import Active
 from .._store.leases import Lease
@@ -72,8 +72,9 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         lock = install_lock.read(store)
         if lock is None:
             raise lock_missing(store)
-        if lock.provider in KNOWN and settings.require_provider() != lock.provider:
+        if lock.provider in registry.KNOWN and settings.require_provider() != lock.provider:
             raise rotate_across_providers(lock.provider, settings.require_provider())
+        registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
         with opened_keys(settings, store, lock) as installation:
             return _rotate(installation, options, check=check)
 

@@ -1,0 +1,60 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sites for the verbs' tests: a database server for the session, a database of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.support import database
+from tests.support.sealed import credential
+
+from .site import Site
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    # WHY without sync-on-commit: these tests crash our processes, not the server; an fsync a document is for others.
+    with database.running(tmp_path_factory.mktemp("server"), sync_on_commit=False) as running:
+        yield running
+
+
+@pytest.fixture
+def new_site(server, tmp_path):
+    """Make sites; their databases are dropped afterwards."""
+    made, numbers = [], itertools.count(1)
+
+    def make(provider="env"):
+        site = Site(tmp_path / f"site{next(numbers)}", server.uri, server.new_name("ops"), provider=provider)
+        made.append(site)
+        return site
+
+    yield make
+    for site in made:
+        site.client.drop_database(site.name)
+        site.client.close()
+
+
+@pytest.fixture
+def env_site(new_site):
+    """An env installation with KEK V1, its lock, and 12 DNS credentials."""
+    site = new_site()
+    kek = site.add_kek(1)
+    site.write()
+    site.call("kek_install_lock")
+    site.db.dns_credentials.insert_many([credential(kek, f"secret {n}".encode()) for n in range(12)])
+    site.db.zones.insert_many([{"_id": n, "apex": f"{n}.example"} for n in range(5)])
+    return site
+
+
+@pytest.fixture
+def empty_env_site(new_site):
+    """An env installation with another KEK V1 and its lock, without records."""
+    site = new_site()
+    site.add_kek(1)
+    site.write()
+    site.call("kek_install_lock")
+    return site

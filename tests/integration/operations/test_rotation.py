@@ -1,0 +1,212 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kek_rotate on a real server: what moves, what is named, what a second run and a killed run do."""
+
+from __future__ import annotations
+
+import itertools
+import types
+
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import rewrap, rotate
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
+
+from tests.support.sealed import credential, envelope, plaintext_of
+
+
+@pytest.fixture
+def rotatable(env_site):
+    env_site.add_kek(2)
+    env_site.write()
+    return env_site
+
+
+def secrets_under(site, version):
+    return sorted(
+        plaintext_of(site.keks[version], d["_id"], "encrypted_api_key", d["encrypted_api_key"])
+        for d in site.db.dns_credentials.find()
+    )
+
+
+def test_every_envelope_moves_the_payload_stays_byte_for_byte_and_the_version_is_swapped(rotatable):
+    before = {d["_id"]: d["encrypted_api_key"] for d in rotatable.db.dns_credentials.find()}
+
+    result = rotatable.call("kek_rotate", from_version=1, to_version=2)
+
+    assert result.values["rotation"]["rewrapped"] == 12
+    assert result.values["rotation"]["state"] == "complete"
+    assert secrets_under(rotatable, 2) == sorted(f"secret {n}".encode() for n in range(12))
+    for document in rotatable.db.dns_credentials.find():
+        now, old = document["encrypted_api_key"], before[document["_id"]]
+        assert (now["ciphertext"], now["nonce"]) == (old["ciphertext"], old["nonce"])
+        assert now["wrapped_dek"] != old["wrapped_dek"]
+        assert (document["kek_version"], now["kek_version"], now["kv"]) == (2, 2, 2)
+    assert rotatable.db.kek_versions.find_one({"_id": "active"}) == {"_id": "active", "version": 2, "epoch": 2}
+    assert [row["state"] for row in rotatable.db.kek_versions.find({"_id": {"$in": [1, 2]}}, sort=[("_id", 1)])] == [
+        "deactivated",
+        "active",
+    ]
+
+
+def test_t38_check_mode_predicts_what_the_real_run_does_and_writes_nothing(rotatable):
+    before = rotatable.documents()
+
+    predicted = rotatable.call("kek_rotate", check=True, to_version=2)
+    untouched = rotatable.documents() == before
+    real = rotatable.call("kek_rotate", to_version=2)
+
+    assert untouched
+    assert predicted.changed
+    assert real.changed
+    assert predicted.values["rotation"] == real.values["rotation"]
+    assert (predicted.before, predicted.after) == (real.before, real.after)
+
+
+def test_t20_a_second_run_writes_nothing(rotatable):
+    rotatable.call("kek_rotate", to_version=2)
+    before = rotatable.documents()
+
+    result = rotatable.call("kek_rotate", to_version=2)
+
+    assert not result.changed
+    assert rotatable.documents() == before
+
+
+def test_t13_a_poisoned_envelope_is_named_the_rest_moves_and_the_version_is_not_swapped(rotatable):
+    victim = rotatable.db.dns_credentials.find_one(sort=[("_id", -1)])
+    broken = bytearray(victim["encrypted_api_key"]["wrapped_dek"])
+    broken[20] ^= 1
+    update = {"$set": {"encrypted_api_key.wrapped_dek": bytes(broken)}}
+    rotatable.db.dns_credentials.update_one({"_id": victim["_id"]}, update)
+
+    with pytest.raises(OpsError) as failure:
+        rotatable.call("kek_rotate", to_version=2)
+
+    listed = failure.value.facts["rotation"]["failures"]
+    assert failure.value.code == "rotate.incomplete"
+    assert [entry["place"] for entry in listed] == [f"dns_credentials/{victim['_id']}.encrypted_api_key"]
+    assert listed[0]["code"] == "envelope.unauthentic"
+    assert rotatable.db.dns_credentials.count_documents({"kek_version": 2}) == 11
+    assert rotatable.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+
+
+def test_t5_a_lying_version_tag_is_named_with_the_version_that_is_true(rotatable):
+    kek2 = rotatable.keks[2]
+    liar = credential(kek2, b"under two")
+    liar["encrypted_api_key"]["kek_version"] = liar["encrypted_api_key"]["kv"] = 1
+    rotatable.db.dns_credentials.insert_one(liar)
+
+    with pytest.raises(OpsError) as failure:
+        rotatable.call("kek_rotate", to_version=2)
+
+    (entry,) = failure.value.facts["rotation"]["failures"]
+    assert entry["code"] == "envelope.lying_version"
+    assert "sealed under 2" in entry["reason"]
+    assert rotatable.db.dns_credentials.find_one({"_id": liar["_id"]}) == liar
+
+
+def test_t15_a_record_that_a_writer_touches_during_the_batch_is_left_as_the_writer_left_it_and_moves_later(
+    rotatable, monkeypatch
+):
+    contended = rotatable.db.dns_credentials.find_one()
+    kek, real, struck = rotatable.keks[1], records.compare_and_set, []
+
+    def strike_first(store, collection, changes):
+        if not struck and collection == "dns_credentials":
+            struck.append(True)
+            fresh = envelope(kek, contended["_id"], "encrypted_api_key", b"written meanwhile")
+            rotatable.db.dns_credentials.update_one({"_id": contended["_id"]}, {"$set": {"encrypted_api_key": fresh}})
+        return real(store, collection, changes)
+
+    monkeypatch.setattr(rewrap.records, "compare_and_set", strike_first)
+
+    result = rotatable.call("kek_rotate", to_version=2)
+
+    assert result.values["rotation"]["conflicts"] == 1
+    assert result.values["rotation"]["rewrapped"] == 12
+    assert b"written meanwhile" in secrets_under(rotatable, 2)
+
+
+def test_several_sealed_fields_of_one_document_move_together_or_not_at_all(rotatable):
+    document = credential(rotatable.keks[1], b"one")
+    document["spare"] = envelope(rotatable.keks[1], document["_id"], "spare", b"two")
+    document["spare"]["ciphertext"] = b"x"
+    document["spare"]["wrapped_dek"] = b"\0" * 60
+    rotatable.db.dns_credentials.insert_one(document)
+
+    with pytest.raises(OpsError) as failure:
+        rotatable.call("kek_rotate", overrides={"catalogue": {"dns_credentials": ["spare"]}}, to_version=2)
+
+    assert [entry["place"].split(".")[-1] for entry in failure.value.facts["rotation"]["failures"]] == ["spare"]
+    assert rotatable.db.dns_credentials.find_one({"_id": document["_id"]}) == document
+
+
+def test_a_run_with_a_time_limit_stops_between_batches_and_the_next_one_ends_it(rotatable, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(rotate, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+
+    first = rotatable.call("kek_rotate", to_version=2, batch_size=4, max_seconds=2)
+    monkeypatch.undo()
+    second = rotatable.call("kek_rotate", to_version=2)
+
+    assert first.values["rotation"]["state"] == "rewrapping"
+    assert first.values["rotation"]["remaining"] > 0
+    assert second.values["rotation"]["state"] == "complete"
+    assert first.values["rotation"]["rewrapped"] + second.values["rotation"]["rewrapped"] == 12
+
+
+def test_t17_envelopes_of_a_third_version_stop_a_rotation_that_names_its_source_and_move_in_one_that_does_not(
+    rotatable,
+):
+    rotatable.call("kek_rotate", to_version=2)
+    rotatable.add_kek(3)
+    rotatable.write()
+    rotatable.db.dns_credentials.insert_one(credential(rotatable.keks[1], b"late writer"))
+
+    with pytest.raises(OpsError) as refusal:
+        rotatable.call("kek_rotate", from_version=2, to_version=3)
+    result = rotatable.call("kek_rotate", to_version=3)
+
+    assert refusal.value.code == "rotate.other_versions"
+    assert result.values["rotation"]["rewrapped"] == 13
+    assert b"late writer" in secrets_under(rotatable, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"to_version": 9}, "rotate.target_not_loaded"),
+        ({"to_version": 2, "from_version": 2}, "rotate.same_version"),
+        ({"to_version": 0}, "rotate.options"),
+        ({"to_version": 2, "batch_size": 0}, "rotate.options"),
+    ],
+)
+def test_a_rotation_that_makes_no_sense_is_refused_and_nothing_is_written(rotatable, options, code):
+    before = rotatable.documents()
+
+    with pytest.raises(OpsError) as refusal:
+        rotatable.call("kek_rotate", **options)
+
+    assert refusal.value.code == code
+    assert rotatable.documents() == before
+
+
+def test_a_rotation_back_to_an_older_version_is_refused(rotatable):
+    rotatable.call("kek_rotate", to_version=2)
+
+    with pytest.raises(OpsError) as refusal:
+        rotatable.call("kek_rotate", to_version=1)
+
+    assert refusal.value.code == "rotate.downgrade"
+
+
+def test_a_rotation_whose_swap_happened_but_whose_tail_did_not_drain_resumes(rotatable):
+    rotatable.call("kek_rotate", to_version=2)
+    rotatable.db.dns_credentials.insert_one(credential(rotatable.keks[1], b"tail"))
+
+    result = rotatable.call("kek_rotate", from_version=1, to_version=2)
+
+    assert result.values["rotation"]["rewrapped"] == 1
+    assert b"tail" in secrets_under(rotatable, 2)
