@@ -29,7 +29,7 @@ from .._domain.key_names import reference
 from .._domain.pkcs11_settings import KeyReference
 from .._domain.result import Result
 from .._domain.settings import Settings
-from .._domain.texts import init_on_foreign_lock, unknown_provider
+from .._domain.texts import init_on_foreign_lock, provider_mismatch, unknown_provider
 from .._keys.pkcs11.provider import Pkcs11Provider
 from .._keys.registry import KNOWN
 from .._store import install_lock, journal, keystore, leases
@@ -79,10 +79,13 @@ def _judged_lock(settings: Settings, store: Store) -> InstallLock | None:
         raise unknown_provider(lock.provider)
     if lock is not None and lock.provider != PROVIDER:
         raise init_on_foreign_lock(lock.provider, lock.installed_at, lock.installed_by or "unknown")
-    if settings.require_provider() != PROVIDER:
+    configured = settings.require_provider()
+    if lock is not None and configured != PROVIDER:
+        raise provider_mismatch(lock.provider, lock.installed_at, configured)
+    if configured != PROVIDER:
         raise _refused(
             "init.provider",
-            f'config says provider "{settings.require_provider()}", pkcs11-init needs "{PROVIDER}"',
+            f'config says provider "{configured}", pkcs11-init needs "{PROVIDER}"',
             "set encryption.provider: pkcs11 in this installation's config.yaml, or `provider: pkcs11`",
         )
     return lock

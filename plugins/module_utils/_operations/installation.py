@@ -76,9 +76,15 @@ def references(lock: InstallLock, keys: Keystore) -> dict[int, KeyReference]:
     """Return where the HSM key of each keystore row is; what the row does not tell follows our naming."""
     found = {}
     for version, row in keys.rows.items():
+        if row.state == "destroyed":
+            continue
         ours = reference(lock.install_id or "", version)
         label, key_id = row.key.get("label", ours.label), row.key.get("id")
-        found[version] = KeyReference(str(label), bytes.fromhex(key_id) if isinstance(key_id, str) else ours.key_id)
+        found[version] = KeyReference(
+            label=str(label),
+            key_id=bytes.fromhex(key_id) if isinstance(key_id, str) else ours.key_id,
+            check_value=row.key.get("check_value") or None,
+        )
     return found
 
 
