@@ -6,14 +6,105 @@
 # make test   everything that CI runs
 # make help   the other targets
 
-PYTHON ?= python3
-PY     := .venv/bin/python
+PYTHON   ?= python3
+BIN      := .venv/bin
+PY       := $(BIN)/python
+# Ansible's own tools look at a collection only where collections lie: they run in a copy (see .ci/in_copy.py).
+IN_COPY   = $(PY) .ci/in_copy.py $@
+PYVER     = $(shell $(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+REPORTS  := .build/reports
+# Narrow a run down: make unit ARGS="-k envelope -x", make molecule SCENARIOS=rotate
+ARGS     ?=
+SCENARIOS ?= $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+
+CHEAP    := ruff floors yamllint changelog mypy
+SLOWER   := docs-lint build ansible-lint
+STEPS    := $(CHEAP) unit $(SLOWER) sanity integration molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help env
+.PHONY: help env test test-slow lint format $(STEPS) coverage bench demo demo-clean lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
 
 env: ## set up or renew .venv, .build and SoftHSM2; quick when nothing changed
 	@$(PYTHON) .ci/environment.py
+
+test: env ## everything that CI runs, cheap steps first; all steps run, the summary comes last
+	@$(PY) .ci/steps.py $(STEPS)
+
+test-slow: env ## the tests marked slow: large data, long kill-and-resume series
+	@mkdir -p $(REPORTS)
+	$(PY) -m pytest -m slow --junitxml=$(REPORTS)/slow.xml $(ARGS)
+
+lint: env ## all linters, without sanity
+	@$(PY) .ci/steps.py $(CHEAP) $(SLOWER)
+
+format: ## rewrite Python files in the house format
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+ruff:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+mypy: ## types of plugins/module_utils, strict
+	$(BIN)/mypy -p ansible_collections.certautopilot.ops.plugins.module_utils
+
+floors: ## who may import what (pyproject.toml, [tool.importlinter])
+	PYTHONPATH=.build/collections $(BIN)/lint-imports --cache-dir .build/import-linter
+
+yamllint:
+	$(BIN)/yamllint --strict .
+
+ansible-lint: ## production profile and the optional rules of .ansible-lint
+	$(IN_COPY) ansible-lint --offline --strict --profile production
+
+docs-lint: ## documentation of modules, roles and docsite
+	$(IN_COPY) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+
+changelog: ## changelog fragments
+	$(IN_COPY) antsibull-changelog lint
+
+build: ## the collection as an archive, built and imported as Galaxy would
+	$(IN_COPY) sh -c 'ansible-galaxy collection build --force --output-path ../../.. && \
+	  python -m galaxy_importer.main ../../../certautopilot-ops-*.tar.gz'
+
+sanity: ## ansible-test sanity, in virtual environments of its own
+	$(IN_COPY) ansible-test sanity --venv --python $(PYVER) --color no $(ARGS)
+
+unit: ## unit tests
+	@mkdir -p $(REPORTS)
+	$(PY) -m pytest tests/unit -m "not slow" --junitxml=$(REPORTS)/unit.xml $(ARGS)
+
+integration: ## tests against SoftHSM2 and a MongoDB-protocol server
+	@mkdir -p $(REPORTS)
+	$(PY) -m pytest tests/integration -m "not slow" --junitxml=$(REPORTS)/integration.xml $(ARGS)
+
+molecule: ## every scenario below molecule/, one after the other
+	$(PY) .ci/scenarios.py $(SCENARIOS)
+
+coverage: ## lines and branches of plugins/ that the unit and integration tests reach
+	@rm -rf .build/coverage && mkdir -p .build/coverage
+	$(BIN)/coverage run -m pytest -m "not slow" $(ARGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+bench: env ## measure rotation and bundles; writes its numbers to .build
+	$(PY) -m tests.performance
+
+demo: env ## an installation to try things on: stand-in service, database, SoftHSM2 token
+	$(PY) -m tests.support.demo
+
+demo-clean: ## stop and remove the demo
+	$(PY) -m tests.support.demo --clean
+
+lock: ## renew the locks in requirements/ from the .in files
+	$(PY) .ci/lock.py
+
+clean: ## remove what runs leave behind; keeps .venv
+	rm -rf .build/copies .build/reports .build/coverage .build/mypy .build/pytest .build/import-linter .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.build/*' -type d -prune -exec rm -rf {} +
+
+distclean: clean ## the above, and .venv and .build
+	rm -rf .venv .build

@@ -223,7 +223,7 @@ def pip_settings(python: str) -> dict[str, str]:
     settings: dict[str, str] = {}
     for section in ("global.", "install.", ":env:."):
         for line in listed.stdout.splitlines():
-            key, _, value = line.partition("=")
+            key, _equals, value = line.partition("=")
             if key.startswith(section) and key[len(section) :] in PIP_TO_UV:
                 settings[key[len(section) :]] = value.strip("'\"").replace("\\n", " ").strip()
     return settings
