@@ -1,0 +1,155 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prove what a batch does with blips, ended sessions, altered bytes and modules that lie (T21, T25, T27, T34)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11 import (
+    worker_engine,
+    worker_gcm,
+    worker_keys,
+)
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_base import Refusal
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_engine import Engine
+
+from tests.unit.keys.fake_binding import BINDING, DeviceError, FakeKey, SessionHandleInvalid
+
+AAD = b"a" * 32
+
+
+class FakeHsm:
+    """A session whose keys are found by label; reopening gives new key objects, as new handles would be."""
+
+    def __init__(self) -> None:
+        self.keys = {"v1": FakeKey(), "v2": FakeKey()}
+        self.reopened = 0
+        self.session = None
+
+    def reopen(self) -> None:
+        self.reopened += 1
+        self.keys = {label: FakeKey(value=key.value) for label, key in self.keys.items()}
+
+
+@pytest.fixture
+def hsm(monkeypatch):
+    monkeypatch.setattr(worker_gcm, "pkcs11", BINDING)
+    monkeypatch.setattr(worker_engine.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(worker_keys, "find_one", lambda hsm, label, key_id: hsm.keys[label])
+    monkeypatch.setattr(worker_keys, "check_value", lambda key: None)
+    monkeypatch.setattr(worker_keys, "generate_ephemeral", lambda session: FakeKey())
+    return FakeHsm()
+
+
+@pytest.fixture
+def engine(hsm):
+    engine = Engine(hsm)
+    engine.load({1: ("v1", b"", None), 2: ("v2", b"", None)})
+    engine.take_retries()
+    return engine
+
+
+def raising_every(nth, error):
+    def before_call(number):
+        if number % nth == 0:
+            raise error
+
+    return before_call
+
+
+@pytest.mark.parametrize("error", [DeviceError, SessionHandleInvalid])
+def test_t21_a_blip_once_in_ten_calls_is_retried_and_counted(hsm, engine, error):
+    deks = [os.urandom(32) for _ in range(40)]
+    hsm.keys["v1"].before_call = raising_every(10, error)
+
+    wraps = engine.wrap(1, [(dek, AAD) for dek in deks])
+
+    assert engine.unwrap([(1, wrap, AAD) for wrap in wraps]) == deks
+    assert engine.take_retries() > 0
+
+
+def test_t34_after_the_session_ended_the_keys_are_looked_up_again(hsm, engine):
+    old = hsm.keys["v1"]
+    [wrap] = engine.wrap(1, [(b"d" * 32, AAD)])
+    old.before_call = raising_every(1, SessionHandleInvalid)
+    calls_before = old.calls
+
+    opened = engine.unwrap([(1, wrap, AAD)] * 5)
+
+    assert opened == [b"d" * 32] * 5
+    assert hsm.reopened == 1
+    assert old.calls == calls_before + 2
+
+
+@pytest.mark.parametrize(("error", "code"), [(DeviceError, "pkcs11.session_lost")])
+def test_an_hsm_that_stays_away_is_named_after_a_bounded_number_of_attempts(hsm, engine, error, code):
+    hsm.keys["v1"].before_call = raising_every(1, error)
+
+    with pytest.raises(Refusal) as refused:
+        engine.wrap(1, [(b"d" * 32, AAD)])
+
+    assert refused.value.code == code
+    assert engine.take_retries() == 6
+
+
+def test_t27_no_corrupted_wrap_leaves_the_worker(hsm, engine):
+    calls = []
+
+    def spoil_every_seventh(output):
+        calls.append(1)
+        return output[:-1] + bytes([output[-1] ^ 1]) if len(calls) % 7 == 0 else output
+
+    [old] = engine.wrap(1, [(b"d" * 32, AAD)])
+    hsm.keys["v2"].spoil = spoil_every_seventh
+
+    results = engine.rewrap(2, [(1, old, AAD)] * 70)
+
+    wraps = [result for result in results if isinstance(result, bytes)]
+    hsm.keys["v2"].spoil = lambda output: output
+    assert len(wraps) == 60
+    assert {result[0] for result in results if isinstance(result, tuple)} == {"verification"}
+    assert set(engine.unwrap([(2, wrap, AAD) for wrap in wraps])) == {b"d" * 32}
+
+
+def test_t25_altered_bytes_fail_the_item_and_a_sick_key_fails_the_batch(hsm, engine):
+    good, other = engine.wrap(1, [(b"d" * 32, AAD)] * 2)
+    altered = other[:-1] + bytes([other[-1] ^ 1])
+
+    items = engine.unwrap([(1, good, AAD), (1, altered, AAD), (1, good, b"x"), (3, good, AAD), (1, b"", AAD)])
+    hsm.keys["v1"].value = os.urandom(32)  # the HSM answers, but no longer with this key
+    with pytest.raises(Refusal) as refused:
+        engine.unwrap([(1, good, AAD)])
+
+    assert items[0] == b"d" * 32
+    assert [item[0] for item in items[1:]] == ["authentication", "authentication", "unknown_version", "malformed"]
+    assert refused.value.code == "pkcs11.session_lost"
+
+
+def test_a_wrap_of_something_else_than_a_dek_is_malformed(hsm, engine):
+    [result] = engine.wrap(1, [(b"short", AAD)])
+
+    assert result[0] == "malformed"
+
+
+def test_a_version_that_is_not_loaded_is_refused_before_any_call(hsm, engine):
+    before = hsm.keys["v1"].calls
+
+    with pytest.raises(Refusal) as refused:
+        engine.wrap(9, [(b"d" * 32, AAD)])
+
+    assert refused.value.code == "provider.version_not_loaded"
+    assert hsm.keys["v1"].calls == before
+
+
+def test_t23_a_recorded_check_value_that_differs_is_the_wrong_key(hsm, monkeypatch):
+    monkeypatch.setattr(worker_keys, "check_value", lambda key: "aabbcc")
+
+    with pytest.raises(Refusal) as refused:
+        Engine(hsm).load({1: ("v1", b"", "ddeeff")})
+
+    assert refused.value.code == "pkcs11.wrong_key"
+    assert "wrong key" in refused.value.message
+    assert (refused.value.facts["check_value"], refused.value.facts["expected_check_value"]) == ("aabbcc", "ddeeff")
