@@ -27,7 +27,7 @@ STEPS    := $(CHEAP) unit $(SLOWER) sanity integration molecule
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
 
-env: ## set up or renew .venv, .build and SoftHSM2; quick when nothing changed
+env: ## set up or renew .venv, .build and system packages; quick when nothing changed
 	@$(PYTHON) .ci/environment.py
 
 test: env ## everything that CI runs, cheap steps first; all steps run, the summary comes last

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A working development environment, from a bare Debian 12 or Ubuntu 24.04 with python3.
 
-    python3 .ci/environment.py            the venv, the import tree and the SoftHSM2 library
-    python3 .ci/environment.py age …      these system packages as well
+    python3 .ci/environment.py
 
 Four steps, each of them done only where it is missing: system packages (apt, as root or by sudo), the virtual
 environment, the locked requirements (every file by hash), the link through which Python finds the collection.
@@ -28,6 +27,9 @@ TREE = ROOT / ".build" / "collections" / "ansible_collections" / "certautopilot"
 BOOTSTRAP = ROOT / "requirements" / "bootstrap.txt"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 
+# What the tests use of the system, and the Debian package that has it: the software HSM, and oracles that are not ours.
+COMMANDS = {"softhsm2-util": "softhsm2", "pkcs11-tool": "opensc", "age": "age"}
+
 # Where distributions put the SoftHSM2 module; SOFTHSM2_MODULE names any other place.
 SOFTHSM2_MODULES = (
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -48,11 +50,11 @@ PIP_TO_UV = {
 }
 
 
-def main(packages: list[str]) -> int:
+def main() -> int:
     """Exit status of `make env`: 0 when everything stands, 1 with one sentence on stderr otherwise."""
     try:
         interpreter = find_interpreter()
-        wanted = missing_packages(packages)
+        wanted = missing_packages()
         if wanted:
             apt_install(wanted)
         if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == stamp_for(interpreter):
@@ -124,23 +126,13 @@ def version_text(interpreter: str) -> str:
 # --- system packages ------------------------------------------------------------------------------------------------
 
 
-def missing_packages(packages: list[str]) -> list[str]:
-    """Debian packages to install: the named ones that dpkg does not have, and softhsm2 if its module is nowhere."""
-    wanted = [name for name in packages if not is_installed(name)]
+def missing_packages() -> list[str]:
+    """Debian packages to install: those whose command is not on PATH, and softhsm2 if its module is nowhere."""
+    wanted = {package for command, package in COMMANDS.items() if shutil.which(command) is None}
     named = os.environ.get("SOFTHSM2_MODULE")
     if not any(Path(path).is_file() for path in ((named,) if named else SOFTHSM2_MODULES)):
-        wanted.append("softhsm2")
-    return sorted(set(wanted))
-
-
-def is_installed(package: str) -> bool:
-    try:
-        done = subprocess.run(
-            ["dpkg-query", "-W", "-f=${Status}", package], check=False, capture_output=True, text=True
-        )
-    except OSError:
-        return False
-    return done.stdout.startswith("install ok")
+        wanted.add("softhsm2")
+    return sorted(wanted)
 
 
 def apt_install(packages: list[str]) -> None:
@@ -242,4 +234,4 @@ def link_tree() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
