@@ -72,7 +72,7 @@ class WorkerProcess:
         return replies, alive
 
     def kill(self) -> None:
-        """End the worker at once, wherever it hangs, and reap it."""
+        """End the worker at once, wherever it hangs, and reap it; `job` still says what it was busy with."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._finish()
@@ -154,7 +154,6 @@ class WorkerProcess:
         return body
 
     def _finish(self) -> None:
-        self.job = None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
         self._read_tail()

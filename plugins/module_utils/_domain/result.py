@@ -1,0 +1,28 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a verb did, before Ansible sees it.
+
+PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """values: the module's return values, JSON-clean. before, after: versions, counts and fingerprints for the diff."""
+
+    changed: bool
+    values: Mapping[str, Any]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+    def as_result(self, *, diff: bool) -> dict[str, Any]:
+        """Return the arguments of `exit_json`; the diff only when it was asked for."""
+        shown = {"diff": {"before": dict(self.before), "after": dict(self.after)}} if diff else {}
+        return {"changed": self.changed, **self.values, **shown}

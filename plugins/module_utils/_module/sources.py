@@ -1,0 +1,185 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where settings come from on a host: options, their files, the environment, secrets.env and config.yaml.
+
+PRIVATE to the collection. The only place that reads configuration files. A default file that is not there is passed
+over; a file that was named must be there. Files that hold secrets must not be readable by others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._domain.errors import OpsError
+from .._domain.settings import Settings, Source, resolve
+
+try:
+    import yaml
+except ImportError:  # reported by name in dependencies.py
+    yaml = None  # type: ignore[assignment]
+
+DEFAULT_CONFIG_FILE = "/etc/certautopilot/config.yaml"
+DEFAULT_SECRETS_FILE = "/etc/certautopilot/secrets.env"
+OBSOLETE = "CERTAUTOPILOT_ENCRYPTION_CURRENT_VERSION"
+
+# Variable of the product -> setting. The naming rule is the vendor's: prefix, key path in capitals.
+VARIABLES = {
+    "CERTAUTOPILOT_ENCRYPTION_PROVIDER": "provider",
+    "CERTAUTOPILOT_DATABASE_URI": "mongodb_uri",
+    "CERTAUTOPILOT_DATABASE_NAME": "mongodb_database",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_MODULE_PATH": "pkcs11_module_path",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_LABEL": "pkcs11_token_label",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_SERIAL": "pkcs11_token_serial",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN": "pkcs11_pin",
+}
+_CONFIG_KEYS = {
+    ("encryption", "provider"): "provider",
+    ("database", "uri"): "mongodb_uri",
+    ("database", "name"): "mongodb_database",
+    ("encryption", "pkcs11", "module_path"): "pkcs11_module_path",
+    ("encryption", "pkcs11", "token_label"): "pkcs11_token_label",
+    ("encryption", "pkcs11", "token_serial"): "pkcs11_token_serial",
+}
+_PLAIN_OPTIONS = (
+    "provider", "mongodb_uri", "mongodb_database", "pkcs11_module_path", "pkcs11_token_label", "pkcs11_token_serial",
+    "pkcs11_pin",
+)  # fmt: skip
+_FILE_OPTIONS = {"mongodb_uri_file": "mongodb_uri", "pkcs11_pin_file": "pkcs11_pin"}
+
+
+def settings_from(
+    params: Mapping[str, Any], *, environment: Mapping[str, str], warn: Callable[[str], None]
+) -> Settings:
+    """Return the settings of this call.
+
+    params: the module's options. environment: the process's. Raises OpsError file.*, settings.*, env_kek.*.
+    """
+    secrets_file, secrets = _secrets(params.get("secrets_file"))
+    ours = {name: value for name, value in environment.items() if name.startswith("CERTAUTOPILOT_")}
+    for place, variables in (("environment", ours), (f"secrets file {secrets_file}", secrets)):
+        if OBSOLETE in variables:
+            warn(f"{OBSOLETE} is set in {place}; it means nothing: the active version is in the keystore")
+    sources = [*_options(params), Source("the environment", _named(ours), ours)]
+    if secrets_file is not None:
+        sources.append(Source(f"secrets file {secrets_file}", _named(secrets), secrets))
+    sources.extend(_config(params.get("config_file")))
+    catalogue = {str(name): tuple(paths) for name, paths in (params.get("catalogue") or {}).items()}
+    return resolve(sources, catalogue=catalogue, secrets=secrets, secrets_file=secrets_file)
+
+
+def parse_assignments(text: str, *, origin: str) -> dict[str, str]:
+    """Return NAME -> value of a file in the grammar of systemd's EnvironmentFile.
+
+    Source: systemd.exec(5): comments with # or ;, single or double quotes, backslash continues a line and escapes
+    inside double quotes. Raises OpsError file.grammar for a line that is none and for a name given twice.
+    """
+    found: dict[str, str] = {}
+    joined = re.sub(r"\\\n", "", text)
+    for number, line in enumerate(joined.splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            continue
+        name, equals, value = stripped.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()):
+            raise _grammar(origin, f"line {number} is no NAME=value")
+        if name.strip() in found:
+            raise _grammar(origin, f"{name.strip()} is given twice")
+        found[name.strip()] = _unquoted(value.strip(), f"line {number}", origin)
+    return found
+
+
+def read_private(path: Path, *, empty_code: str = "") -> str:
+    """Return the text of a file that nobody else may read, one trailing newline stripped.
+
+    Raises OpsError file.missing, file.unreadable, file.permissions, and `empty_code` when it holds nothing.
+    """
+    try:
+        status, content = path.stat(), path.read_text("utf-8")
+    except FileNotFoundError:
+        raise OpsError(
+            f"no file {path}", code="file.missing", hint="correct the path, or create it with mode 0600"
+        ) from None
+    except (OSError, UnicodeDecodeError) as cause:
+        raise OpsError(
+            f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"
+        ) from None
+    if status.st_mode & 0o077:
+        raise OpsError(
+            f"{path} has mode {status.st_mode & 0o777:04o}, expected 0600: others may read it",
+            code="file.permissions",
+            hint=f"chmod 600 {path}; if others could read it, rotate what it holds",
+        )
+    text = content.removesuffix("\n").removesuffix("\r")
+    if empty_code and not text.strip():
+        raise OpsError(f"{path} is empty", code=empty_code, hint="write the value into it")
+    return text
+
+
+def _options(params: Mapping[str, Any]) -> list[Source]:
+    sources = [Source("the module's options", {n: str(params[n]) for n in _PLAIN_OPTIONS if params.get(n) is not None})]
+    for option, setting in _FILE_OPTIONS.items():
+        if params.get(option) is not None:
+            path = Path(str(params[option]))
+            empty_code = "pin.empty" if setting == "pkcs11_pin" else "uri.empty"
+            sources.append(Source(f"{option} {path}", {setting: read_private(path, empty_code=empty_code)}))
+    return sources
+
+
+def _secrets(named: Any) -> tuple[str | None, dict[str, str]]:
+    path = Path(str(named or DEFAULT_SECRETS_FILE))
+    if not path.exists() and str(path) == DEFAULT_SECRETS_FILE:
+        return None, {}
+    return str(path), parse_assignments(read_private(path), origin=str(path))
+
+
+def _config(named: Any) -> list[Source]:
+    path = Path(str(named or DEFAULT_CONFIG_FILE))
+    try:
+        content = path.read_text("utf-8")
+    except FileNotFoundError:
+        if str(path) == DEFAULT_CONFIG_FILE:
+            return []
+        raise OpsError(f"no file {path}", code="file.missing", hint="correct `config_file`") from None
+    except (OSError, UnicodeDecodeError) as cause:
+        raise OpsError(
+            f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"
+        ) from None
+    try:
+        document = yaml.safe_load(content) or {}
+    except yaml.YAMLError:
+        # SAFE BECAUSE the cause is dropped: a YAML error quotes the line, which may hold a URI.
+        raise _grammar(str(path), "it is no YAML") from None
+    return [
+        Source(f"config file {path}: {'.'.join(keys)}", {setting: str(value)})
+        for keys, setting in _CONFIG_KEYS.items()
+        if (value := _at(document, keys)) is not None
+    ]
+
+
+def _named(variables: Mapping[str, str]) -> dict[str, str]:
+    return {setting: variables[name] for name, setting in VARIABLES.items() if name in variables}
+
+
+def _at(document: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if not isinstance(document, Mapping) or key not in document:
+            return None
+        document = document[key]
+    return document
+
+
+def _unquoted(value: str, place: str, origin: str) -> str:
+    if not value or value[0] not in "\"'":
+        return re.sub(r"\\(.)", r"\1", value)
+    if len(value) < 2 or value[-1] != value[0]:
+        raise _grammar(origin, f"{place} has a quote that does not end")
+    inner = value[1:-1]
+    return re.sub(r"\\([\"\\$`])", r"\1", inner) if value[0] == '"' else inner
+
+
+def _grammar(origin: str, found: str) -> OpsError:
+    return OpsError(f"{origin} cannot be read: {found}", code="file.grammar", hint="correct the file; nothing was done")
