@@ -42,6 +42,35 @@ print(*opened.worker_pids, flush=True)
 time.sleep(60)
 """
 
+# Logs the session out behind the worker's back, by the module's own C_Logout, as a second user of the library would.
+LOGGED_OUT = """
+import ctypes, os, sys
+sys.path.insert(0, os.environ["COLLECTIONS"])
+base = "ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11."
+token = __import__(base + "worker_token", fromlist=["x"])
+keys = __import__(base + "worker_keys", fromlist=["x"])
+engines = __import__(base + "worker_engine", fromlist=["x"])
+path, label, name, key_id = sys.argv[1], sys.argv[2], sys.argv[3], bytes.fromhex(sys.argv[4])
+hsm = token.HsmSession(dict(module_path=path, token_label=label, token_serial="", pin=sys.stdin.readline().strip()))
+hsm.open()
+engine = engines.Engine(hsm)
+engine.load({1: (name, key_id, None)})
+[wrap] = engine.wrap(1, [(b"d" * 32, b"")])
+C_LOGOUT = 19
+class Functions(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_ubyte * 2), ("functions", ctypes.c_void_p * 20)]
+functions = ctypes.POINTER(Functions)()
+ctypes.CDLL(path).C_GetFunctionList(ctypes.byref(functions))
+logout = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong)(functions.contents.functions[C_LOGOUT])
+def log_out():
+    assert logout(hsm.session.handle) == 0
+    assert not hsm.logged_in()
+log_out()
+print(keys.count(hsm, name, key_id), hsm.logged_in())
+log_out()
+print(engine.unwrap([(1, wrap, b"")]) == [b"d" * 32], engine.take_retries() > 0)
+"""
+
 
 def wrapped(provider, count):
     deks = [os.urandom(32) for _ in range(count)]
@@ -223,6 +252,23 @@ def test_t31_other_sessions_that_come_and_go_do_not_log_the_owner_out(hsm, loade
 
     assert owner.unwrap(requests) == deks
     assert owner.retries == 0
+
+
+def test_t31_after_a_forced_logout_the_worker_logs_in_again_and_finds_its_key(hsm, loaded):
+    loaded().close()
+    named = reference(1)
+
+    ended = subprocess.run(
+        [sys.executable, "-c", LOGGED_OUT, SOFTHSM, hsm.token, named.label, named.key_id.hex()],
+        input=PIN + "\n",
+        env={**os.environ, "SOFTHSM2_CONF": hsm.conf, "COLLECTIONS": COLLECTIONS},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.stdout.split("\n")[:2] == ["(1, 1) True", "True True"], ended.stderr
 
 
 def test_a_library_that_prints_does_not_reach_the_protocol(loaded, noisy_library, capfd):
