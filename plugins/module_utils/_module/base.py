@@ -1,0 +1,89 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call from Ansible into a verb and one way back: arguments, settings, the verb, result or structured failure.
+
+PRIVATE to the collection. No rule lives here. An exception nobody expected is reported by its type and place only,
+for its text may hold what it was working on.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .._domain.errors import OpsError
+from .._domain.result import Result
+from .._domain.settings import Settings
+from . import dependencies, redaction
+from .arguments import EXCLUSIVE
+from .sources import settings_from
+
+SHORT_PIN = 6  # characters
+
+
+class Verb(Protocol):
+    """`run` of a file in `_operations`."""
+
+    def __call__(self, settings: Settings, options: Any, *, check: bool, warn: Callable[[str], None]) -> Result: ...
+
+
+def run_module(
+    spec: Mapping[str, Any], options: type[Any], verb: Verb, *, needs: Sequence[str] = (), installed: bool = True
+) -> None:
+    """Run a verb as a module and exit.
+
+    spec: the module's argument spec. options: the verb's Options. needs: libraries beyond those that every verb uses.
+    installed: False for a verb that works on no installation and reads no settings.
+    """
+    exclusive = [list(pair) for pair in EXCLUSIVE] if installed else []
+    module = AnsibleModule(argument_spec=dict(spec), mutually_exclusive=exclusive, supports_check_mode=True)
+    try:
+        dependencies.require("pymongo", "cryptography", "yaml", *needs)
+        settings = _settings(module) if installed else Settings({}, {})
+        result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
+    except OpsError as failure:
+        module.fail_json(**failure.as_result())
+    except Exception as surprise:  # noqa: BLE001 - the last net: whatever escapes must not print its text
+        module.fail_json(**unexpected(surprise).as_result())
+    else:
+        module.exit_json(**result.as_result(diff=bool(module._diff)))
+
+
+def unexpected(surprise: Exception) -> OpsError:
+    """Return the failure for an exception that no verb foresaw: its type and where it came from, not what it says."""
+    frames = traceback.extract_tb(surprise.__traceback__)
+    ours = [frame for frame in frames if "certautopilot" in frame.filename] or list(frames)
+    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "unknown place"
+    return OpsError(
+        f"unexpected {type(surprise).__name__} at {place}",
+        code="internal.unexpected",
+        hint="this is a fault of the collection: report it with this line; what was written before it stands, and "
+        "running again is safe",
+    )
+
+
+def _settings(module: AnsibleModule) -> Settings:
+    pin = module.params.get("pkcs11_pin")
+    if pin is not None and len(pin) < SHORT_PIN:
+        module.warn(
+            f"pkcs11_pin has fewer than {SHORT_PIN} characters: Ansible would mask it inside other output and so "
+            "reveal it; use pkcs11_pin_file"
+        )
+    settings = settings_from(module.params, environment=os.environ, warn=module.warn)
+    module.no_log_values.update(redaction.masked_values(settings))
+    if settings.values.get("provider") == "pkcs11":
+        dependencies.require("pkcs11")
+    return settings
+
+
+def _options(options: type[Any], params: Mapping[str, Any]) -> Any:
+    """Return the verb's options: the parameters of the same names, lists as tuples, absent ones at their default."""
+    given = {field.name: params[field.name] for field in fields(options) if params.get(field.name) is not None}
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})

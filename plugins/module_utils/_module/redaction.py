@@ -1,0 +1,52 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every form in which a secret could reach a result, a log or a diff, given to Ansible to mask.
+
+PRIVATE to the collection. Results never carry secrets on purpose; this is the net under it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote, urlsplit
+
+from .._domain.settings import Settings
+
+SHORTEST_MASKED = 6  # characters: masking "1234" would garble every count that contains it, and so reveal it
+
+
+def masked_values(settings: Settings) -> set[str]:
+    """Return the texts to mask: PIN, URI and its password, KEKs, and the other values of the secrets file."""
+    secrets = {settings.values.get("pkcs11_pin", ""), settings.values.get("mongodb_uri", "")}
+    secrets.update(passwords_in(settings.values.get("mongodb_uri", "")))
+    secrets.update(value for name, value in settings.secrets.items() if _is_secret(name))
+    secrets.update(key.hex() for key in settings.keks.values())
+    return {form for secret in secrets for form in forms(secret)}
+
+
+def forms(secret: str) -> Iterator[str]:
+    """Yield raw, percent-encoded, base64 and hex forms of a secret that is long enough to be masked safely."""
+    if len(secret) < SHORTEST_MASKED:
+        return
+    raw = secret.encode()
+    yield secret
+    yield quote(secret, safe="")
+    yield base64.b64encode(raw).decode("ascii").rstrip("=")
+    yield raw.hex()
+
+
+def passwords_in(uri: str) -> Iterable[str]:
+    """Return the password of a URI as it stands and decoded, nothing where it has none."""
+    try:
+        password = urlsplit(uri).password
+    except ValueError:
+        return ()
+    return (password, unquote(password)) if password else ()
+
+
+def _is_secret(name: str) -> bool:
+    return name.startswith("CERTAUTOPILOT_") and any(
+        word in name for word in ("KEK_V", "PIN", "SECRET", "PEPPER", "PASSWORD", "DATABASE_URI")
+    )
