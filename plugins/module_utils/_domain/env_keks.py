@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 from .errors import OpsError
 
-PREFIX = "CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V"
+STEM = "CERTAUTOPILOT_ENCRYPTION_ENV_KEK"  # whatever begins so is meant as a KEK, well named or not
+PREFIX = f"{STEM}_V"
 HEX_LENGTH = 64  # characters: 32 bytes, AES-256
 
 
@@ -25,19 +26,18 @@ def parse(values: Mapping[str, str], *, origin: str) -> dict[int, bytes]:
     """
     keks: dict[int, bytes] = {}
     for name, value in sorted(values.items()):
-        if name.startswith(PREFIX):
+        if name.upper().startswith(STEM):
             keks[_version(name, origin)] = _key(name, value, origin)
     _refuse_twins(keks, origin)
     return keks
 
 
 def _version(name: str, origin: str) -> int:
-    digits = name.removeprefix(PREFIX)
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", digits):
-        raise _refused(
-            "version_name", name, origin, f'its version is "{digits}", expected a whole number from 1 without zeros'
-        )
-    return int(digits)
+    matched = re.fullmatch(PREFIX + r"([1-9][0-9]{0,8})", name)
+    if matched is None:
+        expected = f"{PREFIX} and a whole number from 1, without leading zeros"
+        raise _refused("version_name", name, origin, f"its name is not {expected}")
+    return int(matched[1])
 
 
 def _key(name: str, value: str, origin: str) -> bytes:

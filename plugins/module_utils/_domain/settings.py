@@ -27,6 +27,7 @@ OPTION = {
     "pkcs11_token_serial": "pkcs11_token_serial",
     "pkcs11_pin": "pkcs11_pin_file",
 }
+_BLANKS_ALLOWED = ("pkcs11_pin", "pkcs11_token_label")  # legal at the ends of both: the token decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def resolve(
     secrets: Mapping[str, str] | None = None,
     secrets_file: str | None = None,
 ) -> Settings:
-    """Return the settings that all sources agree on. Raises OpsError settings.conflict, settings.empty, env_kek.*."""
+    """Return the settings that all sources agree on. Raises OpsError settings.*, env_kek.*."""
     values: dict[str, str] = {}
     origins: dict[str, str] = {}
     keks: dict[int, bytes] = {}
@@ -163,4 +164,10 @@ def _refuse_blank(name: str, value: str, origin: str) -> None:
             f"{name} is empty (from {origin})",
             code="settings.empty",
             hint="an empty value is not the same as none: remove it, or fill it in",
+        )
+    if value != value.strip() and name not in _BLANKS_ALLOWED:
+        raise OpsError(
+            f"{name} begins or ends with white space (from {origin})",
+            code="settings.whitespace",
+            hint="remove it there; it is part of the value otherwise",
         )
