@@ -1,0 +1,67 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this fragment is PRIVATE to the collection. It can change at any time.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in
+      diff mode.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes
+      nothing.
+  platform:
+    description: Target OS the module can run on.
+    platforms: posix
+  action_group:
+    description: Use C(group/certautopilot.ops.kek) in C(module_defaults) to set defaults for this module.
+    membership:
+      - certautopilot.ops.kek
+"""
+
+    # Changes something: check mode predicts from the real state, the diff has versions, counts and fingerprints.
+    CHANGES = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: The diff holds versions, counts and fingerprints, never key bytes or record contents.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: posix
+  action_group:
+    support: full
+"""
+
+    # Only reads.
+    READS = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    details: This module does not modify state.
+  diff_mode:
+    support: N/A
+    details: This module does not modify state.
+  idempotent:
+    support: full
+    details: This module does not modify state.
+  platform:
+    support: full
+    platforms: posix
+  action_group:
+    support: full
+"""

@@ -1,0 +1,49 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this fragment is PRIVATE to the collection. It can change at any time.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # Says the same as MONGODB in module_utils/_module/arguments.py; a unit test compares them.
+    DOCUMENTATION = r"""
+options:
+  mongodb_uri:
+    description:
+      - URI of the installation's MongoDB, credentials percent-encoded (RFC 3986).
+      - Prefer O(mongodb_uri_file), or leave both out where O(secrets_file) has C(CERTAUTOPILOT_DATABASE_URI).
+    type: str
+  mongodb_uri_file:
+    description: File that holds the URI, mode C(0600).
+    type: path
+  mongodb_database:
+    description: Name of the database. Taken from C(database.name) in O(config_file) or from the URI's path when
+      left out.
+    type: str
+  config_file:
+    description:
+      - The installation's C(config.yaml). The default one may be absent, one that is named must be there.
+      - A value that two sources give differently is refused; neither wins.
+    type: path
+    default: /etc/certautopilot/config.yaml
+  secrets_file:
+    description:
+      - The installation's C(secrets.env), mode C(0600). The default one may be absent, one that is named must be
+        there.
+    type: path
+    default: /etc/certautopilot/secrets.env
+  catalogue:
+    description:
+      - More sealed fields, as a dictionary of collection to a list of dotted paths; an element of an array is C(*).
+      - Added to the built-in catalogue. An envelope that stands in neither stops every verb that must not miss one.
+    type: dict
+    default: {}
+requirements:
+  - python >= 3.11
+  - pymongo >= 4.9
+  - cryptography >= 42.0
+  - PyYAML >= 6.0
+"""

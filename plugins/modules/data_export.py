@@ -1,0 +1,135 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: data_export
+short_description: Export everything that must survive as an encrypted bundle
+version_added: 0.1.0
+author:
+  - The certautopilot.ops authors (@certautopilot-ops)
+description:
+  - Opens every record with the installation's KEK and writes them, encrypted with age to the destination's
+    recipients, together with a sealed manifest.
+  - The source is only read. No plaintext reaches a disk. An unchanged source exported again to the same folder
+    changes nothing.
+  - Refused by name when an envelope does not open or stands outside the catalogue.
+options:
+  dest:
+    description: Folder of the bundle, C(records.age) and C(manifest.json).
+    type: path
+    required: true
+  recipients:
+    description: Public keys (C(age1...)) that may open the bundle;
+      RV(certautopilot.ops.bundle_identity#module:recipient) of the destination.
+    type: list
+    elements: str
+    required: true
+  carry:
+    description: Values of O(secrets_file) that travel inside the encrypted part, because records depend on them.
+    type: list
+    elements: str
+    default: [CERTAUTOPILOT_API_KEY_PEPPER, CERTAUTOPILOT_JWT_SECRET]
+requirements:
+  - pyrage >= 1.2
+extends_documentation_fragment:
+  - certautopilot.ops._attributes
+  - certautopilot.ops._attributes.changes
+  - certautopilot.ops._mongodb
+  - certautopilot.ops._provider
+seealso:
+  - module: certautopilot.ops.data_import
+  - module: certautopilot.ops.bundle_identity
+"""
+
+EXAMPLES = r"""
+---
+- name: Export for the destination
+  certautopilot.ops.data_export:
+    dest: /var/lib/certautopilot-migration/bundle
+    recipients: ["{{ identity.recipient }}"]
+  become: true
+"""
+
+RETURN = r"""
+---
+manifest:
+  description: The manifest as it lies beside the records.
+  returned: success
+  type: dict
+  contains:
+    bundle_id:
+      description: Id of the bundle.
+      type: str
+    records:
+      description: How many records it holds.
+      type: int
+    collections:
+      description: Collection to count.
+      type: dict
+    sealed:
+      description: Sealed field to count.
+      type: dict
+    layout:
+      description: Layout of the envelopes at the source.
+      type: str
+    projects:
+      description: Projects by id and name.
+      type: list
+      elements: dict
+    source_digest:
+      description: SHA-256 over every record of the source.
+      type: str
+    records_sha256:
+      description: SHA-256 of C(records.age).
+      type: str
+failure:
+  description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
+    codes.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description: Stable code of the failure.
+      type: str
+    step:
+      description: Part of the operation that stopped, empty when it had not begun.
+      type: str
+    retryable:
+      description: Whether the same call may succeed later without anybody changing anything.
+      type: bool
+    hint:
+      description: What to do next.
+      type: str
+  sample:
+    code: record.unreadable
+    step: ""
+    retryable: false
+    hint: "repair or restore the listed records"
+"""
+
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import export_data
+
+ARGUMENTS = with_installation(
+    dest={"type": "path", "required": True},
+    recipients={"type": "list", "elements": "str", "required": True},
+    carry={
+        "type": "list",
+        "elements": "str",
+        "default": ["CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET"],
+    },
+)
+
+
+def main() -> None:
+    run_module(ARGUMENTS, export_data.Options, export_data.run, needs=("pyrage",))
+
+
+if __name__ == "__main__":
+    main()

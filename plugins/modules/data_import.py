@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: data_import
+short_description: Import a bundle and prove every record equal
+version_added: 0.1.0
+author:
+  - The certautopilot.ops authors (@certautopilot-ops)
+description:
+  - Judges the bundle whole before writing anything, seals each record under this installation's KEK with a fresh
+    data key, keeps ids, and ends by opening every record again and comparing keyed digests.
+  - Equal, or failed by name. Run again it moves only what differs; what the source no longer has is removed.
+  - The database must be empty, or hold an unfinished import of the same source.
+options:
+  src:
+    description: Folder of the bundle.
+    type: path
+    required: true
+  identity_file:
+    description: The age identity that the bundle was encrypted for, mode C(0600).
+    type: path
+    required: true
+  mode:
+    description: V(import) writes what differs and proves; V(verify) only proves and writes nothing.
+    type: str
+    choices: [import, verify]
+    default: import
+requirements:
+  - pyrage >= 1.2
+extends_documentation_fragment:
+  - certautopilot.ops._attributes
+  - certautopilot.ops._attributes.changes
+  - certautopilot.ops._mongodb
+  - certautopilot.ops._provider
+seealso:
+  - module: certautopilot.ops.data_export
+  - module: certautopilot.ops.migration_accept
+"""
+
+EXAMPLES = r"""
+---
+- name: Import the bundle
+  certautopilot.ops.data_import:
+    src: /var/lib/certautopilot-migration/bundle
+    identity_file: /var/lib/certautopilot-migration/identity
+  become: true
+
+- name: Prove again that every record is equal
+  certautopilot.ops.data_import:
+    src: /var/lib/certautopilot-migration/bundle
+    identity_file: /var/lib/certautopilot-migration/identity
+    mode: verify
+  become: true
+"""
+
+RETURN = r"""
+---
+manifest:
+  description: What the bundle holds, what was written, and the proof.
+  returned: success, and on failure when records differ
+  type: dict
+  contains:
+    records:
+      description: Records the bundle holds.
+      type: int
+    equal:
+      description: Records that were opened again and have the same digest.
+      type: int
+    imported:
+      description: Records written because they were missing.
+      type: int
+    updated:
+      description: Records written because they differed.
+      type: int
+    unchanged:
+      description: Records that were equal already.
+      type: int
+    deleted:
+      description: Records removed because the source no longer has them.
+      type: int
+    different:
+      description: Records that differ.
+      type: list
+      elements: str
+    missing:
+      description: Records that are missing.
+      type: list
+      elements: str
+    extra:
+      description: Records the bundle does not hold.
+      type: list
+      elements: str
+failure:
+  description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
+    codes.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description: Stable code of the failure.
+      type: str
+    step:
+      description: Part of the operation that stopped, empty when it had not begun.
+      type: str
+    retryable:
+      description: Whether the same call may succeed later without anybody changing anything.
+      type: bool
+    hint:
+      description: What to do next.
+      type: str
+  sample:
+    code: bundle.damaged
+    step: ""
+    retryable: false
+    hint: "copy it again and compare its SHA-256 with the manifest"
+"""
+
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import import_data
+
+ARGUMENTS = with_installation(
+    src={"type": "path", "required": True},
+    identity_file={"type": "path", "required": True},
+    mode={"type": "str", "choices": ["import", "verify"], "default": "import"},
+)
+
+
+def main() -> None:
+    run_module(ARGUMENTS, import_data.Options, import_data.run, needs=("pyrage",))
+
+
+if __name__ == "__main__":
+    main()

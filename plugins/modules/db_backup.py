@@ -1,0 +1,98 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: db_backup
+short_description: Back up a database and prove that the backup decrypts
+version_added: 0.1.0
+author:
+  - The certautopilot.ops authors (@certautopilot-ops)
+description:
+  - Writes a dump in the folder format of mongodump, reads it back, counts it, and opens every envelope in it with
+    the installation's KEK.
+  - Only then does it get its name. The source is only read; an old backup is never overwritten.
+  - The KEK is not in the backup; keep C(secrets.env) or the HSM's own backup with it, from the same moment.
+options:
+  dest:
+    description: Folder of the backup. Must not hold a backup of another state.
+    type: path
+    required: true
+extends_documentation_fragment:
+  - certautopilot.ops._attributes
+  - certautopilot.ops._attributes.changes
+  - certautopilot.ops._mongodb
+  - certautopilot.ops._provider
+seealso:
+  - module: certautopilot.ops.data_export
+"""
+
+EXAMPLES = r"""
+---
+- name: Back up before a migration
+  certautopilot.ops.db_backup:
+    dest: /var/backups/certautopilot/pre-migration
+  become: true
+"""
+
+RETURN = r"""
+---
+manifest:
+  description: The backup's manifest, also written to C(backup.json).
+  returned: success
+  type: dict
+  contains:
+    documents:
+      description: Documents in the backup.
+      type: int
+    envelopes:
+      description: Envelopes in the backup that were opened.
+      type: int
+    collections:
+      description: Collection to file, count and SHA-256.
+      type: dict
+    source_digest:
+      description: SHA-256 over every record of the source.
+      type: str
+failure:
+  description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
+    codes.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description: Stable code of the failure.
+      type: str
+    step:
+      description: Part of the operation that stopped, empty when it had not begun.
+      type: str
+    retryable:
+      description: Whether the same call may succeed later without anybody changing anything.
+      type: bool
+    hint:
+      description: What to do next.
+      type: str
+  sample:
+    code: backup.exists
+    step: ""
+    retryable: false
+    hint: "choose another `dest`; an old backup is never overwritten"
+"""
+
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import backup
+
+ARGUMENTS = with_installation(dest={"type": "path", "required": True})
+
+
+def main() -> None:
+    run_module(ARGUMENTS, backup.Options, backup.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: kek_info
+short_description: Read the state of an installation's keys and records
+version_added: 0.1.0
+author:
+  - The certautopilot.ops authors (@certautopilot-ops)
+description:
+  - Returns the install lock, the KEK versions, every envelope counted by version and field, the fleet, and any
+    migration or rotation under way.
+  - Reads only and loads no key, so it works on a database whose provider does not match the configuration.
+options:
+  digest:
+    description: Also return a SHA-256 over every record, to prove that a database stayed as it was.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - certautopilot.ops._attributes
+  - certautopilot.ops._attributes.reads
+  - certautopilot.ops._mongodb
+  - certautopilot.ops._provider
+"""
+
+EXAMPLES = r"""
+---
+- name: Read the state of this host's installation
+  certautopilot.ops.kek_info:
+  become: true
+  register: kek
+
+- name: Show how many envelopes each KEK version seals
+  ansible.builtin.debug:
+    var: kek.envelopes.by_version
+"""
+
+RETURN = r"""
+---
+lock:
+  description: The install lock, null where there is none.
+  returned: success
+  type: dict
+  sample:
+    provider: env
+    installed_at: "2025-08-15T09:00:00Z"
+    installed_by: service
+    install_id: 98f0249bc3f440e8baeefbe00784a44a
+versions:
+  description: Keystore rows with version, provider, state and key facts.
+  returned: success
+  type: list
+  elements: dict
+active:
+  description: The version that seals new writes and the epoch that grows with each swap, null where there is none.
+  returned: success
+  type: dict
+  sample:
+    version: 1
+    epoch: 1
+envelopes:
+  description: Every envelope of every collection, counted.
+  returned: success
+  type: dict
+  contains:
+    total:
+      description: How many.
+      type: int
+    by_version:
+      description: KEK version to count.
+      type: dict
+    by_field:
+      description: Field and count.
+      type: list
+      elements: dict
+    outside_catalogue:
+      description: Envelopes that stand where nobody listed one.
+      type: list
+      elements: str
+    anomalies:
+      description: Damaged or contradictory envelopes, each with place, code and reason.
+      type: list
+      elements: dict
+fleet:
+  description: Processes of the product by their heartbeats, judged by the server's clock.
+  returned: success
+  type: dict
+  contains:
+    live:
+      description: How many beat within 120 seconds.
+      type: int
+    newest_heartbeat:
+      description: Instant of the newest one, empty when there is none.
+      type: str
+    processes:
+      description: One entry a process.
+      type: list
+      elements: dict
+database:
+  description: Name, number of documents by collection, whether it is empty, and RV(database.digest) when asked for.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Name of the database.
+      type: str
+    documents:
+      description: Records outside the bookkeeping collections.
+      type: int
+    collections:
+      description: Collection to count.
+      type: dict
+    empty:
+      description: No record, no lock, no keystore row.
+      type: bool
+    digest:
+      description: SHA-256 over every record in hex, with O(digest=true).
+      type: str
+migration:
+  description: The import this database came from, with its state, null where there is none.
+  returned: success
+  type: dict
+rotation:
+  description: The rotation that moved last, null where there was none.
+  returned: success
+  type: dict
+failure:
+  description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
+    codes.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description: Stable code of the failure.
+      type: str
+    step:
+      description: Part of the operation that stopped, empty when it had not begun.
+      type: str
+    retryable:
+      description: Whether the same call may succeed later without anybody changing anything.
+      type: bool
+    hint:
+      description: What to do next.
+      type: str
+  sample:
+    code: database.unreachable
+    step: ""
+    retryable: false
+    hint: "run it again when the database answers"
+"""
+
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import status
+
+ARGUMENTS = with_installation(digest={"type": "bool", "default": False})
+
+
+def main() -> None:
+    run_module(ARGUMENTS, status.Options, status.run)
+
+
+if __name__ == "__main__":
+    main()

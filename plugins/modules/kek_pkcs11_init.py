@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: kek_pkcs11_init
+short_description: Make a KEK version inside an HSM
+version_added: 0.1.0
+author:
+  - The certautopilot.ops authors (@certautopilot-ops)
+description:
+  - Probes the token, makes an AES-256 key that never leaves it, seals a canary with it, writes the install lock
+    on a fresh database and the keystore row.
+  - On a database that is locked for V(env) it refuses with the vendor's text before the PKCS#11 library is loaded.
+  - A crash anywhere is finished by running it again, with exactly one key in the token.
+  - A version that any envelope or keystore row mentions never gets a new key; when its key is missing that is a
+    failure.
+options:
+  version:
+    description: KEK version to make, V(1) on a fresh database, the next one for a rotation.
+    type: int
+    required: true
+extends_documentation_fragment:
+  - certautopilot.ops._attributes
+  - certautopilot.ops._attributes.changes
+  - certautopilot.ops._mongodb
+  - certautopilot.ops._provider
+seealso:
+  - module: certautopilot.ops.kek_install_lock
+  - module: certautopilot.ops.kek_rotate
+"""
+
+EXAMPLES = r"""
+---
+- name: Make the first key and lock the database for the HSM
+  certautopilot.ops.kek_pkcs11_init:
+    version: 1
+    pkcs11_module_path: /usr/lib/softhsm/libsofthsm2.so
+    pkcs11_token_label: certautopilot-prod
+    pkcs11_pin_file: /etc/certautopilot/pin
+  become: true
+
+- name: Make the key for the next rotation, settings from /etc/certautopilot
+  certautopilot.ops.kek_pkcs11_init:
+    version: 2
+  become: true
+
+- name: Probe the token and predict, writing nothing
+  certautopilot.ops.kek_pkcs11_init:
+    version: 1
+  check_mode: true
+  become: true
+"""
+
+RETURN = r"""
+---
+lock:
+  description: The install lock that stands, or would stand in check mode.
+  returned: success
+  type: dict
+  contains:
+    provider:
+      description: Provider the database is locked for.
+      type: str
+    installed_at:
+      description: RFC 3339 instant in UTC, V(unknown) where a foreign lock does not tell, empty in check mode.
+      type: str
+    installed_by:
+      description: Who wrote it, V(service) or V(pkcs11-init).
+      type: str
+    install_id:
+      description: Id of the installation, 32 hex characters.
+      type: str
+  sample:
+    provider: pkcs11
+    installed_at: "2026-05-01T09:00:00Z"
+    installed_by: pkcs11-init
+    install_id: 844d9c87ba984b2d89f04458d1536ddc
+key:
+  description: The key of this version; no key material.
+  returned: success
+  type: dict
+  contains:
+    version:
+      description: KEK version.
+      type: int
+    label:
+      description: CKA_LABEL of the key.
+      type: str
+    id:
+      description: CKA_ID of the key in hex, install id and version.
+      type: str
+    check_value:
+      description: Key check value, 6 hex characters, empty where the token does not tell or in check mode.
+      type: str
+    state:
+      description: State of the version in the words of NIST SP 800-57.
+      type: str
+  sample:
+    version: 1
+    label: certautopilot-kek-v1
+    id: 844d9c87ba984b2d89f04458d1536ddc00000001
+    check_value: ff2531
+    state: active
+probe:
+  description: What was found out about the token by trying.
+  returned: success
+  type: dict
+  sample:
+    library: Implementation of PKCS11 2.6
+    token_label: certautopilot-prod
+    iv_mode: caller
+    key_generation: true
+failure:
+  description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
+    codes.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description: Stable code of the failure.
+      type: str
+    step:
+      description: Part of the operation that stopped, empty when it had not begun.
+      type: str
+    retryable:
+      description: Whether the same call may succeed later without anybody changing anything.
+      type: bool
+    hint:
+      description: What to do next.
+      type: str
+  sample:
+    code: pkcs11.pin_incorrect
+    step: ""
+    retryable: false
+    hint: "correct the PIN; it was tried once and is not tried again"
+"""
+
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import init_pkcs11
+
+ARGUMENTS = with_installation(version={"type": "int", "required": True})
+
+
+def main() -> None:
+    run_module(ARGUMENTS, init_pkcs11.Options, init_pkcs11.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: kek_rotate
+short_description: Re-wrap every envelope under a new KEK version
+version_added: 0.1.0
+author:
+  - The certautopilot.ops authors (@certautopilot-ops)
+description:
+  - Re-wraps the data key of every envelope under O(to_version) by compare-and-set in batches, then makes that
+    version active by one atomic swap. Payloads are not touched.
+  - Resumable, kill it anywhere and run it again. An envelope that cannot move is named, the rest moves, the
+    module fails and the active version stays.
+  - It never crosses providers; changing the provider is a migration.
+options:
+  to_version:
+    description: KEK version to move to. Its key must be loaded here.
+    type: int
+    required: true
+  from_version:
+    description: KEK version to move from. Every other version moves when left out.
+    type: int
+  batch_size:
+    description: Documents read, re-wrapped and written at a time.
+    type: int
+    default: 500
+  max_seconds:
+    description: Stop between two batches after this many seconds and report what remains; V(0) for no limit.
+    type: int
+    default: 0
+extends_documentation_fragment:
+  - certautopilot.ops._attributes
+  - certautopilot.ops._attributes.changes
+  - certautopilot.ops._mongodb
+  - certautopilot.ops._provider
+seealso:
+  - module: certautopilot.ops.kek_pkcs11_init
+  - module: certautopilot.ops.kek_info
+"""
+
+EXAMPLES = r"""
+---
+- name: Say how many envelopes would move
+  certautopilot.ops.kek_rotate:
+    to_version: 2
+  check_mode: true
+  become: true
+
+- name: Move everything to version 2
+  certautopilot.ops.kek_rotate:
+    to_version: 2
+  become: true
+
+- name: Move in slices of one minute, run again until nothing remains
+  certautopilot.ops.kek_rotate:
+    to_version: 2
+    max_seconds: 60
+  register: slice
+  until: slice.rotation.state == 'complete'
+  retries: 100
+  delay: 1
+  become: true
+"""
+
+RETURN = r"""
+---
+rotation:
+  description: What was done, or would be done in check mode.
+  returned: success, and on failure when envelopes could not move
+  type: dict
+  contains:
+    id:
+      description: Name of the rotation.
+      type: str
+    state:
+      description: V(complete), or V(rewrapping) when envelopes remain.
+      type: str
+    from_versions:
+      description: KEK versions the envelopes came from.
+      type: list
+      elements: int
+    to_version:
+      description: KEK version they moved to.
+      type: int
+    rewrapped:
+      description: Envelopes re-wrapped by this run.
+      type: int
+    remaining:
+      description: Envelopes still under another version.
+      type: int
+    conflicts:
+      description: Documents that a writer touched meanwhile; they were read again.
+      type: int
+    failures:
+      description: Envelopes that could not move, with place, code and reason.
+      type: list
+      elements: dict
+  sample:
+    id: to-2
+    state: complete
+    from_versions: [1]
+    to_version: 2
+    rewrapped: 401
+    remaining: 0
+    conflicts: 0
+    failures: []
+failure:
+  description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
+    codes.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description: Stable code of the failure.
+      type: str
+    step:
+      description: Part of the operation that stopped, empty when it had not begun.
+      type: str
+    retryable:
+      description: Whether the same call may succeed later without anybody changing anything.
+      type: bool
+    hint:
+      description: What to do next.
+      type: str
+  sample:
+    code: rotate.incomplete
+    step: ""
+    retryable: false
+    hint: "repair or restore the listed records and run it again"
+"""
+
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import rotate
+
+ARGUMENTS = with_installation(
+    to_version={"type": "int", "required": True},
+    from_version={"type": "int"},
+    batch_size={"type": "int", "default": 500},
+    max_seconds={"type": "int", "default": 0},
+)
+
+
+def main() -> None:
+    run_module(ARGUMENTS, rotate.Options, rotate.run)
+
+
+if __name__ == "__main__":
+    main()
