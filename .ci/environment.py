@@ -196,16 +196,22 @@ def create_venv(interpreter: str) -> None:
         raise SetupError(f"{interpreter} -m venv failed; on Debian and Ubuntu: apt-get install python3-venv")
 
 
-def uv_environment(python: str) -> dict[str, str]:
-    """The process environment plus what pip is configured for, in uv's words. What is set for uv itself stands."""
+def uv_environment(python: str, *, one_index: bool = False) -> dict[str, str]:
+    """The process environment plus what pip is configured for, in uv's words. What is set for uv itself stands.
+
+    one_index: leave extra indexes and folders out, as resolving a lock must.
+    """
     env = dict(os.environ)
     for key, value in pip_settings(python).items():
+        if one_index and key in ("extra-index-url", "find-links"):
+            continue
         name, joint = PIP_TO_UV[key]
         if not any(env.get(known) for known in (name, name.replace("DEFAULT_INDEX", "INDEX_URL"))):
             env[name] = joint.join(value.split()) if joint else value
     # SAFE BECAUSE every file is checked by hash: with several indexes uv would otherwise stop at the first that
     # knows a name, even if only another one has the locked version. Not safe for resolving a lock.
-    env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    if not one_index:
+        env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     return env
 
 

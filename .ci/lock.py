@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import environment
@@ -14,18 +15,21 @@ COMPILE = ("pip", "compile", "--quiet", "--upgrade", "--prerelease", "if-necessa
 
 
 def main() -> int:
-    """Write bootstrap.txt and dev-py3XX.txt; 1 if one of them could not be resolved."""
-    folder = environment.ROOT / "requirements"
+    """Write bootstrap.txt and dev-py3XX.txt; 1, and all of them as they were, if one could not be resolved."""
+    folder, fresh = environment.ROOT / "requirements", environment.ROOT / ".build" / "locks"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     uv = str(environment.VENV / "bin" / "uv")
-    env = environment.uv_environment(sys.executable)
-    # One index decides what is newest: extra ones may lag behind, and first-come is uv's safe default.
-    env.pop("UV_INDEX_STRATEGY", None)
+    # One index decides what is newest: extra ones may carry old or partial copies of the same names.
+    env = environment.uv_environment(sys.executable, one_index=True)
     jobs = [("bootstrap.in", "bootstrap.txt", "3.11")]
     jobs += [("dev.in", f"dev-py{major}{minor}.txt", f"{major}.{minor}") for major, minor in environment.SUPPORTED]
     for source, target, version in jobs:
-        argv = [uv, *COMPILE, "--python-version", version, str(folder / source), "--output-file", str(folder / target)]
+        argv = [uv, *COMPILE, "--python-version", version, str(folder / source), "--output-file", str(fresh / target)]
         if not environment.run(argv, env):
             return 1
+    for _source, target, _version in jobs:
+        shutil.copyfile(fresh / target, folder / target)
     return 0
 
 
