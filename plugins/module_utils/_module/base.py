@@ -23,6 +23,7 @@ from .._domain.result import Result
 from .._domain.settings import Settings
 from . import dependencies, redaction
 from .arguments import EXCLUSIVE
+from .plain import plain
 from .sources import settings_from
 
 SHORT_PIN = 6  # characters
@@ -44,23 +45,28 @@ def run_module(
     """
     exclusive = [list(pair) for pair in EXCLUSIVE] if installed else []
     module = AnsibleModule(argument_spec=dict(spec), mutually_exclusive=exclusive, supports_check_mode=True)
+    failure: OpsError | None = None
+    answer: dict[str, Any] = {}
     try:
         dependencies.require("pymongo", "cryptography", "yaml", *needs)
         settings = _settings(module) if installed else Settings({}, {})
         result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
-    except OpsError as failure:
-        module.fail_json(**failure.as_result())
+        answer = plain(result.as_result(diff=bool(module._diff)))
+    except OpsError as refusal:
+        failure = refusal
     except Exception as surprise:  # noqa: BLE001 - the last net: whatever escapes must not print its text
-        module.fail_json(**unexpected(surprise).as_result())
-    else:
-        module.exit_json(**result.as_result(diff=bool(module._diff)))
+        failure = unexpected(surprise)
+    # WHY down here: inside `except`, fail_json adds the pending traceback at -vvv, and its last line is that text.
+    if failure is not None:
+        module.fail_json(**plain(failure.as_result()))
+    module.exit_json(**answer)
 
 
 def unexpected(surprise: Exception) -> OpsError:
     """Return the failure for an exception that no verb foresaw: its type and where it came from, not what it says."""
     frames = traceback.extract_tb(surprise.__traceback__)
     ours = [frame for frame in frames if "certautopilot" in frame.filename] or list(frames)
-    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "unknown place"
+    place = f"{'/'.join(Path(ours[-1].filename).parts[-2:])}:{ours[-1].lineno}" if ours else "unknown place"
     return OpsError(
         f"unexpected {type(surprise).__name__} at {place}",
         code="internal.unexpected",

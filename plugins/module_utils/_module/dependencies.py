@@ -12,6 +12,9 @@ import importlib
 import importlib.metadata
 import re
 import sys
+from types import ModuleType
+
+from ansible.module_utils.basic import missing_required_lib
 
 from .._domain.errors import OpsError
 
@@ -33,12 +36,12 @@ def require(*modules: str) -> None:
             loaded = importlib.import_module(module)
         except ImportError as cause:
             raise OpsError(
-                f"Python library {project} >= {minimum} is missing for {sys.executable} (no {cause.name or module})",
+                f"{missing_required_lib(f'{project} >= {minimum}')} (no module {cause.name or module})",
                 code="dependency.missing",
                 hint="install it for that interpreter, or point ansible_python_interpreter at a virtual environment "
                 "that has it; the role certautopilot.ops.runtime makes one",
             ) from None
-        found = importlib.metadata.version(project)
+        found = _version(project, loaded)
         if _release(found) < _release(minimum):
             raise OpsError(
                 f"the Python library {project} is {found} at {loaded.__file__}, expected >= {minimum}",
@@ -47,5 +50,14 @@ def require(*modules: str) -> None:
             )
 
 
+def _version(project: str, loaded: ModuleType) -> str:
+    """Return the installed version. A distribution's package may come without metadata; then the module's own word."""
+    try:
+        return importlib.metadata.version(project)
+    except importlib.metadata.PackageNotFoundError:
+        return str(getattr(loaded, "__version__", "0"))
+
+
 def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    numbers = [int(part) for part in re.findall(r"\d+", version)[:3]]
+    return tuple(numbers + [0] * (3 - len(numbers)))

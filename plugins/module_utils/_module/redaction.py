@@ -9,6 +9,7 @@ PRIVATE to the collection. Results never carry secrets on purpose; this is the n
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, unquote, urlsplit
 
@@ -22,8 +23,10 @@ def masked_values(settings: Settings) -> set[str]:
     secrets = {settings.values.get("pkcs11_pin", ""), settings.values.get("mongodb_uri", "")}
     secrets.update(passwords_in(settings.values.get("mongodb_uri", "")))
     secrets.update(value for name, value in settings.secrets.items() if _is_secret(name))
-    secrets.update(key.hex() for key in settings.keks.values())
-    return {form for secret in secrets for form in forms(secret)}
+    keys = settings.keks.values()
+    secrets.update(text for key in keys for text in (key.hex(), key.hex().upper()))
+    raw_keys = {base64.b64encode(key).decode("ascii").rstrip("=") for key in keys}
+    return raw_keys | {form for secret in secrets for form in forms(secret)}
 
 
 def forms(secret: str) -> Iterator[str]:
@@ -47,6 +50,5 @@ def passwords_in(uri: str) -> Iterable[str]:
 
 
 def _is_secret(name: str) -> bool:
-    return name.startswith("CERTAUTOPILOT_") and any(
-        word in name for word in ("KEK_V", "PIN", "SECRET", "PEPPER", "PASSWORD", "DATABASE_URI")
-    )
+    """Return whether a line of secrets.env holds a secret. WHY not all: a path masked everywhere garbles messages."""
+    return re.search(r"KEK_V|PIN$|SECRET|PEPPER|PASSW|PASSPHRASE|CREDENTIAL|TOKEN$|KEY$|URI$|URL$", name) is not None

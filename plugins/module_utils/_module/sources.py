@@ -9,13 +9,13 @@ over; a file that was named must be there. Files that hold secrets must not be r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .._domain.errors import OpsError
 from .._domain.settings import Settings, Source, resolve
+from .environment_file import grammar, parse_assignments
 
 try:
     import yaml
@@ -71,27 +71,6 @@ def settings_from(
     return resolve(sources, catalogue=catalogue, secrets=secrets, secrets_file=secrets_file)
 
 
-def parse_assignments(text: str, *, origin: str) -> dict[str, str]:
-    """Return NAME -> value of a file in the grammar of systemd's EnvironmentFile.
-
-    Source: systemd.exec(5): comments with # or ;, single or double quotes, backslash continues a line and escapes
-    inside double quotes. Raises OpsError file.grammar for a line that is none and for a name given twice.
-    """
-    found: dict[str, str] = {}
-    joined = re.sub(r"\\\n", "", text)
-    for number, line in enumerate(joined.splitlines(), start=1):
-        stripped = line.strip()
-        if not stripped or stripped[0] in "#;":
-            continue
-        name, equals, value = stripped.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()):
-            raise _grammar(origin, f"line {number} is no NAME=value")
-        if name.strip() in found:
-            raise _grammar(origin, f"{name.strip()} is given twice")
-        found[name.strip()] = _unquoted(value.strip(), f"line {number}", origin)
-    return found
-
-
 def read_private(path: Path, *, empty_code: str = "") -> str:
     """Return the text of a file that nobody else may read, one trailing newline stripped.
 
@@ -131,9 +110,13 @@ def _options(params: Mapping[str, Any]) -> list[Source]:
 
 def _secrets(named: Any) -> tuple[str | None, dict[str, str]]:
     path = Path(str(named or DEFAULT_SECRETS_FILE))
-    if not path.exists() and str(path) == DEFAULT_SECRETS_FILE:
-        return None, {}
-    return str(path), parse_assignments(read_private(path), origin=str(path))
+    try:
+        content = read_private(path)
+    except OpsError as refusal:
+        if refusal.code == "file.missing" and str(path) == DEFAULT_SECRETS_FILE:
+            return None, {}
+        raise
+    return str(path), parse_assignments(content, origin=str(path))
 
 
 def _config(named: Any) -> list[Source]:
@@ -152,12 +135,25 @@ def _config(named: Any) -> list[Source]:
         document = yaml.safe_load(content) or {}
     except yaml.YAMLError:
         # SAFE BECAUSE the cause is dropped: a YAML error quotes the line, which may hold a URI.
-        raise _grammar(str(path), "it is no YAML") from None
+        raise grammar(str(path), "it is no YAML") from None
+    if not isinstance(document, Mapping):
+        raise grammar(str(path), f"it holds a {type(document).__name__}, expected a mapping")
     return [
-        Source(f"config file {path}: {'.'.join(keys)}", {setting: str(value)})
+        Source(f"config file {path}: {'.'.join(keys)}", {setting: _text(value, keys, path)})
         for keys, setting in _CONFIG_KEYS.items()
         if (value := _at(document, keys)) is not None
     ]
+
+
+def _text(value: Any, keys: tuple[str, ...], path: Path) -> str:
+    """Return the value if it is text. WHY not str(): YAML reads a serial 0123 as 83, and `no` as False."""
+    if not isinstance(value, str):
+        raise OpsError(
+            f"{'.'.join(keys)} is a {type(value).__name__}, expected text (from config file {path})",
+            code="settings.type",
+            hint="put the value in quotes",
+        )
+    return value
 
 
 def _named(variables: Mapping[str, str]) -> dict[str, str]:
@@ -170,16 +166,3 @@ def _at(document: Any, keys: tuple[str, ...]) -> Any:
             return None
         document = document[key]
     return document
-
-
-def _unquoted(value: str, place: str, origin: str) -> str:
-    if not value or value[0] not in "\"'":
-        return re.sub(r"\\(.)", r"\1", value)
-    if len(value) < 2 or value[-1] != value[0]:
-        raise _grammar(origin, f"{place} has a quote that does not end")
-    inner = value[1:-1]
-    return re.sub(r"\\([\"\\$`])", r"\1", inner) if value[0] == '"' else inner
-
-
-def _grammar(origin: str, found: str) -> OpsError:
-    return OpsError(f"{origin} cannot be read: {found}", code="file.grammar", hint="correct the file; nothing was done")
