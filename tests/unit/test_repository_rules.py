@@ -39,7 +39,7 @@ DOORS = {
 # Places of one machine, and hosts of package indexes. Written in pieces: this file is searched as well.
 FOREIGN = re.compile(
     "|".join((
-        r"(?<![\w.-])/" + r"(?:work|root|home/[a-z])" + r"(?:/|\b)",
+        r"(?<![\w.-])/" + r"(?:work/|root/\.|home/[a-z])",
         "/opt/" + "(?:pypi|wheels)",
         r"\." + "pyenv/",
         "pypi" + r"\.org",
