@@ -67,7 +67,7 @@ def settings_from(
     if secrets_file is not None:
         sources.append(Source(f"secrets file {secrets_file}", _named(secrets), secrets))
     sources.extend(_config(params.get("config_file")))
-    catalogue = {str(name): tuple(paths) for name, paths in (params.get("catalogue") or {}).items()}
+    catalogue = _catalogue(params.get("catalogue") or {})
     return resolve(sources, catalogue=catalogue, secrets=secrets, secrets_file=secrets_file)
 
 
@@ -154,6 +154,22 @@ def _text(value: Any, keys: tuple[str, ...], path: Path) -> str:
             hint="put the value in quotes",
         )
     return value
+
+
+def _catalogue(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return collection -> paths. WHY the check: a lone text would become one path for each of its letters."""
+    for name, paths in given.items():
+        if (
+            not isinstance(paths, list)
+            or not paths
+            or not all(isinstance(path, str) and path.strip() for path in paths)
+        ):
+            raise OpsError(
+                f"catalogue entry {name} is no list of field paths",
+                code="settings.catalogue",
+                hint="write it as catalogue: {collection: [field.path]}",
+            )
+    return {str(name): tuple(paths) for name, paths in given.items()}
 
 
 def _named(variables: Mapping[str, str]) -> dict[str, str]:

@@ -101,14 +101,19 @@ def extra_ids(installation: Installation, bundle: Bundle, seen: dict[str, int]) 
     for collection in records.data_collections(installation.store):
         if records.count(installation.store, collection) == seen.get(collection, 0):
             continue
-        known: set[bytes] = set()
-
-        def gather(name: str, batch: list[Document], wanted: str = collection, known: set[bytes] = known) -> None:
-            if name == wanted:
-                known.update(records.id_key(document["_id"]) for document in batch)
-
-        bundle.each_batch(gather)
+        known = _ids_in(bundle, collection)
         ids = [i for i in records.ids_of(installation.store, collection) if records.id_key(i) not in known]
         if ids:
             extra[collection] = ids
     return extra
+
+
+def _ids_in(bundle: Bundle, collection: str) -> set[bytes]:
+    known: set[bytes] = set()
+
+    def gather(name: str, batch: list[Document]) -> None:
+        if name == collection:
+            known.update(records.id_key(document["_id"]) for document in batch)
+
+    bundle.each_batch(gather)
+    return known

@@ -40,6 +40,7 @@ from .._store.leases import Lease
 from . import survey as surveys
 from .install_lock import envelopes_without_lock, rows_without_lock
 from .installation import key_facts, make_canary, open_database, prove_canaries, references
+from .survey import Survey
 
 PROVIDER = "pkcs11"
 LEASE_NAME = "kek-init"
@@ -60,8 +61,10 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         raise _refused("init.version", f"version {version}", "KEK versions are whole numbers from 1")
     with open_database(settings) as store:
         lock = _judged_lock(settings, store)
-        keys = keystore.read(store)
-        _judge_version(settings, store, lock, keys, version)
+        found, keys = surveys.take(store, Catalogue(settings.catalogue)), keystore.read(store)
+        # WHY again: another first start may have locked it meanwhile, and rows always come after their lock.
+        lock = lock or _judged_lock(settings, store)
+        _judge_version(store, lock, keys, found, version)
         with _token(settings) as provider:
             probe = provider.probe()
             if version in keys.rows:
@@ -91,8 +94,7 @@ def _judged_lock(settings: Settings, store: Store) -> InstallLock | None:
     return lock
 
 
-def _judge_version(settings: Settings, store: Store, lock: InstallLock | None, keys: Keystore, version: int) -> None:
-    found = surveys.take(store, Catalogue(settings.catalogue))
+def _judge_version(store: Store, lock: InstallLock | None, keys: Keystore, found: Survey, version: int) -> None:
     if lock is None and found.total:
         raise envelopes_without_lock(store, found.total)
     if lock is None and keys.rows:

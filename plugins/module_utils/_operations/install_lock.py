@@ -48,11 +48,15 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if lock is not None:
             registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
         found = surveys.take(store, Catalogue(settings.catalogue))
+        keys = keystore.read(store)
+        if lock is None and (lock := install_lock.read(store)) is not None:
+            # WHY again: another first start may have locked it meanwhile, and rows always come after their lock.
+            registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
         if lock is None and found.total:
             if not options.adopt:
                 raise envelopes_without_lock(store, found.total)
             _prove_all_open(settings, store, found)
-        if lock is None and not found.total and (keys := keystore.read(store)).rows:
+        if lock is None and not found.total and keys.rows:
             raise rows_without_lock(store, keys)
         return _lock(settings, store, lock, found, check=check)
 

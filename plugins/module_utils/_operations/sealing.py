@@ -85,7 +85,7 @@ class Sealing:
 
     def seal_all(self, version: int, items: Sequence[Plain]) -> list[Sealed]:
         """Return every payload sealed under a fresh DEK. Raises OpsError key.unusable when one cannot be wrapped."""
-        deks = [aead.fresh_dek() for _ in items]
+        deks = [aead.fresh_dek() for _number in items]
         requests = [
             WrapRequest(dek, self.layout.wrap_aad(item.record_id, item.field_path))
             for dek, item in zip(deks, items, strict=True)

@@ -56,7 +56,7 @@ print(engine.unwrap([(1, wrap, b"")]) == [b"d" * 32], engine.take_retries() > 0)
 
 
 def wrapped(provider, count):
-    deks = [os.urandom(32) for _ in range(count)]
+    deks = [os.urandom(32) for _number in range(count)]
     wraps = provider.wrap(1, [WrapRequest(dek, AAD) for dek in deks])
     return deks, [UnwrapRequest(1, wrap, AAD) for wrap in wraps]
 
@@ -79,7 +79,7 @@ def test_t31_other_sessions_that_come_and_go_do_not_log_the_owner_out(hsm, loade
     owner = loaded()
     deks, requests = wrapped(owner, 20)
 
-    for _ in range(10):
+    for _number in range(10):
         with Pkcs11Provider(hsm.settings()) as visitor:
             assert visitor.find_key(reference(1).label, reference(1).key_id).by_id == 1
 
@@ -124,7 +124,7 @@ def test_t33_one_login_and_balanced_sessions_and_finds_that_do_not_grow_with_the
     provider = loaded(**changes)
     before = calls()
 
-    _, requests = wrapped(provider, 300)
+    _first, requests = wrapped(provider, 300)
     provider.rewrap(2, requests)
     provider.close()
 

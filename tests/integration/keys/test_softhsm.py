@@ -34,7 +34,7 @@ def refusal(call, *arguments, **options):
 
 
 def test_wraps_are_opened_by_another_program(hsm, loaded):
-    deks = [os.urandom(32) for _ in range(20)]
+    deks = [os.urandom(32) for _number in range(20)]
 
     wraps = loaded().wrap(1, [WrapRequest(dek, AAD) for dek in deks])
 
@@ -56,7 +56,7 @@ def test_rewrap_moves_a_batch_that_software_opens_with_the_known_key(hsm, opened
     hsm.oracle("make", label="certautopilot-kek-v2", id=reference(2).key_id.hex(), value=value.hex())
     provider.generate_key(reference(1).label, reference(1).key_id)
     provider.load({1: reference(1), 2: reference(2)})
-    deks = [os.urandom(32) for _ in range(1203)]
+    deks = [os.urandom(32) for _number in range(1203)]
     old = provider.wrap(1, [WrapRequest(dek, dek) for dek in deks])
 
     new = provider.rewrap(2, [UnwrapRequest(1, wrap, dek) for wrap, dek in zip(old, deks, strict=True)])

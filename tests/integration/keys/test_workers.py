@@ -40,7 +40,7 @@ time.sleep(60)
 
 
 def wrapped(provider, count):
-    deks = [os.urandom(32) for _ in range(count)]
+    deks = [os.urandom(32) for _number in range(count)]
     wraps = provider.wrap(1, [WrapRequest(dek, AAD) for dek in deks])
     return deks, [UnwrapRequest(1, wrap, AAD) for wrap in wraps]
 
@@ -69,7 +69,7 @@ def test_t29_many_verified_operations_on_four_workers_lose_nothing(loaded):
     provider = loaded(PoolOptions(workers=4))
     deks, requests = wrapped(provider, 6000)
 
-    for _ in range(2):
+    for _number in range(2):
         requests = [UnwrapRequest(1, wrap, AAD) for wrap in provider.rewrap(1, requests)]
 
     assert provider.unwrap(requests) == deks
@@ -94,7 +94,7 @@ def test_the_batch_of_a_killed_worker_goes_to_another(loaded):
 
 def test_t19_with_no_worker_left_the_run_stops_with_the_exit_status(loaded):
     provider = loaded(PoolOptions(workers=2))
-    _, requests = wrapped(provider, 1000)
+    _first, requests = wrapped(provider, 1000)
     for pid in provider.worker_pids:
         os.kill(pid, signal.SIGSTOP)
     timers = [after(0.3, os.kill, pid, signal.SIGKILL) for pid in provider.worker_pids]
@@ -114,7 +114,7 @@ def test_t19_with_no_worker_left_the_run_stops_with_the_exit_status(loaded):
 
 def test_a_hung_worker_is_killed_at_its_deadline(loaded):
     provider = loaded(PoolOptions(workers=1, batch_timeout_s=0.5))
-    _, requests = wrapped(provider, 10)
+    _first, requests = wrapped(provider, 10)
     [pid] = provider.worker_pids
     os.kill(pid, signal.SIGSTOP)
     started = time.monotonic()

@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from tests.integration.keys.conftest import PIN, SO_PIN, SOFTHSM
+from tests.integration.keys.oracle import ask
 from tests.support import database
 from tests.support.sealed import credential
 
@@ -57,4 +61,42 @@ def empty_env_site(new_site):
     site.add_kek(1)
     site.write()
     site.call("kek_install_lock")
+    return site
+
+
+@dataclass(frozen=True)
+class Token:
+    """A SoftHSM2 token that nobody else uses. `oracle` asks PyKCS11 about it, in a process of its own."""
+
+    conf: str
+    label: str
+
+    def settings(self, **changes: str) -> dict[str, str]:
+        return {"module_path": SOFTHSM, "token_label": self.label, "pin": PIN, **changes}
+
+    def oracle(self, do: str, **order: Any) -> Any:
+        return ask(self.conf, SOFTHSM, do=do, **{"token": self.label, "pin": PIN, "so_pin": SO_PIN, **order})
+
+    def keys(self) -> list[dict[str, Any]]:
+        return self.oracle("keys")
+
+
+@pytest.fixture
+def token(tmp_path, monkeypatch):
+    """A token; this process and its children find it through SOFTHSM2_CONF."""
+    (tmp_path / "tokens").mkdir()
+    conf = tmp_path / "softhsm2.conf"
+    conf.write_text(f"directories.tokendir = {tmp_path / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(conf))
+    made = Token(str(conf), "kek-token")
+    made.oracle("init")
+    return made
+
+
+@pytest.fixture
+def hsm_site(new_site, token):
+    """A pkcs11 installation's configuration over a fresh database and a fresh token; nothing is initialised."""
+    site = new_site("pkcs11")
+    site.pkcs11 = token.settings()
+    site.write()
     return site

@@ -144,7 +144,7 @@ def test_the_plain_age_tool_opens_a_bundle(exported, identity):
         ["age", "-d", "-i", str(identity), str(exported / "records.age")], capture_output=True, check=True
     ).stdout
 
-    assert sum(1 for _ in bson.decode_file_iter(io.BytesIO(opened))) == 17 + 2
+    assert sum(1 for _number in bson.decode_file_iter(io.BytesIO(opened))) == 17 + 2
 
 
 def test_no_secret_stands_in_the_manifest_or_the_records_file(exported):

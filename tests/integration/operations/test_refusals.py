@@ -48,7 +48,7 @@ def test_t8_envelopes_without_a_lock_are_never_locked_over(new_site):
 def test_adoption_locks_a_database_whose_every_envelope_opens(new_site):
     site = new_site()
     kek = site.add_kek(1)
-    site.db.dns_credentials.insert_many([credential(kek, b"old") for _ in range(3)])
+    site.db.dns_credentials.insert_many([credential(kek, b"old") for _number in range(3)])
     site.write()
 
     predicted = site.call("kek_install_lock", adopt=True, check=True)
@@ -66,7 +66,7 @@ def test_adoption_locks_a_database_whose_every_envelope_opens(new_site):
 def test_adoption_is_refused_when_one_envelope_does_not_prove_to_be_ours(new_site, fault):
     site = new_site()
     kek = site.add_kek(1)
-    site.db.dns_credentials.insert_many([credential(kek, b"old") for _ in range(9)])
+    site.db.dns_credentials.insert_many([credential(kek, b"old") for _number in range(9)])
     odd = credential(os.urandom(32) if fault == "one of another KEK" else kek, b"odd")
     if fault == "one of another provider":
         odd["encrypted_api_key"]["provider"] = "pkcs11"

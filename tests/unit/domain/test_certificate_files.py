@@ -70,7 +70,7 @@ def test_the_zip_holds_all_the_other_files(material):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_same_certificate_built_twice_is_the_same_file(material, name):
-    old, new = (build(material, FORMATS, PASSPHRASE)[name] for _ in range(2))
+    old, new = (build(material, FORMATS, PASSPHRASE)[name] for _number in range(2))
 
     assert same(name, old, new, PASSPHRASE)
 

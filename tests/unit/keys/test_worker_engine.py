@@ -62,7 +62,7 @@ def raising_every(nth, error):
 
 @pytest.mark.parametrize("error", [DeviceError, SessionHandleInvalid])
 def test_t21_a_blip_once_in_ten_calls_is_retried_and_counted(hsm, engine, error):
-    deks = [os.urandom(32) for _ in range(40)]
+    deks = [os.urandom(32) for _number in range(40)]
     hsm.keys["v1"].before_call = raising_every(10, error)
 
     wraps = engine.wrap(1, [(dek, AAD) for dek in deks])

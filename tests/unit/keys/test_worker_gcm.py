@@ -39,7 +39,7 @@ def test_t26_wraps_under_each_rule_open_elsewhere_and_share_no_iv(mode):
     key, dek, aad = FakeKey(mode), os.urandom(32), os.urandom(32)
     rule = worker_gcm.find_iv_rule(key, ephemeral=True)
 
-    wraps = [worker_gcm.make_wrap(key, dek, aad, rule) for _ in range(500)]
+    wraps = [worker_gcm.make_wrap(key, dek, aad, rule) for _number in range(500)]
 
     assert {len(wrap) for wrap in wraps} == {60}
     assert len({wrap[:12] for wrap in wraps}) == 500

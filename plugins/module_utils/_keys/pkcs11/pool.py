@@ -74,7 +74,7 @@ class WorkerPool:
         self._refuse_in_a_fork()
         try:
             self.info = self._start_patiently()
-            for _ in range(1, self._planned_workers()):
+            for _number in range(1, self._planned_workers()):
                 if not self._start_another():
                     break
         except BaseException:
@@ -230,7 +230,7 @@ class WorkerPool:
             return reply
         self.retries += int(reply[-1])
         if reply[1] == "refused":
-            _, _, code, message, facts, _ = reply
+            _kind, _number, code, message, facts, _library = reply
             return self._failure(code, message, **facts)
         value = reply[2]
         if job.planned is not None and len(value) != job.planned:

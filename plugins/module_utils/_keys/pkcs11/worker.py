@@ -35,7 +35,7 @@ def main() -> None:
     opening = _read_frame(requests)
     if opening is None:
         return
-    _, _, config = opening
+    _kind, _number, config = opening
     die_with_parent()
     if os.getppid() != config["parent_pid"]:
         return  # the parent died while this process was starting

@@ -13,14 +13,14 @@ import os
 import random
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
 from . import worker_keys as keys
 from .worker_base import DEK_LENGTH, GONE, SESSION_ENDED, WRAP_LENGTH, Refusal, ckr, is_transient
 from .worker_gcm import BrokenWrap, IvRule, find_iv_rule, make_wrap, measure, open_wrap
 from .worker_token import HsmSession
 
-Item = bytes | tuple[str, str]
+Item = Union[bytes, tuple[str, str]]  # noqa: UP007 - Ansible's pylint knows no `|` between a class and a generic
 T = TypeVar("T")
 
 _ATTEMPTS = 6

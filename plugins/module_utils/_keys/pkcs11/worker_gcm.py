@@ -111,7 +111,7 @@ def _mode_by_trying(key: Any, *, zeroed: bool) -> str:
     """Plan: 1 seal the same bytes twice, 2 the same rule both times, 3 two IVs, two ciphertexts, 4 both open,
     5 an exchanged IV, another context and a flipped tag bit are all refused."""
     plaintext, aad = os.urandom(DEK_LENGTH), os.urandom(DEK_LENGTH)
-    first, second = (_seal(key, plaintext, aad, zeroed=zeroed) for _ in range(2))  # 1
+    first, second = (_seal(key, plaintext, aad, zeroed=zeroed) for _number in range(2))  # 1
     mode = _mode_of(first)
     if mode != _mode_of(second):  # 2
         raise BrokenWrap("two encryptions answered in two different IV modes")

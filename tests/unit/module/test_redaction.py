@@ -1,0 +1,74 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Masking: every form in which a secret could surface, and nothing so short that masking it would reveal it."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import quote
+
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.env_keks import PREFIX
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.settings import Source, resolve
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.redaction import (
+    forms,
+    masked_values,
+    passwords_in,
+)
+
+PIN = "pin/7531 7531"
+PASSWORD = "p@ss/word:1"
+URI = f"mongodb://app:{quote(PASSWORD, safe='')}@a.example:1,b.example:2/cap"
+KEY = "0123456789abcdef" * 4
+
+
+def masked(secrets=None, **values):
+    return masked_values(resolve([Source("test", values, {f"{PREFIX}1": KEY})], secrets=secrets))
+
+
+def encodings(secret):
+    raw = secret.encode()
+    return {secret, quote(secret, safe=""), base64.b64encode(raw).decode().rstrip("="), raw.hex()}
+
+
+@pytest.mark.parametrize("secret", [PIN, URI, PASSWORD, quote(PASSWORD, safe="")])
+def test_pin_uri_and_password_are_masked_raw_percent_encoded_base64_and_hex(secret):
+    assert encodings(secret) <= masked(pkcs11_pin=PIN, mongodb_uri=URI)
+
+
+def test_a_kek_is_masked_in_both_cases_and_as_base64_of_its_bytes():
+    expected = {KEY, KEY.upper(), base64.b64encode(bytes.fromhex(KEY)).decode().rstrip("=")}
+
+    assert expected <= masked()
+
+
+SECRET_LINES = [
+    "CERTAUTOPILOT_JWT_SECRET",
+    "CERTAUTOPILOT_API_KEY_PEPPER",
+    "CERTAUTOPILOT_DATABASE_URI",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN",
+    "SMTP_PASSWORD",
+    "LICENCE_API_KEY",
+    "VAULT_TOKEN",
+]
+
+
+@pytest.mark.parametrize("name", SECRET_LINES)
+def test_a_line_of_the_secrets_file_that_sounds_secret_is_masked(name):
+    assert "value-of-the-line" in masked(secrets={name: "value-of-the-line"})
+
+
+@pytest.mark.parametrize("name", ["SOFTHSM2_CONF", "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_LABEL", "PATH"])
+def test_a_path_or_a_label_is_not_masked_for_messages_name_them(name):
+    assert "value-of-the-line" not in masked(secrets={name: "value-of-the-line"})
+
+
+@pytest.mark.parametrize("short", ["", "1", "1234", "12345"])
+def test_what_is_too_short_is_not_masked_for_the_gaps_would_show_it(short):
+    assert list(forms(short)) == []
+
+
+@pytest.mark.parametrize("uri", ["mongodb://h/db", "mongodb://user@h/db", "mongodb://[broken", "", "nonsense"])
+def test_a_uri_without_a_password_has_none(uri):
+    assert list(passwords_in(uri)) == []
