@@ -15,7 +15,7 @@ from typing import Any
 class OpsError(Exception):
     """A refusal or a failure that an operator can act on.
 
-    code: stable, dotted, listed in docs/docsite/rst/failure_codes.rst. message: found against expected, and where it
+    code: stable, dotted, listed in the guide to failure codes. message: found against expected, and where it
     came from; never a secret. hint: what to do next. step: the part of the operation that stopped, "" when it had not
     begun. retryable: the same call may succeed later without anybody changing anything. facts: JSON-clean extras
     (ids, counts, fingerprints) merged into the module's result.

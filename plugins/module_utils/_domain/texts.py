@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import OpsError
 
-MIGRATION_GUIDE = "docs/docsite/rst/migrate.rst"
+MIGRATION_GUIDE = "docs/docsite/rst/guide_migration.rst"
 
 
 def rfc3339(instant: Any) -> str:
