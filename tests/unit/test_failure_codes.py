@@ -32,7 +32,7 @@ def used():
 
 
 def _is_code(value, areas):
-    if not isinstance(value, str) or not CODE.fullmatch(value) or value.endswith((".zip", ".json")):
+    if not isinstance(value, str) or not CODE.fullmatch(value) or value.endswith((".zip", ".json", ".pem")):
         return False
     return value.partition(".")[0] in areas
 

@@ -13,16 +13,18 @@ from ansible.module_utils import basic
 
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):
-    """Return call(main, check=, diff=, verbosity=, **options) -> the printed result, with `rc` added.
+    """Return call(main, check=, diff=, verbosity=, installed=, **options) -> the printed result, with `rc` added.
 
-    No default file of this host and no CERTAUTOPILOT_ variable gets in, unless the test gives it.
+    No default file of this host gets in. installed: False for a module without the shared options.
     """
-    settings_from = "ansible_collections.certautopilot.ops.plugins.module_utils._module.sources"
-    for name in ("DEFAULT_CONFIG_FILE", "DEFAULT_SECRETS_FILE"):
-        monkeypatch.setattr(f"{settings_from}.{name}", str(tmp_path / "absent" / name))
+    sources = "ansible_collections.certautopilot.ops.plugins.module_utils._module.sources"
+    absent = {"config_file": str(tmp_path / "absent.yaml"), "secrets_file": str(tmp_path / "absent.env")}
+    monkeypatch.setattr(f"{sources}.DEFAULT_CONFIG_FILE", absent["config_file"])
+    monkeypatch.setattr(f"{sources}.DEFAULT_SECRETS_FILE", absent["secrets_file"])
 
-    def run(main, *, check=False, diff=False, verbosity=0, **options):
+    def run(main, *, check=False, diff=False, verbosity=0, installed=True, **options):
         given = {
+            **(absent if installed else {}),
             **options,
             "_ansible_check_mode": check,
             "_ansible_diff": diff,

@@ -184,6 +184,24 @@ def test_variables_of_other_programs_are_passed_over(host):
     assert host(environment={"PATH": "/bin", "DATABASE_URI": "x"}).origins == {}
 
 
+def test_the_variable_that_finds_the_token_is_taken_from_the_secrets_file_as_the_service_does(host):
+    secrets = "SOFTHSM2_CONF=/etc/softhsm2.conf\nLD_PRELOAD=/tmp/x.so\nCERTAUTOPILOT_ENCRYPTION_PKCS11_PIN=7531-7531\n"
+    token = {"pkcs11_module_path": "/usr/lib/hsm.so", "pkcs11_token_label": "kek"}
+
+    settings = host(secrets_file=host.file("s.env", secrets), **token)
+
+    assert settings.require_pkcs11().environment == {"SOFTHSM2_CONF": "/etc/softhsm2.conf"}
+
+
+def test_t7_an_environment_that_finds_another_token_than_the_service_does_is_a_refusal(host):
+    secrets = host.file("s.env", "SOFTHSM2_CONF=/etc/softhsm2.conf")
+
+    error = refusal(host, secrets_file=secrets, environment={"SOFTHSM2_CONF": "/home/me/softhsm2.conf"})
+
+    assert error.code == "settings.conflict"
+    assert "SOFTHSM2_CONF" in error.message
+
+
 def test_the_obsolete_variable_is_warned_of_wherever_it_stands(host):
     name = "CERTAUTOPILOT_ENCRYPTION_CURRENT_VERSION"
 

@@ -1,0 +1,241 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""cert_export and db_backup on a real server; openssl and bson used directly are the oracles."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import bson
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import dump
+from bson import ObjectId
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.support.sealed import envelope
+
+WITH_KEYS = ("fullchain.pem", "key.pem", "bundle.p12", "bundle.zip")
+
+
+def certificate(common_name):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    start = datetime.datetime(2026, 1, 1)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    built = builder.serial_number(x509.random_serial_number()).not_valid_before(start)
+    signed = built.not_valid_after(start + datetime.timedelta(days=90)).sign(key, hashes.SHA256())
+    pem = signed.public_bytes(serialization.Encoding.PEM).decode()
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem, key_pem
+
+
+@pytest.fixture
+def stocked(env_site):
+    """Two projects; in the first two certificates of one name and one without key, in the second one."""
+    site = env_site
+    projects = [ObjectId(), ObjectId()]
+    site.db.projects.insert_many(
+        {"_id": p, "name": name, "slug": name.lower()} for p, name in zip(projects, ("Payments", "Web"), strict=True)
+    )
+    for project, name, with_key in (
+        (projects[0], "api", True),
+        (projects[0], "api", True),
+        (projects[0], "own-csr", False),
+        (projects[1], "*.web.example", True),
+    ):
+        pem, key_pem = certificate(name)
+        record_id, key_id = ObjectId(), ObjectId()
+        site.db.certificates.insert_one(
+            {"_id": record_id, "project_id": project, "name": name, "common_name": name, "certificate_pem": pem,
+             "chain_pem": pem, "not_after": datetime.datetime(2026, 4, 1)}
+        )  # fmt: skip
+        if with_key:
+            sealed = envelope(site.keks[1], key_id, "encrypted_key", key_pem)
+            site.db.certificate_private_keys.insert_one(
+                {"_id": key_id, "certificate_id": record_id, "encrypted_key": sealed, "kek_version": 1}
+            )
+    return site
+
+
+@pytest.fixture
+def passphrase_file(tmp_path):
+    path = tmp_path / "passphrase"
+    path.touch(mode=0o600)
+    path.write_text("correct horse battery\n")
+    return str(path)
+
+
+def modes(folder):
+    return {oct(path.stat().st_mode & 0o777) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_certificates_without_keys_need_no_kek(stocked, tmp_path):
+    stocked.keks = {}
+    stocked.write()
+
+    result = stocked.call("cert_export", dest=str(tmp_path / "out"))
+
+    assert len(result.values["certificates"]) == 4
+    assert not list((tmp_path / "out").rglob("key.pem"))
+    assert modes(tmp_path / "out") == {"0o600"}
+
+
+def test_keys_are_exported_and_belong_to_their_certificates(stocked, tmp_path, passphrase_file):
+    result = stocked.call(
+        "cert_export", dest=str(tmp_path / "out"), formats=WITH_KEYS, include_keys=True, passphrase_file=passphrase_file
+    )
+
+    entries = {entry["name"]: entry for entry in result.values["certificates"]}
+    assert [entry["has_key"] for entry in result.values["certificates"]].count(False) == 1
+    assert "PRIVATE KEY" not in json.dumps(result.values)
+    for path in (tmp_path / "out").rglob("key.pem"):
+        public = subprocess.run(["openssl", "pkey", "-in", str(path), "-pubout"], capture_output=True, check=True)
+        leaf = ["openssl", "x509", "-in", str(path.with_name("fullchain.pem")), "-noout", "-pubkey"]
+        assert subprocess.run(leaf, capture_output=True, check=True).stdout == public.stdout
+    assert len(list((tmp_path / "out").rglob("bundle.p12"))) == 3
+    assert Path(entries["*.web.example"]["files"][0]).parent.name == "wildcard.web.example"
+    assert len(list((tmp_path / "out" / "payments").iterdir())) == 3
+    assert any("own-csr" in warning for warning in stocked.warnings)
+
+
+def test_an_export_predicts_then_writes_then_changes_nothing(stocked, tmp_path, passphrase_file):
+    options = {"dest": str(tmp_path / "out"), "formats": WITH_KEYS, "include_keys": True}
+    options["passphrase_file"] = passphrase_file
+
+    predicted = stocked.call("cert_export", check=True, **options)
+    nothing_yet = not (tmp_path / "out").exists()
+    real = stocked.call("cert_export", **options)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    again = stocked.call("cert_export", **options)
+
+    assert nothing_yet
+    assert predicted.changed
+    assert predicted.values == real.values
+    assert not again.changed
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == stamps
+
+
+def test_one_damaged_file_is_written_anew_and_the_others_are_not(stocked, tmp_path):
+    stocked.call("cert_export", dest=str(tmp_path / "out"))
+    victim = next((tmp_path / "out" / "web").rglob("cert.pem"))
+    victim.write_text("damaged")
+
+    result = stocked.call("cert_export", dest=str(tmp_path / "out"))
+
+    assert (result.changed, result.before["current"], result.after["current"]) == (True, 11, 12)
+    assert "BEGIN CERTIFICATE" in victim.read_text()
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ({"projects": ("web",)}, ["*.web.example"]),
+        ({"projects": ("Payments",), "names": ("own-csr",)}, ["own-csr"]),
+        ({"names": ("api",)}, ["api", "api"]),
+    ],
+)
+def test_projects_and_names_choose(stocked, tmp_path, filters, names):
+    result = stocked.call("cert_export", dest=str(tmp_path / "out"), **filters)
+
+    assert [entry["name"] for entry in result.values["certificates"]] == names
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"formats": ("key.pem",)}, "export.keys_not_allowed"),
+        ({"formats": ("bundle.p12",), "include_keys": True}, "export.passphrase_missing"),
+        ({"formats": ("cert.der",)}, "export.formats"),
+        ({"formats": ()}, "export.formats"),
+        ({"projects": ("nowhere",)}, "export.not_found"),
+        ({"names": ("nobody",)}, "export.not_found"),
+        ({"passphrase_file": "/nonexistent/passphrase"}, "file.missing"),
+    ],
+)
+def test_an_export_that_makes_no_sense_is_refused_and_writes_nothing(stocked, tmp_path, options, code):
+    with pytest.raises(OpsError) as refusal:
+        stocked.call("cert_export", dest=str(tmp_path / "out"), **options)
+
+    assert refusal.value.code == code
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_backup_holds_the_servers_bytes_and_can_be_read_without_us(env_site, tmp_path):
+    manifest = env_site.call("db_backup", dest=str(tmp_path / "backup")).values["manifest"]
+
+    folder = tmp_path / "backup" / env_site.name
+    raw = bson.CodecOptions(document_class=bson.raw_bson.RawBSONDocument)
+    standing = env_site.db.get_collection("dns_credentials", codec_options=raw).find(sort=[("_id", 1)])
+    assert (folder / "dns_credentials.bson").read_bytes() == b"".join(document.raw for document in standing)
+    metadata = json.loads((folder / "dns_credentials.metadata.json").read_text())
+    assert [index["name"] for index in metadata["indexes"]] == ["_id_"]
+    assert (manifest["envelopes"], manifest["collections"]["zones"]["documents"]) == (12, 5)
+    assert modes(tmp_path / "backup") == {"0o600"}
+    assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_backup_of_the_same_state_changes_nothing_and_one_of_another_state_is_refused(env_site, tmp_path):
+    dest = str(tmp_path / "backup")
+    env_site.call("db_backup", dest=dest)
+
+    again = env_site.call("db_backup", dest=dest)
+    env_site.db.zones.insert_one({"_id": 100})
+    with pytest.raises(OpsError) as refusal:
+        env_site.call("db_backup", dest=dest)
+
+    assert not again.changed
+    assert refusal.value.code == "backup.exists"
+
+
+def test_a_folder_with_something_else_in_it_is_no_place_for_a_backup(env_site, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes").touch()
+
+    with pytest.raises(OpsError) as refusal:
+        env_site.call("db_backup", dest=str(tmp_path / "full"))
+
+    assert refusal.value.code == "backup.not_empty"
+
+
+def test_a_backup_that_does_not_read_back_leaves_nothing_behind(env_site, tmp_path, monkeypatch):
+    real = dump.write_collection
+
+    def loses_its_end(store, collection, folder):
+        entry = real(store, collection, folder)
+        path = folder / entry["file"]
+        os.truncate(path, path.stat().st_size - 1)
+        return entry
+
+    monkeypatch.setattr(dump, "write_collection", loses_its_end)
+
+    with pytest.raises(OpsError) as failure:
+        env_site.call("db_backup", dest=str(tmp_path / "backup"))
+
+    assert failure.value.code == "backup.damaged"
+    assert [path.name for path in tmp_path.iterdir() if "backup" in path.name] == []
+
+
+def test_a_backup_with_an_envelope_that_does_not_open_is_no_backup(env_site, tmp_path):
+    env_site.db.dns_credentials.update_one({}, {"$set": {"encrypted_api_key.ciphertext": b"\1" * 20}})
+
+    with pytest.raises(OpsError) as failure:
+        env_site.call("db_backup", dest=str(tmp_path / "backup"))
+
+    assert failure.value.code == "record.unreadable"
+    assert not (tmp_path / "backup").exists()
+
+
+def test_in_check_mode_a_backup_writes_nothing(env_site, tmp_path):
+    assert env_site.call("db_backup", check=True, dest=str(tmp_path / "backup")).changed
+    assert not (tmp_path / "backup").exists()

@@ -1,0 +1,125 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each module, started on a host that lacks something: one structured failure, never a traceback."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.module.conftest import call  # noqa: F401 - a fixture
+
+ROOT = Path(__file__).resolve().parents[3]
+MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem != "__init__")
+ON_AN_INSTALLATION = [name for name in MODULES if name != "bundle_identity"]
+PLUGINS = "ansible_collections.certautopilot.ops.plugins"
+KEY = "0123456789abcdef" * 4
+
+# Options that the modules cannot do without; folders are put below the test's own.
+REQUIRED = {
+    "bundle_identity": {"path": "identity"},
+    "cert_export": {"dest": "out"},
+    "data_export": {"dest": "out", "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]},
+    "data_import": {"src": "in", "identity_file": "identity"},
+    "db_backup": {"dest": "out"},
+    "kek_pkcs11_init": {"version": 1},
+    "kek_rotate": {"to_version": 2},
+}
+
+# Runs every module in a process where no library of ours can be imported; prints {module: result}.
+WITHOUT_LIBRARIES = """
+import contextlib, importlib, io, json, sys
+from ansible.module_utils import basic
+
+given = json.load(sys.stdin)
+for library in ("pymongo", "bson", "gridfs", "cryptography", "yaml", "pyrage", "pkcs11"):
+    for loaded in [name for name in sys.modules if name.split(".")[0] == library]:
+        del sys.modules[loaded]
+    sys.modules[library] = None
+results = {}
+for name, options in given.items():
+    basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode()
+    basic._ANSIBLE_PROFILE = "legacy"
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+        importlib.import_module(f"ansible_collections.certautopilot.ops.plugins.modules.{name}").main()
+    results[name] = json.loads(printed.getvalue())
+print(json.dumps(results))
+"""
+
+
+def main_of(name):
+    return importlib.import_module(f"{PLUGINS}.modules.{name}").main
+
+
+def required(name, folder):
+    paths = ("path", "dest", "src", "identity_file")
+    return {key: str(folder / value) if key in paths else value for key, value in REQUIRED.get(name, {}).items()}
+
+
+@pytest.fixture
+def unreachable(tmp_path, monkeypatch):
+    """Return options of an env installation whose database does not answer."""
+    monkeypatch.setattr(f"{PLUGINS}.module_utils._store.connection.SERVER_SELECTION_TIMEOUT_MS", 50)
+    secrets = tmp_path / "secrets.env"
+    secrets.write_text(f"CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1={KEY}\n")
+    secrets.chmod(0o600)
+    return {
+        "provider": "env",
+        "mongodb_uri": "mongodb://app:hunter2hunter2@127.0.0.1:9/cap",
+        "secrets_file": str(secrets),
+    }
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("name", ON_AN_INSTALLATION)
+def test_a_module_without_settings_says_what_is_missing_and_writes_nothing(name, check, call, tmp_path):  # noqa: F811
+    result = call(main_of(name), check=check, **required(name, tmp_path))
+
+    assert result["rc"] == 1
+    assert result["failure"]["code"] == ("manifest.missing" if name == "data_import" else "settings.missing")
+    assert result["failure"]["hint"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in ON_AN_INSTALLATION if name != "data_import"])
+def test_a_database_that_does_not_answer_is_named_and_the_run_may_be_repeated(name, call, unreachable, tmp_path):  # noqa: F811
+    result = call(main_of(name), **unreachable, **required(name, tmp_path))
+
+    assert result["failure"]["code"] == "database.unreachable"
+    assert result["failure"]["retryable"] is True
+    assert "127.0.0.1:9" in result["msg"]
+    assert "hunter2" not in str(result)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("check", "made"), [(True, False), (False, True)])
+def test_bundle_identity_needs_no_installation(check, made, call, tmp_path):  # noqa: F811
+    path = tmp_path / "identity"
+
+    result = call(main_of("bundle_identity"), installed=False, check=check, path=str(path))
+
+    assert (result["rc"], result["changed"], path.exists()) == (0, True, made)
+    assert bool(result["recipient"]) is made
+    assert "AGE-SECRET-KEY" not in str(result)
+
+
+def test_t11_every_module_starts_without_its_libraries_and_names_the_first_that_it_misses(tmp_path):
+    given = {name: required(name, tmp_path) for name in MODULES}
+
+    child = subprocess.run(
+        [sys.executable, "-c", WITHOUT_LIBRARIES], input=json.dumps(given), capture_output=True, text=True,
+        check=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT / ".build/collections"), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    results = json.loads(child.stdout)
+
+    assert sorted(results) == MODULES
+    assert {name: result["failure"]["code"] for name, result in results.items()} == dict.fromkeys(
+        MODULES, "dependency.missing"
+    )
+    assert all(sys.executable in result["msg"] for result in results.values())
