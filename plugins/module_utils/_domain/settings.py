@@ -44,6 +44,7 @@ class Settings:
     """Resolved settings. values: setting name -> text. origins: setting name -> source name.
 
     keks: version -> bytes. secrets: the secrets file as it is. secrets_file: its path, None where there is none.
+    hsm_environment: variables of the secrets file that the HSM vendor's library reads; the service has them too.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -52,6 +53,7 @@ class Settings:
     catalogue: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets_file: str | None = None
+    hsm_environment: Mapping[str, str] = field(default_factory=dict)
 
     def require_provider(self) -> str:
         """Return "env" or "pkcs11". Raises OpsError settings.missing, settings.unknown_provider."""
@@ -96,6 +98,7 @@ class Settings:
             token_label=self._require("pkcs11_token_label", "encryption.pkcs11.token_label in config.yaml"),
             token_serial=self.values.get("pkcs11_token_serial", ""),
             pin=self._require("pkcs11_pin", "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN in secrets.env"),
+            environment=self.hsm_environment,
         )
 
     def _require(self, name: str, where: str) -> str:
@@ -118,6 +121,7 @@ def resolve(
     catalogue: Mapping[str, tuple[str, ...]] | None = None,
     secrets: Mapping[str, str] | None = None,
     secrets_file: str | None = None,
+    hsm_environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Return the settings that all sources agree on. Raises OpsError settings.*, env_kek.*."""
     values: dict[str, str] = {}
@@ -138,7 +142,7 @@ def resolve(
             kek_origins.setdefault(version, source.name)
     # WHY once more over all: two sources may give the same bytes to different versions.
     env_keks.parse({f"{env_keks.PREFIX}{v}": key.hex() for v, key in keks.items()}, origin="all sources together")
-    return Settings(values, origins, keks, catalogue or {}, secrets or {}, secrets_file)
+    return Settings(values, origins, keks, catalogue or {}, secrets or {}, secrets_file, hsm_environment or {})
 
 
 def conflict(name: str, one: str, other: str) -> OpsError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .._domain.errors import OpsError
-from .._domain.settings import Settings, Source, resolve
+from .._domain.settings import Settings, Source, conflict, resolve
 from .environment_file import grammar, parse_assignments
 
 try:
@@ -36,6 +36,11 @@ VARIABLES = {
     "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_SERIAL": "pkcs11_token_serial",
     "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN": "pkcs11_pin",
 }
+# What the libraries of HSM vendors read to find their token. Two values are two tokens, each with its own keys.
+_HSM_VARIABLES = (
+    "SOFTHSM2_CONF", "ChrystokiConfigurationPath", "CKNFAST_", "NFAST_", "CS_PKCS11_", "YUBIHSM_PKCS11_",
+    "P11NETHSM_", "ET_PTKC_", "ET_HSM_",
+)  # fmt: skip
 _CONFIG_KEYS = {
     ("encryption", "provider"): "provider",
     ("database", "uri"): "mongodb_uri",
@@ -68,7 +73,8 @@ def settings_from(
         sources.append(Source(f"secrets file {secrets_file}", _named(secrets), secrets))
     sources.extend(_config(params.get("config_file")))
     catalogue = _catalogue(params.get("catalogue") or {})
-    return resolve(sources, catalogue=catalogue, secrets=secrets, secrets_file=secrets_file)
+    hsm = _hsm_variables(secrets, secrets_file, environment)
+    return resolve(sources, catalogue=catalogue, secrets=secrets, secrets_file=secrets_file, hsm_environment=hsm)
 
 
 def read_private(path: Path, *, empty_code: str = "") -> str:
@@ -170,6 +176,17 @@ def _catalogue(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
                 hint="write it as catalogue: {collection: [field.path]}",
             )
     return {str(name): tuple(paths) for name, paths in given.items()}
+
+
+def _hsm_variables(
+    secrets: Mapping[str, str], secrets_file: str | None, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables for the HSM's library that stand in secrets.env. Raises OpsError settings.conflict."""
+    found = {name: value for name, value in secrets.items() if name.startswith(_HSM_VARIABLES)}
+    for name, value in found.items():
+        if environment.get(name, value) != value:
+            raise conflict(name, "the environment", f"secrets file {secrets_file}")
+    return found
 
 
 def _named(variables: Mapping[str, str]) -> dict[str, str]:

@@ -196,7 +196,7 @@ def test_the_variable_that_finds_the_token_is_taken_from_the_secrets_file_as_the
 def test_t7_an_environment_that_finds_another_token_than_the_service_does_is_a_refusal(host):
     secrets = host.file("s.env", "SOFTHSM2_CONF=/etc/softhsm2.conf")
 
-    error = refusal(host, secrets_file=secrets, environment={"SOFTHSM2_CONF": "/home/me/softhsm2.conf"})
+    error = refusal(host, secrets_file=secrets, environment={"SOFTHSM2_CONF": "/srv/other/softhsm2.conf"})
 
     assert error.code == "settings.conflict"
     assert "SOFTHSM2_CONF" in error.message
