@@ -1,0 +1,106 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every changing module, run by Ansible four times: check, real, check again, real again."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import files_of
+
+CHECK = {"check_mode": True}
+
+
+def four_times(module, options):
+    return [(module, options, keywords) for keywords in (CHECK, {}, CHECK, {})]
+
+
+def changed(results):
+    return [result["changed"] for result in results]
+
+
+@pytest.fixture
+def identity(tmp_path):
+    return str(tmp_path / "identity")
+
+
+def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, tmp_path):
+    source, destination = files_of(env_site), files_of(hsm_site)
+    made = play(*four_times("bundle_identity", {"path": identity}))
+    export = {**source, "dest": str(tmp_path / "bundle"), "recipients": [made.results[-1]["recipient"]]}
+    bundle = {"src": str(tmp_path / "bundle"), "identity_file": identity}
+
+    done = play(
+        *four_times("db_backup", {**source, "dest": str(tmp_path / "backup")}),
+        *four_times("data_export", export),
+        *four_times("kek_pkcs11_init", {**destination, "version": 1}),
+        *four_times("kek_install_lock", destination),
+        *four_times("data_import", {**destination, **bundle}),
+        ("data_import", {**destination, **bundle, "mode": "verify"}, {}),
+        *four_times("migration_accept", destination),
+        *four_times("kek_pkcs11_init", {**destination, "version": 2}),
+        *four_times("kek_rotate", {**destination, "to_version": 2}),
+        *four_times("cert_export", {**destination, "dest": str(tmp_path / "certificates")}),
+        ("kek_info", {**destination, "digest": True}, {}),
+        arguments=["--diff"],
+    )
+
+    assert done.status == 0, done.output
+    assert changed(made.results) == [True, True, False, False]
+    once, never = [True, True, False, False], [False] * 4
+    assert changed(done.results) == [
+        *once, *once, *once, *never, *once, False, *once, *once, *once, *never, False,
+    ]  # fmt: skip
+    imported = done.results[17]
+    assert (imported["manifest"]["records"], imported["manifest"]["equal"]) == (17, 17)
+    info = done.results[-1]
+    assert (info["lock"]["provider"], info["active"]["version"]) == ("pkcs11", 2)
+    assert info["envelopes"]["by_version"] == {"2": 12}
+    assert info["migration"]["state"] == "accepted"
+
+
+def test_a_first_env_lock_four_times(play, new_site):
+    site = new_site()
+    site.add_kek(1)
+    site.write()
+
+    done = play(*four_times("kek_install_lock", files_of(site)), arguments=["--diff"])
+
+    assert changed(done.results) == [True, True, False, False]
+    assert done.results[0]["diff"] == done.results[1]["diff"]
+    assert done.results[0]["diff"]["after"]["provider"] == "env"
+
+
+def test_without_diff_no_diff_is_returned(play, new_site):
+    site = new_site()
+    site.add_kek(1)
+    site.write()
+
+    done = play(("kek_install_lock", files_of(site), {}))
+
+    assert "diff" not in done.results[0]
+
+
+def test_a_failure_is_structured(play, env_site):
+    env_site.db.kek_install.update_one({}, {"$set": {"provider": "pkcs11"}})
+
+    done = play(("kek_rotate", {**files_of(env_site), "to_version": 2}, {"ignore_errors": True}))
+
+    assert done.results[0]["failed"]
+    assert done.results[0]["failure"]["code"] == "rotate.crosses_provider"
+    assert sorted(done.results[0]["failure"]) == ["code", "hint", "retryable", "step"]
+
+
+def test_settings_come_from_the_products_own_files_when_no_option_is_given(play, env_site):
+    done = play(("kek_info", files_of(env_site), {}))
+
+    assert done.results[0]["envelopes"]["total"] == 12
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_hsm_workers_run_from_the_packed_module(play, hsm_site, pipelining):
+    done = play(("kek_pkcs11_init", {**files_of(hsm_site), "version": 1}, {}), pipelining=pipelining)
+
+    assert done.status == 0, done.output
+    assert done.results[0]["probe"]["iv_mode"] == "caller"
