@@ -1,0 +1,65 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""config.yaml and secrets.env as the product reads them: the environment wins over the file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KEK = re.compile(r"CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V([1-9][0-9]*)")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What one process runs with. keks: version -> 32 bytes (env provider)."""
+
+    provider: str
+    uri: str = field(repr=False)
+    database: str
+    host: str
+    port: int
+    instance: str
+    keks: dict[int, bytes] = field(repr=False)
+    module_path: str = ""
+    token_label: str = ""
+    pin: str = field(default="", repr=False)
+    pepper: str = field(default="", repr=False)
+
+
+def load(config_file: Path, secrets_file: Path) -> Config:
+    """Return the configuration; secrets.env becomes part of this process's environment, as systemd would do it."""
+    if secrets_file.stat().st_mode & 0o077:
+        raise SystemExit(f"error: {secrets_file} can be read by others, expected mode 0600")
+    for line in secrets_file.read_text().splitlines():
+        if line.strip() and not line.lstrip().startswith(("#", ";")):
+            name, _equals, value = line.partition("=")
+            os.environ[name.strip()] = "".join(shlex.split(value, comments=False))
+    document: dict[str, Any] = yaml.safe_load(config_file.read_text()) or {}
+    server, database = document.get("server", {}), document.get("database", {})
+    encryption = document.get("encryption", {})
+    pkcs11 = encryption.get("pkcs11", {})
+    environment = os.environ
+    keks = {
+        int(found[1]): bytes.fromhex(value) for name, value in environment.items() if (found := KEK.fullmatch(name))
+    }
+    return Config(
+        provider=environment.get("CERTAUTOPILOT_ENCRYPTION_PROVIDER", encryption.get("provider", "env")),
+        uri=environment.get("CERTAUTOPILOT_DATABASE_URI", database.get("uri", "")),
+        database=database.get("name", "certautopilot"),
+        host=server.get("host", "127.0.0.1"),
+        port=int(server.get("port", 18181)),
+        instance=server.get("instance_name") or os.uname().nodename,
+        keks=keks,
+        module_path=pkcs11.get("module_path", ""),
+        token_label=pkcs11.get("token_label", ""),
+        pin=environment.get("CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN", ""),
+        pepper=environment.get("CERTAUTOPILOT_API_KEY_PEPPER", ""),
+    )

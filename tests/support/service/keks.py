@@ -1,0 +1,96 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""KEKs of the stand-in: hex in memory, or a key inside a token through PyKCS11. Each wraps and unwraps a DEK."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+IV = 12  # bytes
+
+
+class Kek(Protocol):
+    def wrap(self, dek: bytes, aad: bytes) -> bytes:
+        """Return iv(12) + ciphertext(32) + tag(16)."""
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        """Return the DEK. Raises an exception of the library when it does not authenticate."""
+
+
+class HexKek:
+    """A KEK of the env provider."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def wrap(self, dek: bytes, aad: bytes) -> bytes:
+        iv = os.urandom(IV)
+        return iv + self._cipher.encrypt(iv, dek, aad)
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        return self._cipher.decrypt(wrapped[:IV], wrapped[IV:], aad)
+
+
+class TokenKek:
+    """A KEK inside a token. PyKCS11 initialises the library for threads; one lock keeps the session to one of them."""
+
+    def __init__(self, token: Token, handle: Any) -> None:
+        self._token = token
+        self._handle = handle
+
+    def wrap(self, dek: bytes, aad: bytes) -> bytes:
+        iv = os.urandom(IV)
+        with self._token.lock:
+            mechanism = self._token.api.AES_GCM_Mechanism(iv, aad, 128)
+            return iv + bytes(self._token.session.encrypt(self._handle, dek, mechanism))
+
+    def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
+        with self._token.lock:
+            mechanism = self._token.api.AES_GCM_Mechanism(wrapped[:IV], aad, 128)
+            return bytes(self._token.session.decrypt(self._handle, wrapped[IV:], mechanism))
+
+
+class Token:
+    """An open, logged-in session on the token of that label. Raises SystemExit naming what is wrong."""
+
+    def __init__(self, module_path: str, label: str, pin: str) -> None:
+        import PyKCS11
+
+        self.api = PyKCS11
+        self.lock = threading.Lock()
+        self._library = PyKCS11.PyKCS11Lib()
+        self._library.load(module_path)
+        slots = [
+            slot
+            for slot in self._library.getSlotList(tokenPresent=True)
+            if self._library.getTokenInfo(slot).label.rstrip("\0 ") == label
+        ]
+        if len(slots) != 1:
+            raise SystemExit(f'error: {len(slots)} tokens are labelled "{label}", expected one')
+        self.session = self._library.openSession(slots[0], PyKCS11.CKF_SERIAL_SESSION | PyKCS11.CKF_RW_SESSION)
+        self.session.login(pin)
+
+    def kek(self, key_id: bytes) -> TokenKek:
+        """Return the one key with this CKA_ID."""
+        template = [(self.api.CKA_CLASS, self.api.CKO_SECRET_KEY), (self.api.CKA_ID, key_id)]
+        with self.lock:
+            found = self.session.findObjects(template)
+        if len(found) != 1:
+            raise SystemExit(f"error: {len(found)} keys have id {key_id.hex()}, expected one")
+        return TokenKek(self, found[0])
+
+    def generate(self, label: str, key_id: bytes) -> TokenKek:
+        """Make an AES-256 key that never leaves the token."""
+        api = self.api
+        attributes = [(api.CKA_CLASS, api.CKO_SECRET_KEY), (api.CKA_KEY_TYPE, api.CKK_AES), (api.CKA_VALUE_LEN, 32)]
+        attributes += [(api.CKA_LABEL, label), (api.CKA_ID, key_id)]
+        attributes += [(name, True) for name in (api.CKA_TOKEN, api.CKA_PRIVATE, api.CKA_SENSITIVE)]
+        attributes += [(api.CKA_EXTRACTABLE, False), (api.CKA_ENCRYPT, True), (api.CKA_DECRYPT, True)]
+        with self.lock:
+            self.session.generateKey(attributes, mecha=api.MechanismAESGENERATEKEY)
+        return self.kek(key_id)
