@@ -27,12 +27,14 @@ options:
     description:
       - The installation's C(config.yaml). The default one may be absent, one that is named must be there.
       - A value that two sources give differently is refused; neither wins.
+      - V(/dev/null) for an installation that has none yet.
     type: path
     default: /etc/certautopilot/config.yaml
   secrets_file:
     description:
       - The installation's C(secrets.env), mode C(0600). The default one may be absent, one that is named must be
         there.
+      - V(/dev/null) for an installation that has none yet.
     type: path
     default: /etc/certautopilot/secrets.env
   catalogue:

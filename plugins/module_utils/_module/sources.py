@@ -24,6 +24,7 @@ except ImportError:  # reported by name in dependencies.py
 
 DEFAULT_CONFIG_FILE = "/etc/certautopilot/config.yaml"
 DEFAULT_SECRETS_FILE = "/etc/certautopilot/secrets.env"
+NO_FILE = "/dev/null"  # named on purpose where an installation has no such file yet
 OBSOLETE = "CERTAUTOPILOT_ENCRYPTION_CURRENT_VERSION"
 
 # Variable of the product -> setting. The naming rule is the vendor's: prefix, key path in capitals.
@@ -116,6 +117,8 @@ def _options(params: Mapping[str, Any]) -> list[Source]:
 
 def _secrets(named: Any) -> tuple[str | None, dict[str, str]]:
     path = Path(str(named or DEFAULT_SECRETS_FILE))
+    if str(path) == NO_FILE:
+        return None, {}
     try:
         content = read_private(path)
     except OpsError as refusal:
