@@ -1,0 +1,154 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tokens that lack something, lie or die half way: SoftHSM2 behind tests/support/hsm_shim.c."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyrage
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+
+from tests.integration.keys.conftest import SOFTHSM
+from tests.support.processes import repository_environment
+from tests.support.sealed import credential
+
+SOURCE = Path(__file__).resolve().parents[2] / "support" / "hsm_shim.c"
+AES_GCM, AES_KEY_GEN = "0x1087", "0x1080"
+CKR_FUNCTION_REJECTED = "0x200"
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler here to build the faulty library")
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    built = tmp_path_factory.mktemp("shim") / "libshim.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(built), str(SOURCE), "-ldl"], check=True)
+    return str(built)
+
+
+@pytest.fixture
+def faulty(hsm_site, token, shim, monkeypatch):
+    """Return a function that puts the shim between the site and its token, with these faults."""
+
+    def put(**faults):
+        monkeypatch.setenv("SHIM_MODULE", SOFTHSM)
+        for name, value in faults.items():
+            monkeypatch.setenv(f"SHIM_{name.upper()}", str(value))
+        hsm_site.pkcs11 = token.settings(module_path=shim)
+        hsm_site.write()
+        return hsm_site
+
+    return put
+
+
+def refused(site, verb, **options):
+    before = site.documents()
+    with pytest.raises(OpsError) as refusal:
+        site.call(verb, **options)
+    assert site.documents() == before
+    return refusal.value
+
+
+def test_without_faults_the_shim_is_a_token_like_any_other(faulty):
+    assert faulty().call("kek_pkcs11_init", version=1).changed
+
+
+@pytest.mark.parametrize("mechanism", [AES_GCM, AES_KEY_GEN])
+def test_a_token_without_a_mechanism_is_refused_by_the_probe(faulty, token, mechanism):
+    refusal = refused(faulty(hide_mechanism=mechanism), "kek_pkcs11_init", version=1)
+
+    assert refusal.code == "pkcs11.mechanism_missing"
+    assert token.keys() == []
+
+
+def test_a_token_that_lets_nobody_make_keys_is_refused_by_the_probe(faulty, token):
+    refusal = refused(faulty(refuse_keygen=CKR_FUNCTION_REJECTED), "kek_pkcs11_init", version=1)
+
+    assert refusal.code == "pkcs11.key_generation_refused"
+    assert token.keys() == []
+
+
+@pytest.fixture
+def bundle(env_site, tmp_path):
+    """A bundle of 300 credentials; returns its folder and identity."""
+    env_site.db.dns_credentials.insert_many([credential(env_site.keks[1], b"x" * 9) for _number in range(288)])
+    identity = pyrage.x25519.Identity.generate()
+    path = tmp_path / "identity"
+    path.touch(mode=0o600)
+    path.write_text(f"{identity}\n")
+    folder = tmp_path / "bundle"
+    env_site.call("data_export", dest=str(folder), recipients=(str(identity.to_public()),))
+    return {"src": str(folder), "identity_file": str(path)}
+
+
+def test_a_token_that_dies_half_way_stops_the_import_which_goes_on_when_it_is_back(faulty, bundle, monkeypatch):
+    site = faulty()
+    site.call("kek_pkcs11_init", version=1)
+    monkeypatch.setenv("SHIM_DEAD_AFTER", "150")
+
+    with pytest.raises(OpsError) as failure:
+        site.call("data_import", **bundle)
+    monkeypatch.delenv("SHIM_DEAD_AFTER")
+    done = site.call("data_import", **bundle)
+
+    assert failure.value.code in ("pkcs11.token_gone", "pkcs11.session_lost")
+    assert failure.value.retryable
+    assert done.values["manifest"]["equal"] == 305
+
+
+def test_a_token_that_dies_half_way_stops_a_rotation_which_goes_on_when_it_is_back(faulty, bundle, monkeypatch):
+    site = faulty()
+    site.call("kek_pkcs11_init", version=1)
+    site.call("data_import", **bundle)
+    site.call("kek_pkcs11_init", version=2)
+    monkeypatch.setenv("SHIM_DEAD_AFTER", "150")
+
+    with pytest.raises(OpsError) as failure:
+        site.call("kek_rotate", to_version=2, batch_size=50)
+    versions = sorted(document["kek_version"] for document in site.db.dns_credentials.find())
+    active = site.db.kek_versions.find_one({"_id": "active"})["version"]
+    monkeypatch.delenv("SHIM_DEAD_AFTER")
+    done = site.call("kek_rotate", to_version=2, batch_size=50)
+
+    assert failure.value.retryable
+    assert (versions[0], versions[-1], active) == (1, 2, 1)
+    assert done.values["rotation"]["state"] == "complete"
+    assert done.values["rotation"]["rewrapped"] == versions.count(1)
+
+
+def test_t27_a_wrap_that_comes_out_corrupt_never_reaches_the_database(faulty, bundle, env_site, token, monkeypatch):
+    site = faulty()
+    site.call("kek_pkcs11_init", version=1)
+    monkeypatch.setenv("SHIM_CORRUPT_EVERY", "97")
+    with contextlib.suppress(OpsError):
+        site.call("data_import", **bundle)
+    monkeypatch.delenv("SHIM_CORRUPT_EVERY")
+    site.call("data_import", **bundle)
+    site.call("kek_pkcs11_init", version=2)
+    monkeypatch.setenv("SHIM_CORRUPT_EVERY", "97")
+    with contextlib.suppress(OpsError):
+        site.call("kek_rotate", to_version=2)
+
+    moved = site.db.dns_credentials.count_documents({"kek_version": 2})
+    report = oracle(env_site, site, token)
+
+    assert moved > 0
+    assert (report["records"], report["equal"], report["opened"]) == (305, 305, 300)
+
+
+def oracle(source, destination, token):
+    """Return what the oracle says of both sites, every envelope opened with PyKCS11 or cryptography."""
+    command = [sys.executable, "-m", "tests.support.oracle", "compare"]
+    for name, site in (("--source", source), ("--destination", destination)):
+        command += [name, str(site.config_file), str(site.secrets_file)]
+    environment = repository_environment({"SOFTHSM2_CONF": token.conf})
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    return json.loads(done.stdout)

@@ -1,0 +1,93 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The migration playbook from the outside: check, run, run again, resume after a failure; nothing secret is printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pymongo
+import pytest
+import yaml
+
+from tests.integration.modules.test_no_secret_shows import leaks
+from tests.support import softhsm
+from tests.support.demo import ansible_environment
+from tests.support.demo import oracle as compare
+from tests.support.lab import TOKEN, Lab
+
+RECORDS = 60
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = Lab(tmp_path / "lab")
+    made.up(records=RECORDS, with_source=True)
+    yield made
+    made.down()
+
+
+def migrate(lab, *arguments):
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, "certautopilot.ops.migrate"]
+    done = subprocess.run(
+        [*command, *arguments], env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=280
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def changed(output):
+    return {host: int(count) for host, count in re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+)", output, re.MULTILINE)}
+
+
+def destination(lab):
+    new = yaml.safe_load(lab.inventory.read_text())["all"]["vars"]["migrate_destination"]
+    return pymongo.MongoClient((lab.folder / "new" / "uri").read_text())[new["mongodb_database"]]
+
+
+def secrets_of(lab):
+    """Every secret an operator would not want in a log: both secrets.env, the PIN, the API key."""
+    lines = [line.partition("=") for side in ("old", "new") for line in lab.files(side)[1].read_text().splitlines()]
+    found = {
+        f"{name} {value[:2]}": value.encode() for name, _equals, value in lines if re.search("KEK|PIN|PEP|JWT", name)
+    }
+    return {**found, "PIN file": lab.pin.encode(), "API key": (lab.folder / "api-key").read_bytes().strip()}
+
+
+def test_check_then_run_then_run_again(lab):
+    status, checked = migrate(lab, "--check", "--diff")
+    predicted = (lab.folder / "new" / "secrets.env").exists(), destination(lab).list_collection_names()
+    keys_after_check = softhsm.call("keys", lab.folder / "hsm", TOKEN, lab.pin)
+    first_status, first = migrate(lab, "-vvvv", "--diff")
+    again_status, again = migrate(lab)
+
+    assert (status, first_status, again_status) == (0, 0, 0), checked[-2000:] + first[-2000:] + again[-2000:]
+    assert changed(checked)["new"] > 0
+    assert predicted == (False, [])
+    assert keys_after_check == []
+    assert not (lab.folder / "backups").exists()
+    assert f"migrated {RECORDS} records env -> pkcs11, {RECORDS} equal, 0 lost" in first
+    assert changed(again) == {"new": 0, "old": 0}
+    assert leaks(checked + first + again, secrets_of(lab)) == []
+    report = compare(lab)
+    assert (report["holds"], report["equal"]) == (True, RECORDS)
+
+
+def test_a_migration_that_failed_is_run_again_and_goes_on_where_it_stopped(lab):
+    db = destination(lab)
+    db.zones.create_index("project_id", unique=True)
+    failed, output = migrate(lab)
+    db.zones.drop_indexes()
+
+    status, second = migrate(lab)
+
+    assert failed != 0
+    assert "migrate.import" in output
+    evidence = [json.loads(path.read_text()) for path in (lab.folder / "report").glob("failed-import-*.json")]
+    assert {entry["stage"] for entry in evidence} == {"import"}
+    assert status == 0, second[-3000:]
+    assert compare(lab)["holds"]
