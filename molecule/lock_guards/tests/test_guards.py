@@ -28,4 +28,4 @@ def test_no_key_was_made():
 
 
 def test_the_refused_process_left_no_listener(host):
-    assert host.run("pgrep -f mistake.yaml").rc != 0
+    assert host.run("pgrep -f mistake[.]yaml").rc != 0
