@@ -21,7 +21,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_s
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
 
-from tests.integration.keys.oracle import ask
+from tests.support.token_oracle import ask
 
 SOFTHSM = next(
     (

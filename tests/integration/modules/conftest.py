@@ -16,15 +16,6 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.operations.conftest import (  # noqa: F401 - fixtures
-    empty_env_site,
-    env_site,
-    hsm_site,
-    new_site,
-    server,
-    token,
-)
-
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = "certautopilot.ops"
 

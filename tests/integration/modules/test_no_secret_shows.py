@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.integration.keys.conftest import PIN
+from tests.integration.token import PIN
 from tests.support.sealed import credential
 
 from .conftest import files_of

@@ -19,7 +19,7 @@ def main() -> None:
     sys.path[:0] = [str(ROOT / ".build" / "collections"), str(ROOT)]
     from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 
-    from tests.integration.operations.site import Site
+    from tests.integration.site import Site
 
     uri, provider, folder = sys.argv[1:]
     site = Site(Path(folder), uri, "none", provider=provider)

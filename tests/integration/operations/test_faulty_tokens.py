@@ -16,7 +16,7 @@ import pyrage
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 
-from tests.integration.keys.conftest import SOFTHSM
+from tests.support import softhsm
 from tests.support.processes import repository_environment
 from tests.support.sealed import credential
 
@@ -39,7 +39,7 @@ def faulty(hsm_site, token, shim, monkeypatch):
     """Return a function that puts the shim between the site and its token, with these faults."""
 
     def put(**faults):
-        monkeypatch.setenv("SHIM_MODULE", SOFTHSM)
+        monkeypatch.setenv("SHIM_MODULE", softhsm.module_path())
         for name, value in faults.items():
             monkeypatch.setenv(f"SHIM_{name.upper()}", str(value))
         hsm_site.pkcs11 = token.settings(module_path=shim)

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.module.conftest import call  # noqa: F401 - a fixture
-
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem != "__init__")
 ON_AN_INSTALLATION = [name for name in MODULES if name != "bundle_identity"]
@@ -78,7 +76,7 @@ def unreachable(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize("name", ON_AN_INSTALLATION)
-def test_a_module_without_settings_says_what_is_missing_and_writes_nothing(name, check, call, tmp_path):  # noqa: F811
+def test_a_module_without_settings_says_what_is_missing_and_writes_nothing(name, check, call, tmp_path):
     result = call(main_of(name), check=check, **required(name, tmp_path))
 
     assert result["rc"] == 1
@@ -88,7 +86,7 @@ def test_a_module_without_settings_says_what_is_missing_and_writes_nothing(name,
 
 
 @pytest.mark.parametrize("name", [name for name in ON_AN_INSTALLATION if name != "data_import"])
-def test_a_database_that_does_not_answer_is_named_and_the_run_may_be_repeated(name, call, unreachable, tmp_path):  # noqa: F811
+def test_a_database_that_does_not_answer_is_named_and_the_run_may_be_repeated(name, call, unreachable, tmp_path):
     result = call(main_of(name), **unreachable, **required(name, tmp_path))
 
     assert result["failure"]["code"] == "database.unreachable"
@@ -99,7 +97,7 @@ def test_a_database_that_does_not_answer_is_named_and_the_run_may_be_repeated(na
 
 
 @pytest.mark.parametrize(("check", "made"), [(True, False), (False, True)])
-def test_bundle_identity_needs_no_installation(check, made, call, tmp_path):  # noqa: F811
+def test_bundle_identity_needs_no_installation(check, made, call, tmp_path):
     path = tmp_path / "identity"
 
     result = call(main_of("bundle_identity"), installed=False, check=check, path=str(path))

@@ -1,22 +1,19 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sites for the verbs' tests: a database server for the session, a database of its own for each test."""
+"""Sites and tokens: a database server for the session; a database, and a token where asked for, for each test."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from tests.integration.keys.conftest import PIN, SO_PIN, SOFTHSM
-from tests.integration.keys.oracle import ask
 from tests.support import database
 from tests.support.sealed import credential
 
 from .site import Site
+from .token import Token
 
 
 @pytest.fixture(scope="session")
@@ -62,23 +59,6 @@ def empty_env_site(new_site):
     site.write()
     site.call("kek_install_lock")
     return site
-
-
-@dataclass(frozen=True)
-class Token:
-    """A SoftHSM2 token that nobody else uses. `oracle` asks PyKCS11 about it, in a process of its own."""
-
-    conf: str
-    label: str
-
-    def settings(self, **changes: str) -> dict[str, str]:
-        return {"module_path": SOFTHSM, "token_label": self.label, "pin": PIN, **changes}
-
-    def oracle(self, do: str, **order: Any) -> Any:
-        return ask(self.conf, SOFTHSM, do=do, **{"token": self.label, "pin": PIN, "so_pin": SO_PIN, **order})
-
-    def keys(self) -> list[dict[str, Any]]:
-        return self.oracle("keys")
 
 
 @pytest.fixture
