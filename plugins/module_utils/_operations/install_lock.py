@@ -111,6 +111,8 @@ def _lock(settings: Settings, store: Store, lock: InstallLock | None, found: Sur
     installed_by = "service" if provider_name == "env" else "pkcs11-init"
     if lock is not None and not needs_row:
         return Result(changed=False, values={"lock": lock.as_result()}, before=before, after=before)
+    if needs_row:
+        settings.require_env_keks()  # a lock without a KEK would shut out whoever holds the right one
     after = {"provider": provider_name, "installed_by": installed_by}
     if check:
         predicted = (
