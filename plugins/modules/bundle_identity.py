@@ -22,13 +22,14 @@ options:
     required: true
 requirements:
   - python >= 3.11
-  - pymongo >= 4.9
-  - cryptography >= 42.0
-  - PyYAML >= 6.0
   - pyrage >= 1.2
 extends_documentation_fragment:
   - certautopilot.ops._attributes
   - certautopilot.ops._attributes.changes
+attributes:
+  action_group:
+    support: none
+    details: It works on no installation, so it does not take the options that the group's defaults set.
 seealso:
   - module: certautopilot.ops.data_export
   - module: certautopilot.ops.data_import

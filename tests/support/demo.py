@@ -27,7 +27,7 @@ RECORDS = 500
 
 def main() -> int:
     lab = Lab(FOLDER)
-    lab.down()
+    lab.down()  # an earlier demo's
     if sys.argv[1:] == ["clean"]:
         return 0
     try:
@@ -35,8 +35,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        for side in ("old", "new"):
-            lab.service("stop", side)
+        lab.stop()
 
 
 def show(lab: Lab) -> int:

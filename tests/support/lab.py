@@ -67,14 +67,18 @@ class Lab:
         if with_source:
             self._source(server.uri, names["old"], ports["old"], records)
 
-    def down(self) -> None:
-        """End what runs and remove the folder."""
+    def stop(self) -> None:
+        """End what runs; everything written stays."""
         for side in ("old", "new"):
             if (self.folder / side / "pid").exists():
                 self.service("stop", side)
         pid = processes.read_pid(self.folder / "db.pid")
         if pid:
             processes.end(pid, marker=str(self.folder), timeout_s=30.0)
+
+    def down(self) -> None:
+        """End what runs and remove the folder."""
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def service_command(self, command: str, side: str) -> list[str]:

@@ -26,6 +26,7 @@ from .arguments import EXCLUSIVE
 from .plain import plain
 from .sources import settings_from
 
+INSTALLATION_NEEDS = ("pymongo", "cryptography", "yaml")
 SHORT_PIN = 6  # characters
 
 
@@ -48,7 +49,7 @@ def run_module(
     failure: OpsError | None = None
     answer: dict[str, Any] = {}
     try:
-        dependencies.require("pymongo", "cryptography", "yaml", *needs)
+        dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
         settings = _settings(module) if installed else Settings({}, {})
         result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
         answer = plain(result.as_result(diff=bool(module._diff)))

@@ -133,7 +133,7 @@ def test_every_attribute_is_stated_and_check_mode_is_full(name):
     assert set(attributes) >= ATTRIBUTES
     assert attributes["check_mode"]["support"] == "full"
     assert attributes["idempotent"]["support"] == "full"
-    assert attributes["action_group"]["membership"] == [f"{COLLECTION}.kek"]
+    assert attributes["action_group"]["support"] == ("none" if name == "bundle_identity" else "full")
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -178,9 +178,3 @@ def test_a_module_file_holds_documentation_imports_arguments_and_main_only(name)
     assert [function.name for function in functions] == ["main"]
     assert functions[0].end_lineno - functions[0].lineno < 15
     assert not [node for node in tree.body if isinstance(node, ast.ClassDef)]
-
-
-def test_the_action_group_is_the_list_of_modules():
-    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())
-
-    assert runtime["action_groups"]["kek"] == MODULES
