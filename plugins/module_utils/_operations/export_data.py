@@ -155,10 +155,12 @@ def _write(working: _Working, dest: Path, options: Options) -> dict[str, Any]:
 
 
 def _swap(working: Path, dest: Path) -> None:
-    """Put the finished folder in place; the manifest of an older bundle goes first, so no half pair is ever valid."""
+    """Put the finished folder in place, each file replaced whole.
+
+    A crash between the two leaves records and an older manifest that does not fit them: import refuses, the next export
+    mends it.
+    """
     if dest.exists():
-        for name in (manifests.MANIFEST_FILE, manifests.RECORDS_FILE):
-            (dest / name).unlink(missing_ok=True)
         for name in (manifests.RECORDS_FILE, manifests.MANIFEST_FILE):
             (working / name).replace(dest / name)
         files.sync_folder(dest)
