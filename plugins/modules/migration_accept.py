@@ -17,6 +17,14 @@ description:
     its newer records.
   - Refused unless the import was proven complete and equal.
 options:
+  state:
+    description:
+      - V(accepted) marks the import, V(withdrawn) takes that back after the destination was stopped and the source
+        started again.
+      - After V(withdrawn) the destination may be imported into again; what it wrote meanwhile is then overwritten.
+    type: str
+    choices: [accepted, withdrawn]
+    default: accepted
   source_install_id:
     description: Id of the source installation, needed only where the database holds more than one import.
     type: str
@@ -33,6 +41,11 @@ EXAMPLES = r"""
 ---
 - name: Accept the migration
   certautopilot.ops.migration_accept:
+  become: true
+
+- name: Take it back, the source serves again
+  certautopilot.ops.migration_accept:
+    state: withdrawn
   become: true
 """
 
@@ -75,7 +88,10 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._module.argument
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._operations import accept_migration
 
-ARGUMENTS = with_installation(source_install_id={"type": "str"})
+ARGUMENTS = with_installation(
+    state={"type": "str", "choices": ["accepted", "withdrawn"], "default": "accepted"},
+    source_install_id={"type": "str"},
+)
 
 
 def main() -> None:

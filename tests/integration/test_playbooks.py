@@ -104,17 +104,30 @@ def test_check_writes_nothing_a_run_under_load_loses_nothing_and_a_second_run_ch
     assert leaks(checked + first + again, secrets_of(lab)) == []
 
 
-def test_a_migration_that_failed_is_run_again_and_goes_on_where_it_stopped(lab):
+def test_a_migration_that_failed_goes_back_and_then_on_where_it_stopped(lab):
+    """It fails at the import (an index the records violate), then at the start (the destination never gets ready)."""
     db = destination(lab)
     db.zones.create_index("project_id", unique=True)
-    failed, output = migrate(lab)
+    first_status, first = migrate(lab)
     db.zones.drop_indexes()
+    healthy = lab.inventory.read_text()
+    inventory = yaml.safe_load(healthy)
+    broken = {"certautopilot_health_url": "http://127.0.0.1:9/readyz", "service_health_timeout_s": 1}
+    inventory["all"]["children"]["destination"]["hosts"]["new"].update(broken)
+    lab.inventory.write_text(yaml.safe_dump(inventory))
+    second_status, second = migrate(lab)
+    running = {side: lab.service("running", side).returncode == 0 for side in ("old", "new")}
+    state = db.kek_imports.find_one()["state"]
+    lab.inventory.write_text(healthy)
 
-    status, second = migrate(lab)
+    third_status, third = migrate(lab)
 
-    assert failed != 0
-    assert "migrate.import" in output
-    evidence = [json.loads(path.read_text()) for path in (lab.folder / "report").glob("failed-import-*.json")]
-    assert {entry["stage"] for entry in evidence} == {"import"}
-    assert status == 0, second[-3000:]
+    assert (first_status, second_status) == (2, 2)
+    assert "migrate.import: failed at" in first
+    assert "migrate.start: failed at" in second
+    assert running == {"old": True, "new": False}
+    assert state == "proven"
+    evidence = [json.loads(path.read_text()) for path in (lab.folder / "report").glob("failed-*.json")]
+    assert {entry["stage"] for entry in evidence} == {"import", "start"}
+    assert third_status == 0, third[-3000:]
     assert compare(lab)["holds"]

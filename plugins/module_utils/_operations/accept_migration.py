@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb migration_accept: the destination's import was proven equal, from now on it serves.
 
-PRIVATE to the collection. After it, importing again is refused, for that would overwrite newer records.
+PRIVATE to the collection. After it, importing again is refused, for that would overwrite newer records. A rollback
+withdraws it: the source serves again and is the truth, so the destination may be imported into once more.
 """
 
 from __future__ import annotations
@@ -18,38 +19,43 @@ from .._domain.settings import Settings
 from .._store import imports, journal
 from .installation import open_database
 
+# asked state -> (state it starts from, state it leads to)
+MOVES = {"accepted": ("proven", "accepted"), "withdrawn": ("accepted", "proven")}
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """source_install_id: which import, None where the database has exactly one."""
+    """source_install_id: which import, None where the database has exactly one. state: a key of MOVES."""
 
     source_install_id: str | None = None
+    state: str = "accepted"
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
-    """Accept the import. Raises OpsError migration.none, migration.ambiguous, migration.not_proven."""
+    """Accept the import, or withdraw that. Raises OpsError migration.none, .ambiguous, .not_proven, .moved."""
+    expected, wanted = MOVES[options.state]
     with open_database(settings) as store:
         chosen = _chosen(imports.read_all(store), options.source_install_id)
         before = {"state": chosen["state"]}
-        if chosen["state"] == "accepted":
+        if chosen["state"] == wanted or (options.state == "withdrawn" and chosen["state"] != expected):
             return Result(changed=False, values={"migration": chosen}, before=before, after=before)
-        if chosen["state"] != "proven":
+        if chosen["state"] != expected:
             raise OpsError(
-                f'the import from {chosen["source_install_id"]} is "{chosen["state"]}", expected "proven"',
+                f'the import from {chosen["source_install_id"]} is "{chosen["state"]}", expected "{expected}"',
                 code="migration.not_proven",
                 hint="run data_import with `mode: verify` first; only a complete and equal import is accepted",
             )
         if not check:
-            if not imports.advance(store, chosen["source_install_id"], expected="proven", state="accepted"):
+            if not imports.advance(store, chosen["source_install_id"], expected=expected, state=wanted):
                 raise OpsError(
-                    "the import moved on while it was being accepted",
+                    "the import moved on meanwhile",
                     code="migration.moved",
                     hint="another run is at work; run it again",
                     retryable=True,
                 )
-            journal.append(store, "migration_accept", {"source": chosen["source_install_id"]})
-        after = {**chosen, "state": "accepted"}
-        return Result(changed=True, values={"migration": after}, before=before, after={"state": "accepted"})
+            journal.append(store, "migration_accept", {"source": chosen["source_install_id"], "state": options.state})
+        after = {**chosen, "state": wanted}
+        return Result(changed=True, values={"migration": after}, before=before, after={"state": wanted})
 
 
 def _chosen(found: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:

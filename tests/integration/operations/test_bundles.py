@@ -283,6 +283,17 @@ def test_an_accepted_migration_is_not_imported_again(empty_env_site, exported, i
     assert refused(empty_env_site, exported, identity).code == "import.accepted"
 
 
+def test_a_withdrawn_migration_can_be_imported_again(empty_env_site, exported, identity):
+    empty_env_site.call("data_import", src=str(exported), identity_file=str(identity))
+    unaccepted = empty_env_site.call("migration_accept", state="withdrawn")
+    empty_env_site.call("migration_accept")
+
+    withdrawn = empty_env_site.call("migration_accept", state="withdrawn")
+
+    assert (unaccepted.changed, withdrawn.changed) == (False, True)
+    assert not empty_env_site.call("data_import", src=str(exported), identity_file=str(identity)).changed
+
+
 def test_an_import_that_was_not_proven_is_not_accepted(empty_env_site, exported, identity):
     with pytest.raises(OpsError) as none_yet:
         empty_env_site.call("migration_accept")
