@@ -34,6 +34,16 @@ options:
     description: Stop between two batches after this many seconds and report what remains; V(0) for no limit.
     type: int
     default: 0
+  allow_empty_fleet:
+    description:
+      - Rotate although no live process of the product wrote a heartbeat, for an installation that is stopped on
+        purpose.
+    type: bool
+    default: false
+  settle_timeout:
+    description: Seconds to wait after the swap until every live process writes with the new version.
+    type: int
+    default: 90
 extends_documentation_fragment:
   - certautopilot.ops._attributes
   - certautopilot.ops._attributes.changes
@@ -79,7 +89,9 @@ rotation:
       description: Name of the rotation.
       type: str
     state:
-      description: V(complete), or V(rewrapping) when envelopes remain.
+      description:
+        - V(complete), V(rewrapping) while envelopes remain, V(settling) while a live process writes with another
+          version.
       type: str
     from_versions:
       description: KEK versions the envelopes came from.
@@ -144,6 +156,8 @@ ARGUMENTS = with_installation(
     from_version={"type": "int"},
     batch_size={"type": "int", "default": 500},
     max_seconds={"type": "int", "default": 0},
+    allow_empty_fleet={"type": "bool", "default": False},
+    settle_timeout={"type": "int", "default": 90},
 )
 
 

@@ -22,6 +22,7 @@ VERBS = {
     "kek_install_lock": "install_lock",
     "kek_pkcs11_init": "init_pkcs11",
     "kek_rotate": "rotate",
+    "kek_verify": "verify",
     "kek_info": "status",
     "cert_export": "export_certificates",
     "data_export": "export_data",
@@ -29,6 +30,7 @@ VERBS = {
     "db_backup": "backup",
     "migration_accept": "accept_migration",
 }
+GATED = ("kek_rotate",)
 OPERATIONS = "ansible_collections.certautopilot.ops.plugins.module_utils._operations"
 
 
@@ -77,6 +79,8 @@ class Site:
     def call(self, verb: str, *, check: bool = False, overrides: dict[str, Any] | None = None, **options: Any) -> Any:
         """Run a verb as its module would; return its Result or let its OpsError through."""
         params = {"config_file": str(self.config_file), "secrets_file": str(self.secrets_file), **(overrides or {})}
+        if verb in GATED:
+            options.setdefault("allow_empty_fleet", True)  # most tests have no service; those of the gate say otherwise
         operation = importlib.import_module(f"{OPERATIONS}.{VERBS[verb]}")
         settings = sources.settings_from(params, environment={}, warn=self.warnings.append)
         return operation.run(settings, operation.Options(**options), check=check, warn=self.warnings.append)

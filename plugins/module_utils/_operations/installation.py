@@ -107,14 +107,21 @@ def prove_canaries(provider: Provider, keys: Keystore) -> None:
 
 def opens_canary(provider: Provider, row: KeyRow) -> bool:
     """True when the provider's key of this version opens the row's canary."""
+    return canary_dek(provider, row) is not None
+
+
+def canary_dek(provider: Provider, row: KeyRow) -> bytes | None:
+    """Return the data key of a row's canary, None when the provider's key does not open it."""
     envelope = parse(row.canary)
     wrapped = layout.DEFAULT.wrapped(envelope)
     nonce, ciphertext = layout.DEFAULT.decode(envelope.nonce), layout.DEFAULT.decode(envelope.ciphertext)
     if wrapped is None or nonce is None or ciphertext is None:
-        return False
+        return None
     context = layout.context_digest(canary.record_id(row.version), canary.FIELD)
     dek = provider.unwrap([UnwrapRequest(row.version, wrapped, context)])[0]
-    return isinstance(dek, bytes) and aead.open_sealed(dek, nonce, ciphertext, context) == canary.PLAINTEXT
+    if not isinstance(dek, bytes) or aead.open_sealed(dek, nonce, ciphertext, context) != canary.PLAINTEXT:
+        return None
+    return dek
 
 
 def make_canary(provider: Provider, version: int) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def _process(document: dict[str, Any], now: datetime) -> dict[str, Any]:
         "provider": document.get("provider"),
         "loaded_versions": list(document.get("loaded_versions") or []),
         "current_version": document.get("current_version"),
+        "proofs": {str(k): str(v) for k, v in dict(document.get("proofs") or {}).items()},
         "updated_at": rfc3339(beat),
         "live": isinstance(beat, datetime) and now - beat < timedelta(seconds=DEAD_AFTER_S),
     }

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rotations: one document per rotation in `kek_rotations`, so that any run can go on where another stopped.
 
-PRIVATE to the collection. States and legal moves: rewrapping -> swapping -> complete; each move is a compare-and-set.
+PRIVATE to the collection. States and legal moves: rewrapping -> swapping -> settling -> complete, and back to
+rewrapping by a later run; each move is a write guarded by the lease's token.
 A rotation is named by its target version: running it again finds the same document.
 """
 

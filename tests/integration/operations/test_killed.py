@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyrage
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import import_data, rotate
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import import_data, rotate, rotation_run
 
 from tests.support.sealed import plaintext_of
 
@@ -26,7 +26,7 @@ def die(site, verb, options, effect, at):
     order = {
         "params": {"config_file": str(site.config_file), "secrets_file": str(site.secrets_file)},
         "verb": verb, "options": options, "effect": effect, "at": at,
-        "patches": {"_operations.rotate:LEASE_S": 1, "_operations.import_data:LEASE_S": 1},
+        "patches": {f"_operations.{name}:LEASE_S": 1 for name in ("rotate", "rotation_run", "import_data")},
     }  # fmt: skip
     line = [sys.executable, str(DYING)]
     died = subprocess.run(line, input=json.dumps(order), text=True, capture_output=True, check=False)
@@ -36,6 +36,7 @@ def die(site, verb, options, effect, at):
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch):
     monkeypatch.setattr(rotate, "LEASE_S", 1)
+    monkeypatch.setattr(rotation_run, "LEASE_S", 1)
     monkeypatch.setattr(import_data, "LEASE_S", 1)
 
 
@@ -71,7 +72,7 @@ def opened(site, version):
 def test_t10_a_rotation_killed_anywhere_ends_the_same(env_site, effect, at):
     env_site.add_kek(2)
     env_site.write()
-    die(env_site, "rotate", {"to_version": 2, "batch_size": 5}, effect, at)
+    die(env_site, "rotate", {"to_version": 2, "batch_size": 5, "allow_empty_fleet": True}, effect, at)
     half_way = env_site.db.kek_versions.find_one({"_id": "active"})["version"]
     readable = sorted(
         plaintext_of(env_site.keks[d["kek_version"]], d["_id"], "encrypted_api_key", d["encrypted_api_key"])

@@ -10,7 +10,7 @@ import types
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import rewrap, rotate
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import rewrap, rotation_run
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 
 from tests.support.sealed import credential, envelope, plaintext_of
@@ -145,7 +145,7 @@ def test_several_sealed_fields_of_one_document_move_together_or_not_at_all(rotat
 
 def test_a_run_with_a_time_limit_stops_between_batches_and_the_next_one_ends_it(rotatable, monkeypatch):
     clock = itertools.count()
-    monkeypatch.setattr(rotate, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(rotation_run, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
 
     first = rotatable.call("kek_rotate", to_version=2, batch_size=4, max_seconds=2)
     monkeypatch.undo()

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import uuid
 from typing import Any
 
@@ -13,7 +15,7 @@ import pymongo
 from pymongo.errors import DuplicateKeyError
 
 from .config import Config
-from .envelopes import open_sealed, seal
+from .envelopes import context, open_sealed, seal
 from .keks import HexKek, Kek, Token
 
 CANARY = b"certautopilot kek canary"
@@ -56,6 +58,7 @@ class Registry:
         self.config = config
         self.db = db
         self.keks: dict[int, Kek] = {}
+        self._canary_deks: dict[int, bytes] = {}
         self.active = 0
         self.epoch = 0
         self.lock = check_lock(config, db) or self._first_start()
@@ -91,6 +94,15 @@ class Registry:
             raise ValueError(f"envelope of provider {envelope['provider']}")
         return open_sealed(self.keks[envelope["kek_version"]], record_id, field, envelope)
 
+    def proofs(self, process_id: str) -> dict[str, str]:
+        """Return version -> HMAC over the process id, keyed by the data key of the version's canary: it was opened."""
+        shown = {}
+        for version, dek in self._canary_deks.items():
+            mac = hmac.new(dek, digestmod=hashlib.sha256)
+            mac.update(len(process_id).to_bytes(8, "big") + process_id.encode())
+            shown[str(version)] = mac.hexdigest()
+        return shown
+
     def _load(self, row: dict[str, Any]) -> None:
         version = int(row["_id"])
         if version in self.keks and self.config.provider == "pkcs11":
@@ -103,6 +115,8 @@ class Registry:
             opened = open_sealed(self.keks[version], version, "canary", row["canary"])
         except Exception as cause:
             raise SystemExit(f"error: the key of KEK version {version} does not open its canary: wrong key") from cause
+        aad = context(version, "canary")
+        self._canary_deks[version] = self.keks[version].unwrap(bytes(row["canary"]["wrapped_dek"]), aad)
         if opened != CANARY:
             raise SystemExit(f"error: the canary of KEK version {version} opens to something else")
 

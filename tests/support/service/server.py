@@ -52,6 +52,7 @@ def beat(db: Any, registry: Registry, mode: str, started: datetime) -> None:
     fields = {
         "hostname": host, "pid": os.getpid(), "role": mode, "provider": registry.config.provider,
         "loaded_versions": sorted(registry.keks), "current_version": registry.active, "started_at": started,
+        "proofs": registry.proofs(f"{host}:{os.getpid()}"),
     }  # fmt: skip
     change = {**{name: {"$literal": value} for name, value in fields.items()}, "updated_at": "$$NOW"}
     db.process_heartbeats.update_one({"_id": f"{host}:{os.getpid()}"}, [{"$set": change}], upsert=True)
