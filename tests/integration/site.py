@@ -23,6 +23,7 @@ VERBS = {
     "kek_pkcs11_init": "init_pkcs11",
     "kek_rotate": "rotate",
     "kek_verify": "verify",
+    "kek_remove": "remove",
     "kek_info": "status",
     "cert_export": "export_certificates",
     "data_export": "export_data",

@@ -74,7 +74,7 @@ def _write(installation: Installation, dest: Path, digest: str) -> dict[str, Any
             name: dump.write_collection(installation.store, name, folder)
             for name in installation.store.collection_names()
         }
-        envelopes = _verify(installation, folder, written)
+        envelopes, versions = _verify(installation, folder, written)
         manifest = {
             "created_at": rfc3339(installation.store.server_time()),
             "database": installation.store.name,
@@ -83,6 +83,7 @@ def _write(installation: Installation, dest: Path, digest: str) -> dict[str, Any
             "collections": written,
             "documents": sum(entry["documents"] for entry in written.values()),
             "envelopes": envelopes,
+            "kek_versions": versions,
             "source_digest": digest,
         }
         manifest = json.loads(json.dumps(manifest))
@@ -98,8 +99,8 @@ def _write(installation: Installation, dest: Path, digest: str) -> dict[str, Any
         shutil.rmtree(working, ignore_errors=True)
 
 
-def _verify(installation: Installation, folder: Path, written: dict[str, dict[str, Any]]) -> int:
-    """Read the dump back, count it, open every envelope in it; return how many envelopes opened."""
+def _verify(installation: Installation, folder: Path, written: dict[str, dict[str, Any]]) -> tuple[int, list[int]]:
+    """Read the dump back, count it, open every envelope in it; return how many, and the KEK versions they need."""
     found = surveys.take(installation.store, installation.catalogue)
     found.require_catalogued()
     sealing = Sealing(installation.provider, detect_layout(installation.provider, found.sample))
@@ -115,7 +116,7 @@ def _verify(installation: Installation, folder: Path, written: dict[str, dict[st
                 envelopes += sum(len(records_open.plain_fields(document)) for document in opened)
         if documents != entry["documents"]:
             raise _damaged(path, f"it reads back as {documents} documents, {entry['documents']} were written")
-    return envelopes
+    return envelopes, sorted(found.by_version)
 
 
 def _standing(dest: Path) -> dict[str, Any] | None:

@@ -72,11 +72,14 @@ def opened_keys(settings: Settings, store: Store, lock: InstallLock) -> Iterator
         provider.close()
 
 
-def references(lock: InstallLock, keys: Keystore) -> dict[int, KeyReference]:
-    """Return where the HSM key of each keystore row is; what the row does not tell follows our naming."""
+def references(lock: InstallLock, keys: Keystore, *, removed: bool = False) -> dict[int, KeyReference]:
+    """Return where the HSM key of each keystore row is; what the row does not tell follows our naming.
+
+    removed: also of versions that were removed, whose keys are not loaded any more.
+    """
     found = {}
     for version, row in keys.rows.items():
-        if row.state == "destroyed":
+        if row.state == "destroyed" and not removed:
             continue
         ours = reference(lock.install_id or "", version)
         label, key_id = row.key.get("label", ours.label), row.key.get("id")

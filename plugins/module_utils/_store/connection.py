@@ -44,6 +44,14 @@ class Store:
         """Return the driver's collection object, for this floor only."""
         return self._database.get_collection(name, codec_options=codec)
 
+    def create_collection(self, name: str) -> None:
+        """Create an empty collection, for this floor only."""
+        self._database.create_collection(name)
+
+    def command(self, document: dict[str, Any]) -> None:
+        """Run a command on this database, for this floor only."""
+        self._database.command(document)
+
     def collection_names(self) -> tuple[str, ...]:
         """Return the names of all collections but the server's own, sorted."""
         with driver_errors(self):

@@ -138,6 +138,15 @@ def swap_active(store: Store, *, expected: Active, to_version: int) -> Active | 
     return None if document is None else Active(int(document["version"]), int(document["epoch"]))
 
 
+def set_state(store: Store, version: int, *, expected: str, state: str) -> bool:
+    """Move a row's state by compare-and-set; False when it was not `expected`."""
+    with driver_errors(store):
+        outcome = store.collection(COLLECTION).update_one(
+            {"_id": version, "state": expected}, {"$set": {"state": state}}
+        )
+    return bool(outcome.matched_count == 1)
+
+
 def repair_states(store: Store) -> int:
     """Make row states follow the singleton: it is active, what was active is deactivated. Returns rows changed."""
     keystore = read(store)

@@ -73,7 +73,7 @@ def shape(spec):
 
 
 def test_there_is_a_page_for_every_module():
-    assert len(MODULES) == 11
+    assert len(MODULES) == 12
     assert sorted(documentation()) == [f"{COLLECTION}.{name}" for name in MODULES]
 
 

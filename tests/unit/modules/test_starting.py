@@ -27,6 +27,7 @@ REQUIRED = {
     "data_import": {"src": "in", "identity_file": "identity"},
     "db_backup": {"dest": "out"},
     "kek_pkcs11_init": {"version": 1},
+    "kek_remove": {"version": 1},
     "kek_rotate": {"to_version": 2},
 }
 

@@ -88,6 +88,13 @@ class Pkcs11Provider:
         described: dict[str, Any] = self._opened().run([Job("generate", (label, key_id), repeatable=False)])[0]
         return described
 
+    def destroy_key(self, label: str, key_id: bytes, check_value: str) -> None:
+        """Destroy the one key that has both names and shows this check value. There is no way back.
+
+        Raises OpsError pkcs11.key_not_found, key_ambiguous, wrong_key. Never repeated by itself.
+        """
+        self._opened().run([Job("destroy", (label, key_id, check_value), repeatable=False)])
+
     def describe_key(self, label: str, key_id: bytes) -> dict[str, Any]:
         """Return label, id, bits, key_type, check_value and the flags of the one key that has both names.
 

@@ -6,7 +6,7 @@
 PRIVATE to the collection; started by `process.py` through `bootstrap.py`. Frame: 4 bytes length, big endian, then a
 marshalled tuple. Request (job, operation, arguments); reply (job, "ok", value, retries) or
 (job, "refused", code, message, facts, retries). Job 0 is the opening: its request is the configuration with the PIN.
-Operations: probe, count, generate, describe, load, wrap, unwrap, rewrap.
+Operations: probe, count, generate, destroy, describe, load, wrap, unwrap, rewrap.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., Any]
         "probe": engine.probe,
         "count": partial(persist, keys.count, hsm),
         "generate": partial(keys.generate, hsm),  # never made again by itself
+        "destroy": partial(keys.destroy, hsm),  # never again by itself
         "describe": partial(persist, keys.describe_one, hsm),
         "load": engine.load,
         "wrap": engine.wrap,

@@ -67,6 +67,17 @@ def generate(hsm: HsmSession, label: str, key_id: bytes) -> dict[str, Any]:
     return described
 
 
+def destroy(hsm: HsmSession, label: str, key_id: bytes, check_value: str) -> None:
+    """Destroy the one key that has both names and shows this check value. Raises what `find_one` raises, wrong_key."""
+    described = describe_one(hsm, label, key_id)
+    if described["check_value"] != check_value:
+        raise Refusal(
+            "pkcs11.wrong_key",
+            f"{_wanted(label, key_id)} shows check value {described['check_value']}, expected {check_value}",
+        )
+    find_one(hsm, label, key_id).destroy()
+
+
 def generate_ephemeral(session: Any) -> Any:
     """Return an AES-256 key that dies with the session: for the probe, never for data."""
     return _generate(session, label="certautopilot-probe", key_id=b"", store=False)

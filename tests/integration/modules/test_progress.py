@@ -1,0 +1,152 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kek_rotate in a playbook: slices, a line for each, one result for all of them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.certautopilot.ops.plugins.modules.kek_rotate import ARGUMENTS
+
+from tests.support.sealed import credential, plaintext_of
+
+from .conftest import files_of
+
+ENVELOPES = 3000
+LINE = re.compile(
+    r"^localhost: kek_rotate to version 2: (\d+)%, (\d+) of (\d+) envelopes, [\d.]+/s, (?:ETA|took) \S+, "
+    r"\d+ conflicts?, (\d+) failures?$",
+    re.MULTILINE,
+)
+IGNORE = {"ignore_errors": True}
+
+
+@pytest.fixture
+def site(env_site):
+    env_site.add_kek(2)
+    env_site.write()
+    more = ENVELOPES - env_site.db.dns_credentials.count_documents({})
+    env_site.db.dns_credentials.insert_many([credential(env_site.keks[1], b"secret") for _ in range(more)])
+    return env_site
+
+
+def options(site, **more):
+    # Small batches make the run last for several slices.
+    fleet = {"allow_empty_fleet": True} if "allow_empty_fleet" in ARGUMENTS else {}
+    return {**files_of(site), "to_version": 2, "batch_size": 4, "slice_seconds": 1, **fleet, **more}
+
+
+def lines(played):
+    return [tuple(int(number) for number in found) for found in LINE.findall(played.output)]
+
+
+def at(site, version):
+    return site.db.dns_credentials.count_documents({"encrypted_api_key.kek_version": version, "kek_version": version})
+
+
+def test_a_rotation_in_slices_prints_a_line_each_and_returns_one_result(play, site):
+    done = play(
+        ("kek_rotate", options(site), {"check_mode": True}),
+        ("kek_rotate", options(site), {}),
+        ("kek_rotate", options(site), {}),
+        arguments=["--diff"],
+    )
+
+    assert done.status == 0, done.output
+    check, real, again = done.results
+    assert [result["changed"] for result in done.results] == [True, True, False]
+    # The check predicts the counts, the run makes exactly those.
+    assert check["rotation"] == real["rotation"]
+    assert check["diff"] == real["diff"]
+    assert (real["rotation"]["rewrapped"], real["rotation"]["remaining"]) == (ENVELOPES, 0)
+    assert real["diff"]["before"]["envelopes"] == {"1": ENVELOPES}
+    assert real["diff"]["after"]["envelopes"] == {"2": ENVELOPES}
+    assert real["invocation"]["module_args"]["max_seconds"] == 0
+    assert again["rotation"]["rewrapped"] == 0
+    # Several lines for the first run, one for the second, none for the check.
+    *first, second = lines(done)
+    assert len(first) >= 2, done.output
+    assert [percent for percent, *_ in first] == sorted(percent for percent, *_ in first)
+    assert (first[0][0], first[-1], second) == (first[0][0], (100, ENVELOPES, ENVELOPES, 0), (100, 0, 0, 0))
+    assert first[0][0] < 100
+    assert "\x1b" not in done.output
+    assert at(site, 2) == ENVELOPES
+    record = site.db.dns_credentials.find_one({}, sort=[("_id", -1)])
+    assert plaintext_of(site.keks[2], record["_id"], "encrypted_api_key", record["encrypted_api_key"]) == b"secret"
+
+
+@pytest.mark.parametrize("keywords", [{"no_log": True}, {}])
+def test_progress_can_be_silent(play, site, keywords):
+    done = play(("kek_rotate", options(site, progress=bool(keywords)), keywords))
+
+    assert done.status == 0, done.output
+    assert done.results[0]["rotation"]["rewrapped"] == ENVELOPES
+    assert "kek_rotate to version" not in done.output
+
+
+def test_the_tasks_own_limit_holds_and_the_next_run_goes_on(play, site):
+    done = play(("kek_rotate", options(site, max_seconds=1), {}), ("kek_rotate", options(site), {}))
+
+    first, second = done.results
+    assert (first["rotation"]["state"], second["rotation"]["state"]) == ("rewrapping", "complete")
+    assert 0 < first["rotation"]["rewrapped"] < ENVELOPES
+    assert first["rotation"]["rewrapped"] + first["rotation"]["remaining"] == ENVELOPES
+    assert first["invocation"]["module_args"]["max_seconds"] == 1
+    assert second["rotation"]["rewrapped"] == first["rotation"]["remaining"]
+
+
+def test_a_poisoned_envelope_fails_the_task_after_everything_else_moved(play, site):
+    poisoned = site.db.dns_credentials.find_one({}, sort=[("_id", 1)])
+    broken = bytes(len(poisoned["encrypted_api_key"]["wrapped_dek"]))
+    site.db.dns_credentials.update_one(
+        {"_id": poisoned["_id"]}, {"$set": {"encrypted_api_key.wrapped_dek": broken}}
+    )  # fmt: skip
+
+    done = play(("kek_rotate", options(site), IGNORE))
+
+    result = done.results[0]
+    assert result["failure"]["code"] == "rotate.incomplete"
+    assert len(lines(done)) >= 2
+    assert (result["rotation"]["rewrapped"], result["rotation"]["remaining"]) == (ENVELOPES - 1, 1)
+    assert [str(poisoned["_id"]) in str(failure) for failure in result["rotation"]["failures"]] == [True]
+    assert (at(site, 1), at(site, 2)) == (1, ENVELOPES - 1)
+
+
+def test_async_runs_in_one_piece_without_lines(play, env_site):
+    env_site.add_kek(2)
+    env_site.write()
+
+    done = play(("kek_rotate", options(env_site), {"async": 60, "poll": 1}))
+
+    assert done.status == 0, done.output
+    assert done.results[0]["rotation"]["rewrapped"] == 12
+    assert lines(done) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [({"slice_seconds": -1}, "rotate.options"), ({"max_seconds": -1}, "rotate.options"), ({"slice_seconds": "x"}, "")],
+)
+def test_options_that_make_no_sense_are_refused_and_nothing_moves(play, env_site, wrong, code):
+    env_site.add_kek(2)
+    env_site.write()
+
+    done = play(("kek_rotate", options(env_site, **wrong), IGNORE))
+
+    assert done.results[0]["failed"] is True
+    assert done.results[0].get("failure", {}).get("code", "") == code
+    assert at(env_site, 1) == 12
+
+
+def test_the_action_group_sets_defaults_for_it_too(play, env_site):
+    env_site.add_kek(2)
+    env_site.write()
+    given = options(env_site)
+    files = {name: given.pop(name) for name in files_of(env_site)}
+
+    done = play(("kek_rotate", given, {"module_defaults": {"group/certautopilot.ops.kek": files}}))
+
+    assert done.status == 0, done.output
+    assert done.results[0]["rotation"]["rewrapped"] == 12
