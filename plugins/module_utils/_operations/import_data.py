@@ -20,7 +20,7 @@ from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
 from .._domain.result import Result
 from .._domain.settings import Settings
-from .._store import files, imports, journal, leases, records
+from .._store import files, imports, journal, keystore, leases, records
 from .._store.connection import Store
 from .._store.driver import Document
 from .._store.leases import Lease
@@ -205,6 +205,9 @@ def _write(destination: _Destination, collection: str, new: list[Document], chan
     active = destination.installation.keystore.active
     if active is None:
         raise ValueError("judged before: a destination has an active version")
+    wraps = sum(len(records_open.plain_fields(document)) for document in (*new, *changed))
+    if wraps:
+        keystore.spend(destination.store, active.version, wraps)
     sealed = records_open.seal_documents(destination.sealing, active.version, collection, new)
     if sealed:
         records.insert_many(destination.store, collection, sealed)

@@ -15,8 +15,9 @@ Before the first of them every live process must have the target loaded (the fle
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from .._domain import gcm_budget
 from .._domain.errors import OpsError
 from .._domain.fleet_gate import refusal
 from .._domain.result import Result
@@ -40,6 +41,7 @@ class Options:
     """from_version: None means every other version. batch_size: documents. max_seconds: 0 for no limit.
 
     settle_timeout: seconds to wait after the swap until every live process writes with the new version.
+    state: "rotated", or "cancelled" to take an unfinished rotation back to the active version.
     """
 
     to_version: int
@@ -48,6 +50,8 @@ class Options:
     max_seconds: int = 0
     allow_empty_fleet: bool = False
     settle_timeout: int = 90
+    allow_downgrade: bool = False
+    state: str = "rotated"
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -61,7 +65,9 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             raise rotate_across_providers(lock.provider, settings.require_provider())
         registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
         with opened_keys(settings, store, lock) as installation:
-            return _rotate(installation, options, check=check)
+            if options.state == "cancelled":
+                return _cancel(installation, options, check=check)
+            return _rotate(installation, options, check=check, warn=warn)
 
 
 def _judge_options(options: Options) -> None:
@@ -79,7 +85,38 @@ def _judge_options(options: Options) -> None:
         )
 
 
-def _rotate(installation: Installation, options: Options, *, check: bool) -> Result:
+def _cancel(installation: Installation, options: Options, *, check: bool) -> Result:
+    """Take an unfinished rotation back: every envelope to the active version again, and the record says cancelled.
+
+    Raises OpsError rotate.cannot_cancel when its version is active already: then it can only go forward.
+    """
+    store, active = installation.store, installation.keystore.active
+    name = rotations.rotation_id(options.to_version)
+    standing = rotations.read(store, name)
+    if standing is None or standing.get("state") in ("cancelled", "complete"):
+        return _unchanged(name, str((standing or {}).get("state") or "none"), options)
+    if active is None or active.version == options.to_version:
+        raise OpsError(
+            f'rotation "{name}" has swapped the active version already',
+            code="rotate.cannot_cancel",
+            hint="run it to its end, or rotate back with allow_downgrade",
+        )
+    back = replace(options, to_version=active.version, from_version=None, state="rotated", allow_downgrade=True)
+    done = _rotate(installation, back, check=check, warn=lambda _text: None)
+    if not check:
+        rotations.cancel(store, name)
+    rotation = {**done.values["rotation"], "id": name, "state": "cancelled"}
+    return Result(changed=True, values={"rotation": rotation}, before=done.before, after=done.after)
+
+
+def _unchanged(name: str, state: str, options: Options) -> Result:
+    facts = {"from_versions": [], "to_version": options.to_version}
+    return Result(
+        changed=False, values={"rotation": result_of(name, state, facts, Progress(), remaining=0)}, before={}, after={}
+    )
+
+
+def _rotate(installation: Installation, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     active, found = _preflight(installation, options)
     to_version = options.to_version
     name = rotations.rotation_id(to_version)
@@ -92,6 +129,7 @@ def _rotate(installation: Installation, options: Options, *, check: bool) -> Res
         values = {"rotation": result_of(name, "complete", facts, Progress(), remaining=0)}
         return Result(changed=False, values=values, before=before, after=before)
     _gate(installation, options)
+    _judge_budget(installation, found, to_version, warn)
     if check:
         progress = Progress(rewrapped=sum(moving.values()))
         after = {"active": to_version, "envelopes": {str(to_version): found.total}}
@@ -100,6 +138,15 @@ def _rotate(installation: Installation, options: Options, *, check: bool) -> Res
     with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
         plan = RotationPlan(to_version, facts, options.batch_size, options.max_seconds, options.settle_timeout)
         return RotationRun(installation, plan, lease, detect_layout(installation.provider, found.sample)).go(before)
+
+
+def _judge_budget(installation: Installation, found: Survey, to_version: int, warn: Callable[[str], None]) -> None:
+    """Raises OpsError budget.exhausted (T12: the larger of what was counted and what is found)."""
+    row = installation.keystore.rows.get(to_version)
+    used = gcm_budget.spent(row.invocations if row else 0, found.by_version[to_version])
+    warning = gcm_budget.judge(to_version, used, found.total - found.by_version[to_version])
+    if warning:
+        warn(warning)
 
 
 def _gate(installation: Installation, options: Options) -> None:
@@ -121,11 +168,11 @@ def _preflight(installation: Installation, options: Options) -> tuple[Active, Su
             hint="env: add its line to secrets.env on every host and restart; pkcs11: run kek_pkcs11_init for it",
         )
     active = keys.active or Active(max(found.by_version, default=min(loaded)), 0)
-    if options.to_version < active.version:
+    if options.to_version < active.version and not options.allow_downgrade:
         raise OpsError(
             f"version {options.to_version} is lower than the active version {active.version}",
             code="rotate.downgrade",
-            hint="rotate to a newer version",
+            hint="rotate to a newer version, or set `allow_downgrade: true`",
         )
     others = sorted(set(found.by_version) - {options.to_version, options.from_version})
     if options.from_version is not None and others:

@@ -65,6 +65,7 @@ class RotationRun:
         sealing = Sealing(installation.provider, layout)
         self._rewrapper = Rewrapper(self._store, sealing, installation.catalogue, self._to_version)
         self._progress = Progress()
+        self._wraps_per_document = 1
         self._behind: tuple[tuple[str, str], ...] = ()
         self._deadline = time.monotonic() + plan.max_seconds if plan.max_seconds else None
 
@@ -154,12 +155,14 @@ class RotationRun:
         """Return how many envelopes moved or were contended in one pass."""
         catalogue, moved = self._installation.catalogue, 0
         for collection in catalogue.collections():
+            self._wraps_per_document = max(1, len(catalogue.fields(collection)))
             query = rewrap_plan.selection(catalogue.fields(collection), self._to_version)
             for batch in records.batches(records.stream(self._store, collection, query), self._plan.batch_size):
                 if self._deadline is not None and time.monotonic() >= self._deadline:
                     self._progress.timed_out = True
                     return moved
                 leases.renew(self._store, self._lease, lease_s=LEASE_S)
+                keystore.spend(self._store, self._to_version, len(batch) * self._wraps_per_document)
                 tally = self._rewrapper.move(collection, batch)
                 moved += tally.rewrapped + tally.conflicts
                 self._progress.rewrapped += tally.rewrapped

@@ -24,16 +24,26 @@ _INTENT = "intent:"
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """canary: envelope sub-document, None in foreign rows that have none. key: label, id, check_value as known."""
+    """canary: envelope sub-document, None in foreign rows that have none. key: label, id, check_value as known.
+
+    invocations: wraps that this collection made with the version, counted before they are made.
+    """
 
     version: int
     provider: str
     state: str
     canary: Mapping[str, Any] | None = field(repr=False)
     key: Mapping[str, Any]
+    invocations: int = 0
 
     def as_result(self) -> dict[str, Any]:
-        return {"version": self.version, "provider": self.provider, "state": self.state, "key": dict(self.key)}
+        return {
+            "version": self.version,
+            "provider": self.provider,
+            "state": self.state,
+            "key": dict(self.key),
+            "invocations": self.invocations,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,12 @@ def swap_active(store: Store, *, expected: Active, to_version: int) -> Active | 
     return None if document is None else Active(int(document["version"]), int(document["epoch"]))
 
 
+def spend(store: Store, version: int, wraps: int) -> None:
+    """Count wraps before they are made, so that a crash counts too many and never too few."""
+    with driver_errors(store):
+        store.collection(COLLECTION).update_one({"_id": version}, {"$inc": {"invocations": wraps}})
+
+
 def set_state(store: Store, version: int, *, expected: str, state: str) -> bool:
     """Move a row's state by compare-and-set; False when it was not `expected`."""
     with driver_errors(store):
@@ -172,4 +188,5 @@ def _row(document: Mapping[str, Any]) -> KeyRow:
         state=str(document.get("state", "unknown")),
         canary=canary if isinstance(canary, Mapping) else None,
         key=key if isinstance(key, Mapping) else {},
+        invocations=int(document.get("invocations", 0)),
     )

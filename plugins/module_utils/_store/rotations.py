@@ -4,7 +4,7 @@
 """Rotations: one document per rotation in `kek_rotations`, so that any run can go on where another stopped.
 
 PRIVATE to the collection. States and legal moves: rewrapping -> swapping -> settling -> complete, and back to
-rewrapping by a later run; each move is a write guarded by the lease's token.
+rewrapping by a later run; any but the last two -> cancelled; each move is a write guarded by the lease's token.
 A rotation is named by its target version: running it again finds the same document.
 """
 
@@ -47,6 +47,15 @@ def begin(store: Store, name: str, facts: Mapping[str, Any], token: int) -> None
             {"_id": name, "$or": [{"token": {"$lt": token}}, {"token": {"$exists": False}}]},
             {"$set": assign, "$setOnInsert": {"started_at": now, "rewrapped_total": 0}},
             upsert=True,
+        )
+
+
+def cancel(store: Store, name: str) -> None:
+    """Mark an unfinished rotation as taken back."""
+    with driver_errors(store):
+        store.collection(COLLECTION).update_one(
+            {"_id": name, "state": {"$nin": ["complete", "cancelled"]}},
+            {"$set": {"state": "cancelled", "remaining": 0, "updated_at": store.server_time()}},
         )
 
 

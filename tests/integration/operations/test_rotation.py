@@ -210,3 +210,59 @@ def test_a_rotation_whose_swap_happened_but_whose_tail_did_not_drain_resumes(rot
 
     assert result.values["rotation"]["rewrapped"] == 1
     assert b"tail" in secrets_under(rotatable, 2)
+
+
+def test_a_rotation_back_is_possible_when_it_is_asked_for(rotatable):
+    rotatable.call("kek_rotate", to_version=2)
+
+    result = rotatable.call("kek_rotate", to_version=1, allow_downgrade=True)
+
+    assert result.after["active"] == 1
+    assert secrets_under(rotatable, 1) == sorted(f"secret {n}".encode() for n in range(12))
+
+
+def test_an_unfinished_rotation_is_cancelled_back_to_one_version(rotatable, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(rotation_run, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    rotatable.call("kek_rotate", to_version=2, batch_size=4, max_seconds=2)
+    monkeypatch.undo()
+    half_way = rotatable.db.dns_credentials.count_documents({"kek_version": 2})
+
+    cancelled = rotatable.call("kek_rotate", to_version=2, state="cancelled")
+    again = rotatable.call("kek_rotate", to_version=2, state="cancelled")
+
+    assert 0 < half_way < 12
+    assert cancelled.values["rotation"]["rewrapped"] == half_way
+    assert not again.changed
+    assert secrets_under(rotatable, 1) == sorted(f"secret {n}".encode() for n in range(12))
+    assert rotatable.db.kek_rotations.find_one({"_id": "to-2"})["state"] == "cancelled"
+    assert rotatable.call("kek_rotate", to_version=2).values["rotation"]["state"] == "complete"
+
+
+def test_a_rotation_that_has_swapped_cannot_be_cancelled(rotatable):
+    rotatable.call("kek_rotate", to_version=2)
+    rotatable.db.kek_rotations.update_one({}, {"$set": {"state": "settling"}})
+
+    with pytest.raises(OpsError) as refusal:
+        rotatable.call("kek_rotate", to_version=2, state="cancelled")
+
+    assert refusal.value.code == "rotate.cannot_cancel"
+
+
+def test_t12_wraps_are_counted_and_a_version_near_its_limit_is_refused_though_a_restore_rolled_the_counter_back(
+    rotatable,
+):
+    rotatable.call("kek_rotate", to_version=2)
+    counted = rotatable.db.kek_versions.find_one({"_id": 2})["invocations"]
+    rotatable.add_kek(3)
+    rotatable.write()
+    rotatable.db.kek_versions.insert_one({"_id": 3, "provider": "env", "state": "pre-activation", "invocations": 2**32})
+
+    with pytest.raises(OpsError) as refusal:
+        rotatable.call("kek_rotate", to_version=3)
+    rotatable.db.kek_versions.update_one({"_id": 3}, {"$set": {"invocations": 2**31}})
+    rotatable.call("kek_rotate", to_version=3)
+
+    assert counted >= 12
+    assert refusal.value.code == "budget.exhausted"
+    assert any("plan a new version" in warning for warning in rotatable.warnings)
