@@ -18,10 +18,11 @@ from .catalogue import Found
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One field with its new wrap in stored form."""
+    """One field with its new wrap in stored form, and with new nonce and ciphertext where it was re-sealed."""
 
     found: Found
     stored_wrap: bytes | str = field(repr=False)
+    stored_payload: tuple[bytes | str, bytes | str] | None = field(default=None, repr=False)
 
 
 def selection(fields: Sequence[str], to_version: int) -> dict[str, Any]:
@@ -49,13 +50,15 @@ def expectation(document: Mapping[str, Any], moved: Iterable[Moved]) -> dict[str
 
 
 def assignment(document: Mapping[str, Any], moved: Iterable[Moved], to_version: int) -> dict[str, Any]:
-    """Return the new values: wraps and versions only; payload, nonce and everything else stay byte for byte."""
+    """Return the new values: wraps and versions; payload and nonce stay byte for byte unless they were re-sealed."""
     assign: dict[str, Any] = {}
     if "kek_version" in document:
         assign["kek_version"] = to_version
     for move in moved:
         assign[f"{move.found.path}.wrapped_dek"] = move.stored_wrap
         assign[f"{move.found.path}.kek_version"] = to_version
+        if move.stored_payload is not None:
+            assign[f"{move.found.path}.nonce"], assign[f"{move.found.path}.ciphertext"] = move.stored_payload
         if "kv" in move.found.value:
             assign[f"{move.found.path}.kv"] = to_version
     return assign

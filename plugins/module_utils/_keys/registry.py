@@ -16,6 +16,7 @@ from .._domain.pkcs11_settings import KeyReference
 from .._domain.settings import Settings
 from .._domain.texts import provider_mismatch, unknown_provider
 from .env import EnvProvider
+from .pkcs11.pool import PoolOptions
 from .pkcs11.provider import Pkcs11Provider
 from .provider import Provider
 
@@ -31,14 +32,15 @@ def check_lock(settings: Settings, *, installed: str, since: datetime | None) ->
         raise provider_mismatch(installed, since, configured)
 
 
-def build_registry(settings: Settings, references: Mapping[int, KeyReference]) -> Provider:
+def build_registry(settings: Settings, references: Mapping[int, KeyReference], *, workers: int = 1) -> Provider:
     """Return the configured provider with its keys loaded; call `check_lock` before.
 
-    references: where each KEK version's key is in the HSM; unused for env. Raises what the provider raises.
+    references: where each KEK version's key is in the HSM. workers: processes that talk to it. Both unused for env.
+    Raises what the provider raises.
     """
     if settings.require_provider() == "env":
         return EnvProvider(settings.require_env_keks())
-    provider = Pkcs11Provider(settings.require_pkcs11())
+    provider = Pkcs11Provider(settings.require_pkcs11(), PoolOptions(workers=workers))
     try:
         provider.open()
         provider.load(references)

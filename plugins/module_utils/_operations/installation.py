@@ -61,10 +61,10 @@ def open_installation(settings: Settings) -> Iterator[Installation]:
 
 
 @contextmanager
-def opened_keys(settings: Settings, store: Store, lock: InstallLock) -> Iterator[Installation]:
-    """Yield the installation of a database whose lock has been judged already."""
+def opened_keys(settings: Settings, store: Store, lock: InstallLock, *, workers: int = 1) -> Iterator[Installation]:
+    """Yield the installation of a database whose lock has been judged already. workers: processes for the HSM."""
     keys = keystore.read(store)
-    provider = registry.build_registry(settings, references(lock, keys))
+    provider = registry.build_registry(settings, references(lock, keys), workers=workers)
     try:
         prove_canaries(provider, keys)
         yield Installation(store, lock, keys, provider, Catalogue(settings.catalogue))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._domain import rewrap_plan
-from .._domain.catalogue import Catalogue, Found
+from .._domain.catalogue import Catalogue, Found, record_id_text
 from .._domain.envelope import Envelope, parse
 from .._domain.errors import OpsError
 from .._domain.rewrap_plan import Moved
@@ -22,7 +22,7 @@ from .._store import records
 from .._store.connection import Store
 from .._store.driver import Document
 from .._store.records import Change
-from .sealing import Failure, Sealing
+from .sealing import Failure, Plain, Sealing
 
 
 @dataclass(slots=True)
@@ -60,6 +60,12 @@ class Rewrapper:
         """
         tally = Tally()
         works = [self._planned(collection, document, tally) for document in documents]
+        self._move_envelopes(works, tally)
+        self._write(collection, [work for work in works if work.moved and not work.blocked], tally)
+        return tally
+
+    def _move_envelopes(self, works: Sequence[_Work], tally: Tally) -> None:
+        """Give every asked-for envelope a new wrap of the same data key, or block its document."""
         requests = [request for work in works for _found, _envelope, request in work.asked]
         outcomes = iter(self._sealing.provider.rewrap(self._to_version, requests) if requests else [])
         for work in works:
@@ -70,8 +76,6 @@ class Rewrapper:
                     tally.failures.append(self._sealing.failure(found, envelope, outcome))
                 else:
                     work.moved.append(Moved(found, self._sealing.layout.stored_wrap(outcome)))
-        self._write(collection, [work for work in works if work.moved and not work.blocked], tally)
-        return tally
 
     def _planned(self, collection: str, document: Document, tally: Tally) -> _Work:
         work = _Work(document)
@@ -113,6 +117,26 @@ class Rewrapper:
         for work in works:
             now = standing.get(records.id_key(work.document["_id"]), {})
             tally.rewrapped += sum(_stands(now, move) for move in work.moved)
+
+
+class Resealer(Rewrapper):
+    """Moves batches to one KEK version under new data keys: for a KEK that somebody else may have (T39)."""
+
+    def _move_envelopes(self, works: Sequence[_Work], tally: Tally) -> None:
+        asked = [(work, found, envelope) for work in works for found, envelope, _request in work.asked]
+        payloads = self._sealing.open_all([(found, envelope) for _work, found, envelope in asked])
+        opened: list[tuple[_Work, Found, bytes]] = []
+        for (work, found, _envelope), payload in zip(asked, payloads, strict=True):
+            if isinstance(payload, Failure):
+                work.blocked = True
+                tally.failures.append(payload)
+            else:
+                opened.append((work, found, payload))
+        plains = [Plain(record_id_text(found.record_id), found.field, payload) for _work, found, payload in opened]
+        for (work, found, _payload), sealed in zip(
+            opened, self._sealing.seal_all(self._to_version, plains), strict=True
+        ):
+            work.moved.append(Moved(found, sealed.wrapped_dek, (sealed.nonce, sealed.ciphertext)))
 
 
 def _stands(document: Document, move: Moved) -> bool:

@@ -41,6 +41,8 @@ class Options:
     """from_version: None means every other version. batch_size: documents. max_seconds: 0 for no limit.
 
     settle_timeout: seconds to wait after the swap until every live process writes with the new version.
+    compromised: re-seal under new data keys and list what must be reissued. hsm_share: HSM calls a second at most, 0
+    for no limit. workers: processes that talk to the HSM.
     state: "rotated", or "cancelled" to take an unfinished rotation back to the active version.
     """
 
@@ -52,6 +54,9 @@ class Options:
     settle_timeout: int = 90
     allow_downgrade: bool = False
     state: str = "rotated"
+    compromised: bool = False
+    hsm_share: int = 0
+    workers: int = 1
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -64,18 +69,20 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if lock.provider in registry.KNOWN and settings.require_provider() != lock.provider:
             raise rotate_across_providers(lock.provider, settings.require_provider())
         registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
-        with opened_keys(settings, store, lock) as installation:
+        with opened_keys(settings, store, lock, workers=options.workers) as installation:
             if options.state == "cancelled":
                 return _cancel(installation, options, check=check)
             return _rotate(installation, options, check=check, warn=warn)
 
 
 def _judge_options(options: Options) -> None:
-    if options.to_version < 1 or options.batch_size < 1 or options.max_seconds < 0:
+    counts = {"to_version": options.to_version, "batch_size": options.batch_size, "workers": options.workers}
+    limits = {"max_seconds": options.max_seconds, "hsm_share": options.hsm_share}
+    if min(counts.values()) < 1 or min(limits.values()) < 0:
         raise OpsError(
-            f"to_version {options.to_version}, batch_size {options.batch_size}, max_seconds {options.max_seconds}",
+            ", ".join(f"{name} is {value}" for name, value in {**counts, **limits}.items()),
             code="rotate.options",
-            hint="versions and batch_size are whole numbers from 1, max_seconds from 0",
+            hint="versions, batch_size and workers are whole numbers from 1, max_seconds and hsm_share from 0",
         )
     if options.from_version == options.to_version:
         raise OpsError(
@@ -136,7 +143,8 @@ def _rotate(installation: Installation, options: Options, *, check: bool, warn: 
         values = {"rotation": result_of(name, "complete", facts, progress, remaining=0)}
         return Result(changed=True, values=values, before=before, after=after)
     with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
-        plan = RotationPlan(to_version, facts, options.batch_size, options.max_seconds, options.settle_timeout)
+        limits = (options.batch_size, options.max_seconds, options.settle_timeout)
+        plan = RotationPlan(to_version, facts, *limits, options.compromised, options.hsm_share)
         return RotationRun(installation, plan, lease, detect_layout(installation.provider, found.sample)).go(before)
 
 

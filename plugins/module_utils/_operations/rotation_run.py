@@ -13,17 +13,19 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._domain import rewrap_plan
+from .._domain import exposure, rewrap_plan
+from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
 from .._domain.fleet_gate import judge_current
 from .._domain.layout import Layout
 from .._domain.result import Result
 from .._store import fleet, journal, keystore, leases, records, rotations
+from .._store.connection import Store
 from .._store.keystore import Active
 from .._store.leases import Lease
 from . import survey as surveys
 from .installation import Installation, key_facts, make_canary
-from .rewrap import Rewrapper
+from .rewrap import Resealer, Rewrapper
 from .sealing import Failure, Sealing
 from .survey import Survey
 
@@ -31,6 +33,8 @@ LEASE_S = 30
 SETTLE_POLL_S = 1.0
 QUIET_PASSES = 2  # passes that must find nothing before the version may be swapped
 FAILURES_LISTED = 1000
+REISSUE_LISTED = 1000
+CALLS_PER_ENVELOPE = 3  # unwrap, wrap, and the unwrap that proves the wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class RotationPlan:
     batch_size: int
     max_seconds: int
     settle_timeout: int
+    compromised: bool = False
+    hsm_share: int = 0
 
 
 @dataclass(slots=True)
@@ -63,7 +69,8 @@ class RotationRun:
         self._name = rotations.rotation_id(plan.to_version)
         self._lease = lease
         sealing = Sealing(installation.provider, layout)
-        self._rewrapper = Rewrapper(self._store, sealing, installation.catalogue, self._to_version)
+        mover = Resealer if plan.compromised else Rewrapper
+        self._rewrapper = mover(self._store, sealing, installation.catalogue, self._to_version)
         self._progress = Progress()
         self._wraps_per_document = 1
         self._behind: tuple[tuple[str, str], ...] = ()
@@ -89,6 +96,10 @@ class RotationRun:
             raise _incomplete(result, self._progress)
         if self._behind:
             raise _not_settled(result, self._behind)
+        if self._plan.compromised:
+            result = {**result, **reissue_list(self._store, self._installation.catalogue)}
+            for version in self._plan.facts["from_versions"]:
+                keystore.set_state(self._store, version, expected="deactivated", state="compromised")
         now = keystore.read(self._store).active
         after = {"active": now.version if now else self._to_version, "envelopes": by_version(found)}
         return Result(changed=True, values={"rotation": result}, before=before, after=after)
@@ -163,13 +174,20 @@ class RotationRun:
                     return moved
                 leases.renew(self._store, self._lease, lease_s=LEASE_S)
                 keystore.spend(self._store, self._to_version, len(batch) * self._wraps_per_document)
+                began = time.monotonic()
                 tally = self._rewrapper.move(collection, batch)
+                self._leave_the_rest(tally.rewrapped, began)
                 moved += tally.rewrapped + tally.conflicts
                 self._progress.rewrapped += tally.rewrapped
                 self._progress.conflicts += tally.conflicts
                 self._progress.failures.update({failure.place: failure for failure in tally.failures})
                 self._record({"conflicts": self._progress.conflicts}, rewrapped=tally.rewrapped)
         return moved
+
+    def _leave_the_rest(self, envelopes: int, began: float) -> None:
+        """Pause so that no more than `hsm_share` calls a second go to the HSM: production shares it."""
+        if self._plan.hsm_share:
+            time.sleep(max(0.0, envelopes * CALLS_PER_ENVELOPE / self._plan.hsm_share - (time.monotonic() - began)))
 
     def _record(self, assign: dict[str, Any], *, rewrapped: int = 0) -> None:
         if not rotations.record(self._store, self._name, self._lease.token, assign, rewrapped=rewrapped):
@@ -203,6 +221,25 @@ def _incomplete(result: dict[str, Any], progress: Progress) -> OpsError:
         rotation=result,
         changed=progress.rewrapped > 0,
     )
+
+
+def reissue_list(store: Store, catalogue: Catalogue) -> dict[str, Any]:
+    """Return {reissue, reissue_total}: every secret that was under a compromised KEK, most exposed and oldest first."""
+    places: list[tuple[int, str, str, str]] = []
+    total = 0
+    for collection in sorted(catalogue.collections(), key=exposure.rank):
+        mine = []
+        for document in records.stream(store, collection):
+            since = str(document.get("created_at") or "")
+            mine += [(since, found.place) for found in catalogue.envelopes(collection, document)]
+        total += len(mine)
+        room = REISSUE_LISTED - len(places)
+        action = exposure.action(collection)
+        places += [(exposure.rank(collection), since, place, action) for since, place in sorted(mine)[:room]]
+    return {
+        "reissue": [{"place": place, "action": act} for _rank, _since, place, act in places],
+        "reissue_total": total,
+    }
 
 
 def by_version(found: Survey) -> dict[str, int]:

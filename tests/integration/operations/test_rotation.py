@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import types
 
@@ -12,6 +13,8 @@ import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._operations import rewrap, rotation_run
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
+from bson import ObjectId
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.support.sealed import credential, envelope, plaintext_of
 
@@ -266,3 +269,46 @@ def test_t12_wraps_are_counted_and_a_version_near_its_limit_is_refused_though_a_
     assert counted >= 12
     assert refusal.value.code == "budget.exhausted"
     assert any("plan a new version" in warning for warning in rotatable.warnings)
+
+
+def test_t39_after_a_compromise_no_data_key_is_kept_and_the_reissue_list_is_ordered_by_exposure(rotatable):
+    key_id, kek = ObjectId(), rotatable.keks[1]
+    sealed = envelope(kek, key_id, "encrypted_key", b"pem")
+    rotatable.db.certificate_private_keys.insert_one({"_id": key_id, "encrypted_key": sealed, "kek_version": 1})
+    before = {d["_id"]: d["encrypted_api_key"] for d in rotatable.db.dns_credentials.find()}
+
+    rotation = rotatable.call("kek_rotate", to_version=2, compromised=True).values["rotation"]
+
+    assert (rotation["rewrapped"], rotation["reissue_total"]) == (13, 13)
+    assert rotation["reissue"][0]["place"] == f"certificate_private_keys/{key_id}.encrypted_key"
+    assert "keyCompromise" in rotation["reissue"][0]["action"]
+    assert secrets_under(rotatable, 2) == sorted(f"secret {n}".encode() for n in range(12))
+    for document in rotatable.db.dns_credentials.find():
+        old, new = before[document["_id"]], document["encrypted_api_key"]
+        assert all(old[name] != new[name] for name in ("wrapped_dek", "nonce", "ciphertext"))
+        deks = dek_of(kek, document["_id"], old), dek_of(rotatable.keks[2], document["_id"], new)
+        assert deks[0] != deks[1]
+    assert rotatable.db.kek_versions.find_one({"_id": 1})["state"] == "compromised"
+    assert not rotatable.call("kek_rotate", to_version=2).changed
+
+
+def dek_of(kek, record_id, sealed):
+    aad = hashlib.sha256(f"{record_id}encrypted_api_key".encode()).digest()
+    return AESGCM(kek).decrypt(sealed["wrapped_dek"][:12], sealed["wrapped_dek"][12:], aad)
+
+
+def test_a_share_limit_spaces_the_batches_out(rotatable, monkeypatch):
+    slept = []
+    clock = types.SimpleNamespace(monotonic=lambda: 0.0, sleep=slept.append)
+    monkeypatch.setattr(rotation_run, "time", clock)
+
+    rotatable.call("kek_rotate", to_version=2, batch_size=4, hsm_share=24)
+
+    assert slept[:3] == [0.5, 0.5, 0.5]  # four envelopes, three calls each, 24 calls a second
+
+
+def test_several_hsm_workers_do_the_same_work(hsm_site):
+    hsm_site.call("kek_pkcs11_init", version=1)
+    hsm_site.call("kek_pkcs11_init", version=2)
+
+    assert hsm_site.call("kek_rotate", to_version=2, workers=2).values["rotation"]["state"] == "complete"
