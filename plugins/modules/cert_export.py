@@ -62,11 +62,11 @@ EXAMPLES = r"""
 
 - name: Export one project with keys
   certautopilot.ops.cert_export:
-    dest: /root/export
+    dest: /var/backups/certautopilot/export
     projects: [payments]
     formats: [fullchain.pem, key.pem, bundle.p12]
     include_keys: true
-    passphrase_file: /root/p12-passphrase
+    passphrase_file: /etc/certautopilot/p12-passphrase
   become: true
 """
 
