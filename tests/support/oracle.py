@@ -22,9 +22,9 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .service.config import load
-from .service.envelopes import open_sealed
 from .service.keks import HexKek, Kek, Token
 from .service.registry import BOOKKEEPING, connect
 
@@ -43,11 +43,12 @@ class Report:
     extra: list[str] = field(default_factory=list)
     envelopes: int = 0
     opened: int = 0
+    mistagged: list[str] = field(default_factory=list)  # the record's own kek_version is not its envelope's
     reused: list[str] = field(default_factory=list)  # wrap, nonce, ciphertext or DEK the same as at the source
 
     @property
     def holds(self) -> bool:
-        clean = not (self.lost or self.different or self.extra or self.reused)
+        clean = not (self.lost or self.different or self.extra or self.mistagged or self.reused)
         return clean and self.equal == self.records and self.opened == self.envelopes
 
 
@@ -70,7 +71,9 @@ class Side:
         """Return the payload. Raises an exception when it does not open or belongs to the other provider."""
         if envelope["provider"] != self.config.provider or envelope["kv"] != envelope["kek_version"]:
             raise ValueError(f"{record_id}.{path}: provider {envelope['provider']}, tags disagree or foreign")
-        return open_sealed(self._keks[envelope["kek_version"]], record_id, path, envelope)
+        context = hashlib.sha256((str(record_id) + path).encode()).digest()
+        cipher = AESGCM(self.dek(record_id, path, envelope))
+        return cipher.decrypt(bytes(envelope["nonce"]), bytes(envelope["ciphertext"]), context)
 
     def dek(self, record_id: Any, path: str, envelope: dict[str, Any]) -> bytes:
         aad = hashlib.sha256((str(record_id) + path).encode()).digest()
@@ -133,6 +136,8 @@ def _same(source: Side, destination: Side, one: Any, other: Any, place: str, rep
         report.opened += 1
         if payloads[0] != payloads[1]:
             return False
+        if other.get("kek_version") != twin["kek_version"]:
+            report.mistagged.append(f"{place}.{path}")
         deks = source.dek(one["_id"], path, sealed), destination.dek(other["_id"], path, twin)
         if deks[0] == deks[1] or any(sealed[key] == twin[key] for key in ENVELOPE_KEYS):
             report.reused.append(f"{place}.{path}")
