@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demo: a source installation with 500 records is moved from env into an HSM, refused back, rotated, and proven.
 
-python -m tests.support.demo          exit status 0 only if every record was proven equal
-python -m tests.support.demo clean    end its processes and remove its folder
+python -m tests.support.demo            exit status 0 only if every record was proven equal
+python -m tests.support.demo --clean    end its processes and remove its folder
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -26,9 +27,12 @@ RECORDS = 500
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.support.demo")
+    parser.add_argument("--clean", action="store_true", help="end what an earlier run left, and do nothing else")
+    arguments = parser.parse_args()
     lab = Lab(FOLDER)
     lab.down()  # an earlier demo's
-    if sys.argv[1:] == ["clean"]:
+    if arguments.clean:
         return 0
     try:
         return show(lab)
