@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from . import environment_file
 
 KEK = re.compile(r"CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V([1-9][0-9]*)")
 
@@ -38,10 +39,7 @@ def load(config_file: Path, secrets_file: Path) -> Config:
     """Return the configuration; secrets.env becomes part of this process's environment, as systemd would do it."""
     if secrets_file.stat().st_mode & 0o077:
         raise SystemExit(f"error: {secrets_file} can be read by others, expected mode 0600")
-    for line in secrets_file.read_text().splitlines():
-        if line.strip() and not line.lstrip().startswith(("#", ";")):
-            name, _equals, value = line.partition("=")
-            os.environ[name.strip()] = "".join(shlex.split(value, comments=False))
+    os.environ.update(environment_file.parse(secrets_file.read_text()))
     document: dict[str, Any] = yaml.safe_load(config_file.read_text()) or {}
     server, database = document.get("server", {}), document.get("database", {})
     encryption = document.get("encryption", {})
