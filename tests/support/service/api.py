@@ -101,8 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _ready(self) -> tuple[int, str, bytes]:
         try:
-            self.registry.db.client.admin.command("ping")
-            ready = self.registry.active in self.registry.keks
+            ready = self.registry.is_ready()
         except Exception:  # noqa: BLE001 - whatever it is, the process is not ready
             ready = False
         body = json.dumps({"ready": ready, "provider": self.registry.config.provider, "version": self.registry.active})
@@ -120,6 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, collection: str, where: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
         try:
             limit = min(int(query.get("limit", "50")), 500)
+            if limit < 1:
+                raise ValueError("limit")
             after = ObjectId(base64.urlsafe_b64decode(query["cursor"]).decode()) if query.get("cursor") else None
         except (ValueError, InvalidId) as cause:
             raise Refused(400, "bad_request") from cause

@@ -11,7 +11,7 @@ from typing import Any
 
 from .config import Config
 from .envelopes import SEALED_FIELDS, context, seal
-from .keks import Token
+from .keks import Token, check_value
 from .registry import CANARY, Registry, check_lock, connect, instant
 
 
@@ -62,6 +62,9 @@ def rotate(config: Config, from_version: int | None, to_version: int) -> None:
         raise SystemExit("kek rotate cannot cross the provider boundary: see the guide to changing the provider")
     registry = Registry(config, db)
     source = from_version or registry.active
+    if to_version not in registry.keks:
+        raise SystemExit(f"error: KEK version {to_version} is not loaded")
+    _register(registry, to_version)
     moved = 0
     for collection, field in SEALED_FIELDS.items():
         for document in db[collection].find({"kek_version": source}):
@@ -75,8 +78,23 @@ def rotate(config: Config, from_version: int | None, to_version: int) -> None:
             wrap = registry.keks[to_version].wrap(dek, aad)
             moved += db[collection].update_one(guard, {"$set": {f"{field}.wrapped_dek": wrap, **tags}}).modified_count
     swap = {"$set": {"version": to_version}, "$inc": {"epoch": 1}}
-    db.kek_versions.update_one({"_id": "active", "version": source}, swap)
+    if db.kek_versions.update_one({"_id": "active", "version": source}, swap).modified_count:
+        db.kek_versions.update_one({"_id": source}, {"$set": {"state": "deactivated"}})
+        db.kek_versions.update_one({"_id": to_version}, {"$set": {"state": "active"}})
     print(f"rotated {moved} envelopes from {source} to {to_version}")
+
+
+def _register(registry: Registry, version: int) -> None:
+    """Give an env version that was only in secrets.env its row and canary; a row that stands is left alone."""
+    if registry.config.provider != "env":
+        return
+    row = {
+        "provider": "env", "state": "pre-activation", "created_by": "rotate",
+        "created_at": registry.db.client.admin.command("hello")["localTime"],
+        "key": {"check_value": check_value(registry.config.keks[version])},
+        "canary": seal(registry.keks[version], version, "env", version, "canary", CANARY),
+    }  # fmt: skip
+    registry.db.kek_versions.update_one({"_id": version}, {"$setOnInsert": row}, upsert=True)
 
 
 def status(config: Config) -> None:

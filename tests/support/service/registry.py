@@ -15,8 +15,8 @@ import pymongo
 from pymongo.errors import DuplicateKeyError
 
 from .config import Config
-from .envelopes import context, open_sealed, seal
-from .keks import HexKek, Kek, Token
+from .envelopes import SEALED_FIELDS, context, open_sealed, seal
+from .keks import HexKek, Kek, Token, check_value
 
 CANARY = b"certautopilot kek canary"
 BOOKKEEPING = {
@@ -59,7 +59,8 @@ class Registry:
         self.db = db
         self.keks: dict[int, Kek] = {}
         self._canary_deks: dict[int, bytes] = {}
-        self.active = 0
+        self.active = 0  # the version this process writes under
+        self.wanted = 0  # the version the keystore calls active
         self.epoch = 0
         self.lock = check_lock(config, db) or self._first_start()
         self._token = None
@@ -70,18 +71,24 @@ class Registry:
         if config.provider == "env" and db.kek_versions.find_one({"_id": "active"}) is None:
             self._first_row()
         self.reload()
-        if self.active not in self.keks:
+        if not self.active:
             raise SystemExit(
-                f"error: active KEK version {self.active or 'none'} is not loaded: is this installation initialised?"
+                f"error: active KEK version {self.wanted or 'none'} is not loaded: is this installation initialised?"
             )
 
     def reload(self) -> None:
-        """Read the keystore again: load keys of new rows, follow the active version."""
+        """Read the keystore again: load keys of new rows, follow the active version once its key is loaded.
+
+        Raises SystemExit for a key that does not open its canary; it does not count as loaded then.
+        """
         for row in self.db.kek_versions.find():
-            if row["_id"] == "active":
-                self.active, self.epoch = int(row["version"]), int(row["epoch"])
-            elif isinstance(row["_id"], int) and row.get("state") != "destroyed":
+            if isinstance(row["_id"], int) and row.get("state") != "destroyed":
                 self._load(row)
+        active = self.db.kek_versions.find_one({"_id": "active"})
+        if active is not None:
+            self.wanted = int(active["version"])
+            if self.wanted in self.keks:  # a process never makes a version its current one that it cannot use
+                self.active, self.epoch = self.wanted, int(active["epoch"])
 
     def seal(self, record_id: Any, field: str, plaintext: bytes) -> dict[str, Any]:
         """Return an envelope under the active version."""
@@ -103,22 +110,33 @@ class Registry:
             shown[str(version)] = mac.hexdigest()
         return shown
 
+    def is_ready(self) -> bool:
+        """Return whether the active version is this process's current one and its key opens the canary now."""
+        row = self.db.kek_versions.find_one({"_id": self.wanted})
+        if row is None or self.wanted != self.active:
+            return False
+        return open_sealed(self.keks[self.active], self.active, "canary", row["canary"]) == CANARY
+
     def _load(self, row: dict[str, Any]) -> None:
         version = int(row["_id"])
-        if version in self.keks and self.config.provider == "pkcs11":
-            return
+        kek = self.keks.get(version)
         if self._token is not None:
-            self.keks[version] = self._token.kek(bytes.fromhex(row["key"]["id"]))
-        if version not in self.keks or not row.get("canary"):
+            if kek is not None:
+                return
+            kek = self._token.kek(bytes.fromhex(row["key"]["id"]))
+        elif version not in self.config.keks:
             return
-        try:
-            opened = open_sealed(self.keks[version], version, "canary", row["canary"])
-        except Exception as cause:
-            raise SystemExit(f"error: the key of KEK version {version} does not open its canary: wrong key") from cause
-        aad = context(version, "canary")
-        self._canary_deks[version] = self.keks[version].unwrap(bytes(row["canary"]["wrapped_dek"]), aad)
-        if opened != CANARY:
-            raise SystemExit(f"error: the canary of KEK version {version} opens to something else")
+        kek = kek or HexKek(self.config.keks[version])
+        if row.get("canary"):
+            try:
+                _prove(kek, version, row["canary"])
+            except SystemExit:
+                self.keks.pop(version, None)
+                self._canary_deks.pop(version, None)
+                raise
+            aad = context(version, "canary")
+            self._canary_deks[version] = kek.unwrap(bytes(row["canary"]["wrapped_dek"]), aad)
+        self.keks[version] = kek
 
     def _first_start(self) -> dict[str, Any]:
         if self.config.provider == "pkcs11":
@@ -135,12 +153,38 @@ class Registry:
 
     def _first_row(self) -> None:
         version = min(self.keks)
+        self._opens_what_is_there(version)
         row = {
             "provider": "env", "state": "active", "created_by": "service",
-            "created_at": self.db.client.admin.command("hello")["localTime"], "key": {},
+            "created_at": self.db.client.admin.command("hello")["localTime"],
+            "key": {"check_value": check_value(self.config.keks[version])},
             "canary": seal(self.keks[version], version, "env", version, "canary", CANARY),
         }  # fmt: skip
         first = {"version": version, "epoch": 1}
         for record_id, fields in ((version, row), ("active", first)):
             with contextlib.suppress(DuplicateKeyError):
                 self.db.kek_versions.update_one({"_id": record_id}, {"$setOnInsert": fields}, upsert=True)
+
+    def _opens_what_is_there(self, version: int) -> None:
+        """A key becomes the first row's only if it opens what a lost keystore left behind."""
+        for collection, field in SEALED_FIELDS.items():
+            document = self.db[collection].find_one({"kek_version": version})
+            if document is None:
+                continue
+            envelope: Any = document
+            for step in field.split("."):
+                envelope = envelope[step]
+            try:
+                self.open(document["_id"], field, envelope)
+            except Exception as cause:
+                place = f"{collection}/{document['_id']}"
+                raise SystemExit(f"error: KEK version {version} does not open {place}: wrong key") from cause
+
+
+def _prove(kek: Kek, version: int, canary: dict[str, Any]) -> None:
+    try:
+        opened = open_sealed(kek, version, "canary", canary)
+    except Exception as cause:
+        raise SystemExit(f"error: the key of KEK version {version} does not open its canary: wrong key") from cause
+    if opened != CANARY:
+        raise SystemExit(f"error: the canary of KEK version {version} opens to something else")

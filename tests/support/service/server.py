@@ -17,6 +17,8 @@ from .api import serve_http
 from .config import Config
 from .registry import Registry, connect
 
+END_S = 1.5  # seconds from SIGTERM to the end, whatever the process is waiting for
+
 
 def serve(config: Config, *, mode: str, interval_s: float, pid_file: Path | None) -> None:
     """Run until SIGTERM. Raises SystemExit with the reason when a start-up check fails."""
@@ -25,7 +27,7 @@ def serve(config: Config, *, mode: str, interval_s: float, pid_file: Path | None
     make_indexes(db)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_ignored: ended.set())
+        signal.signal(number, lambda *_ignored: _end(ended, pid_file))
     started = db.client.admin.command("hello")["localTime"]
     beat(db, registry, mode, started)
     server = serve_http(registry) if mode in ("api", "all") else None
@@ -37,6 +39,8 @@ def serve(config: Config, *, mode: str, interval_s: float, pid_file: Path | None
             try:
                 registry.reload()
                 beat(db, registry, mode, started)
+            except SystemExit as refusal:  # a row that came later and whose key is wrong: /readyz says so, if active
+                print(f"not reloaded: {refusal}", file=sys.stderr, flush=True)
             except Exception as failure:  # noqa: BLE001 - a missed beat must not end the service
                 print(f"heartbeat failed: {type(failure).__name__}", file=sys.stderr, flush=True)
     finally:
@@ -44,6 +48,20 @@ def serve(config: Config, *, mode: str, interval_s: float, pid_file: Path | None
             server.shutdown()
         if pid_file is not None:
             pid_file.unlink(missing_ok=True)
+
+
+def _end(ended: threading.Event, pid_file: Path | None) -> None:
+    """Ask the main loop to end, and end without it when it hangs: a dead database keeps the driver busy for long."""
+
+    def insist() -> None:
+        if pid_file is not None:
+            pid_file.unlink(missing_ok=True)
+        os._exit(0)
+
+    ended.set()
+    timer = threading.Timer(END_S, insist)
+    timer.daemon = True
+    timer.start()
 
 
 def beat(db: Any, registry: Registry, mode: str, started: datetime) -> None:
