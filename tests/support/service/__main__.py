@@ -77,17 +77,15 @@ def kek(arguments: argparse.Namespace, config: Config) -> None:
 
 def detach(arguments: argparse.Namespace) -> None:
     """Start `serve` in a session of its own and return when it is ready, or with its error when it ended."""
-    running = processes.read_pid(arguments.pid_file)
-    if (
-        running is not None
-        and processes.is_alive(running)
-        and "tests.support.service" in processes.command_line(running)
-    ):
+    if arguments.pid_file is None:
+        raise SystemExit("error: --detach needs --pid-file")
+    if is_running(arguments.pid_file):
         return
     arguments.pid_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "tests.support.service", "serve"]
-    command += ["--config", str(arguments.config), "--secrets", str(arguments.secrets), "--mode", arguments.mode]
-    command += ["--heartbeat-interval", str(arguments.heartbeat_interval), "--pid-file", str(arguments.pid_file)]
+    for name in ("config", "secrets", "pid_file"):  # WHY absolute: the child's working folder is the root
+        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name).absolute())]
+    command += ["--mode", arguments.mode, "--heartbeat-interval", str(arguments.heartbeat_interval)]
     with open(arguments.log_file, "ab") as log:
         started = log.tell()
         child = subprocess.Popen(
@@ -97,8 +95,9 @@ def detach(arguments: argparse.Namespace) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while processes.read_pid(arguments.pid_file) is None:
         if child.poll() is not None or time.monotonic() > deadline:
+            child.kill()
             sys.stderr.buffer.write(arguments.log_file.read_bytes()[started:])
-            raise SystemExit(child.poll() or 1)
+            raise SystemExit(max(child.wait(), 1))
         time.sleep(0.05)
 
 
