@@ -34,6 +34,20 @@ options:
     description: Stop between two batches after this many seconds and report what remains; V(0) for no limit.
     type: int
     default: 0
+  progress:
+    description:
+      - Print one line to standard error after each slice, with percent, envelopes, rate, time left, conflicts and
+        failures. Nothing is printed with C(no_log), nor where the run is not sliced.
+      - Handled by the action plugin of the same name.
+    type: bool
+    default: true
+  slice_seconds:
+    description:
+      - Run in slices of about this many seconds; O(max_seconds) limits all slices together. V(0) runs in one piece
+        and prints nothing, as do check mode, C(async), O(state=cancelled) and O(compromised=true).
+      - Handled by the action plugin of the same name.
+    type: int
+    default: 5
   allow_empty_fleet:
     description:
       - Rotate although no live process of the product wrote a heartbeat, for an installation that is stopped on
@@ -156,6 +170,8 @@ ARGUMENTS = with_installation(
     from_version={"type": "int"},
     batch_size={"type": "int", "default": 500},
     max_seconds={"type": "int", "default": 0},
+    progress={"type": "bool", "default": True},
+    slice_seconds={"type": "int", "default": 5},
     allow_empty_fleet={"type": "bool", "default": False},
     settle_timeout={"type": "int", "default": 90},
 )

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("module_utils", "plugin_utils", "action")
 GUIDE = ROOT / "docs" / "docsite" / "rst" / "guide_failure_codes.rst"
 CODE = re.compile(r"[a-z0-9_]+\.[a-z_]+")
 
@@ -18,11 +19,15 @@ def listed():
     return re.findall(r"^``([a-z0-9_.]+)``$", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
+def sources():
+    return [path for folder in SOURCES for path in (ROOT / "plugins" / folder).rglob("*.py")]
+
+
 def used():
     """Codes in the source: string constants shaped like one whose area the guide knows, and env_kek's short names."""
     areas = {code.partition(".")[0] for code in listed()}
     found = set()
-    for path in (ROOT / "plugins" / "module_utils").rglob("*.py"):
+    for path in sources():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and _is_code(node.value, areas):
                 found.add(node.value)
@@ -46,7 +51,7 @@ def test_the_guide_lists_no_code_twice():
 
 
 def test_the_guide_lists_no_code_that_the_source_does_not_know():
-    text = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "plugins" / "module_utils").rglob("*.py"))
+    text = "\n".join(p.read_text(encoding="utf-8") for p in sources())
 
     unknown = [code for code in listed() if code not in text and f'"{code.partition(".")[2]}"' not in text]
 
