@@ -54,6 +54,31 @@ options:
         purpose.
     type: bool
     default: false
+  allow_downgrade:
+    description: Allow a version lower than the active one.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(cancelled) takes an unfinished rotation to O(to_version) back, every envelope to the active version again.
+        Refused once the active version was swapped.
+    type: str
+    choices: [rotated, cancelled]
+    default: rotated
+  compromised:
+    description:
+      - Somebody else may have the old KEK. Payloads are sealed anew under new data keys, the old versions are marked
+        compromised, and RV(rotation.reissue) lists every secret that must be replaced, most exposed first.
+    type: bool
+    default: false
+  hsm_share:
+    description: HSM calls a second at most, so that production keeps its HSM; V(0) for no limit.
+    type: int
+    default: 0
+  workers:
+    description: Processes that talk to the HSM at the same time.
+    type: int
+    default: 1
   settle_timeout:
     description: Seconds to wait after the swap until every live process writes with the new version.
     type: int
@@ -127,6 +152,13 @@ rotation:
       description: Envelopes that could not move, with place, code and reason.
       type: list
       elements: dict
+    reissue:
+      description: With O(compromised=true), up to 1000 secrets to replace, each with place and action.
+      type: list
+      elements: dict
+    reissue_total:
+      description: With O(compromised=true), how many there are.
+      type: int
   sample:
     id: to-2
     state: complete
@@ -174,6 +206,11 @@ ARGUMENTS = with_installation(
     slice_seconds={"type": "int", "default": 5},
     allow_empty_fleet={"type": "bool", "default": False},
     settle_timeout={"type": "int", "default": 90},
+    allow_downgrade={"type": "bool", "default": False},
+    compromised={"type": "bool", "default": False},
+    hsm_share={"type": "int", "default": 0},
+    workers={"type": "int", "default": 1},
+    state={"type": "str", "choices": ["rotated", "cancelled"], "default": "rotated"},
 )
 
 

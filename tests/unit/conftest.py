@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 
 import pytest
@@ -21,6 +23,10 @@ def call(monkeypatch, capsys, tmp_path):
     absent = {"config_file": str(tmp_path / "absent.yaml"), "secrets_file": str(tmp_path / "absent.env")}
     monkeypatch.setattr(f"{sources}.DEFAULT_CONFIG_FILE", absent["config_file"])
     monkeypatch.setattr(f"{sources}.DEFAULT_SECRETS_FILE", absent["secrets_file"])
+
+    # A module runs on its own; a test that imported an action plugin has made this process a controller.
+    with contextlib.suppress(ImportError):
+        monkeypatch.setattr(importlib.import_module("ansible.module_utils._internal"), "is_controller", False)
 
     def run(main, *, check=False, diff=False, verbosity=0, installed=True, **options):
         given = {

@@ -28,7 +28,7 @@ from .._store import install_lock, leases, rotations
 from .._store.keystore import Active
 from . import survey as surveys
 from .installation import Installation, lock_missing, open_database, opened_keys
-from .rotation_run import LEASE_S, Progress, RotationPlan, RotationRun, by_version, result_of
+from .rotation_run import CALLS_PER_ENVELOPE, LEASE_S, Progress, RotationPlan, RotationRun, by_version, result_of
 from .sealing import detect_layout
 from .survey import Survey
 from .verify import judged
@@ -110,9 +110,10 @@ def _cancel(installation: Installation, options: Options, *, check: bool) -> Res
         )
     back = replace(options, to_version=active.version, from_version=None, state="rotated", allow_downgrade=True)
     done = _rotate(installation, back, check=check, warn=lambda _text: None)
-    if not check:
+    state = "cancelled" if done.values["rotation"]["state"] == "complete" else "rewrapping"
+    if not check and state == "cancelled":
         rotations.cancel(store, name)
-    rotation = {**done.values["rotation"], "id": name, "state": "cancelled"}
+    rotation = {**done.values["rotation"], "id": name, "state": state}
     return Result(changed=True, values={"rotation": rotation}, before=done.before, after=done.after)
 
 
@@ -129,8 +130,11 @@ def _rotate(installation: Installation, options: Options, *, check: bool, warn: 
     name = rotations.rotation_id(to_version)
     moving = {version: count for version, count in found.by_version.items() if version != to_version}
     before = {"active": active.version, "envelopes": by_version(found)}
-    facts = {"from_versions": sorted(moving) or [options.from_version or active.version], "to_version": to_version}
     standing = rotations.read(installation.store, name)
+    unfinished = standing if standing is not None and standing.get("state") not in ("complete", "cancelled") else {}
+    # WHY also those of the earlier run: it emptied versions that the survey cannot see any more.
+    sources = {*moving, *(unfinished.get("from_versions") or [])} - {to_version}
+    facts = {"from_versions": sorted(sources) or [options.from_version or active.version], "to_version": to_version}
     settled = active.version == to_version and not moving and not found.anomalies
     if settled and (standing is None or standing.get("state") == "complete"):
         values = {"rotation": result_of(name, "complete", facts, Progress(), remaining=0)}
@@ -143,9 +147,16 @@ def _rotate(installation: Installation, options: Options, *, check: bool, warn: 
         values = {"rotation": result_of(name, "complete", facts, progress, remaining=0)}
         return Result(changed=True, values=values, before=before, after=after)
     with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
-        limits = (options.batch_size, options.max_seconds, options.settle_timeout)
+        limits = (_batch_size(options), options.max_seconds, options.settle_timeout)
         plan = RotationPlan(to_version, facts, *limits, options.compromised, options.hsm_share)
         return RotationRun(installation, plan, lease, detect_layout(installation.provider, found.sample)).go(before)
+
+
+def _batch_size(options: Options) -> int:
+    """Return documents a batch, few enough that the pause of a small HSM share is over long before the lease."""
+    if not options.hsm_share:
+        return options.batch_size
+    return max(1, min(options.batch_size, options.hsm_share * LEASE_S // (3 * CALLS_PER_ENVELOPE)))
 
 
 def _judge_budget(installation: Installation, found: Survey, to_version: int, warn: Callable[[str], None]) -> None:

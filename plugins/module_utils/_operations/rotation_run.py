@@ -96,7 +96,7 @@ class RotationRun:
             raise _incomplete(result, self._progress)
         if self._behind:
             raise _not_settled(result, self._behind)
-        if self._plan.compromised:
+        if self._plan.compromised and state == "complete":
             result = {**result, **reissue_list(self._store, self._installation.catalogue)}
             for version in self._plan.facts["from_versions"]:
                 keystore.set_state(self._store, version, expected="deactivated", state="compromised")
@@ -145,6 +145,8 @@ class RotationRun:
         """
         self._record({"state": "settling"})
         deadline = time.monotonic() + self._plan.settle_timeout
+        if self._deadline is not None:
+            deadline = min(deadline, self._deadline)
         while self._moved_all:
             verdict = judge_current(fleet.read(self._store)["processes"], self._to_version)
             self._drain(quiet_passes=1)

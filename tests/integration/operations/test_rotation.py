@@ -312,3 +312,22 @@ def test_several_hsm_workers_do_the_same_work(hsm_site):
     hsm_site.call("kek_pkcs11_init", version=2)
 
     assert hsm_site.call("kek_rotate", to_version=2, workers=2).values["rotation"]["state"] == "complete"
+
+
+def test_a_compromised_rotation_in_slices_marks_every_version_it_emptied(rotatable, monkeypatch):
+    rotatable.call("kek_rotate", to_version=2)
+    rotatable.add_kek(3)
+    rotatable.write()
+    rotatable.db.dns_credentials.insert_one(credential(rotatable.keks[1], b"late"))
+    clock = itertools.count()
+    monkeypatch.setattr(rotation_run, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    rotatable.db.kek_versions.update_one({"_id": 1}, {"$set": {"state": "deactivated"}})
+    first = rotatable.call("kek_rotate", to_version=3, batch_size=12, max_seconds=2, compromised=True)
+    monkeypatch.undo()
+
+    second = rotatable.call("kek_rotate", to_version=3, compromised=True)
+
+    assert first.values["rotation"]["state"] == "rewrapping"
+    assert "reissue" not in first.values["rotation"]
+    assert second.values["rotation"]["reissue_total"] == 13
+    assert [rotatable.db.kek_versions.find_one({"_id": version})["state"] for version in (1, 2)] == ["compromised"] * 2
