@@ -176,3 +176,31 @@ def test_a_migration_that_failed_goes_back_and_then_on_where_it_stopped(lab):
     assert {entry["stage"] for entry in evidence} == {"import", "start"}
     assert third_status == 0, third[-3000:]
     assert compare(lab)["holds"]
+
+
+def test_a_fresh_env_installation_gets_a_kek_that_nobody_sees_and_keeps_it(tmp_path):
+    lab = Lab(tmp_path / "lab")
+    lab.up(records=0, with_source=False)
+    try:
+        inventory = yaml.safe_load(lab.inventory.read_text())
+        inventory["all"]["children"]["destination"]["hosts"]["new"]["install_provider"] = "env"
+        lab.inventory.write_text(yaml.safe_dump(inventory))
+        command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory]
+        command += ["certautopilot.ops.fresh_install", "-vvvv", "--diff"]
+        runs = [
+            subprocess.run(command, env=ansible_environment(lab), capture_output=True, text=True, check=False)
+            for _number in range(2)
+        ]
+        secrets_env = lab.files("new")[1].read_text()
+        (kek,) = re.findall(r"^CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1=([0-9a-f]{64})$", secrets_env, re.MULTILINE)
+        row = destination(lab).kek_versions.find_one({"_id": 1})
+    finally:
+        lab.down()
+
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stdout[-2000:]
+    assert (row["provider"], row["state"]) == ("env", "active")
+    assert changed(runs[1].stdout) == {"new": 0}
+    assert (
+        leaks("".join(run.stdout + run.stderr for run in runs), {"KEK": kek.encode(), "bytes": bytes.fromhex(kek)})
+        == []
+    )
