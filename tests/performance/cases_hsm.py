@@ -1,0 +1,159 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotations of a pkcs11 installation on SoftHSM2, and workers against a module whose calls take a millisecond."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import layout
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import (
+    KeyReference,
+    Pkcs11Settings,
+)
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import UnwrapRequest, WrapRequest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tests.integration.site import Site
+from tests.integration.token import PIN, Token
+from tests.support.database import DatabaseServer
+from tests.support.processes import REPOSITORY
+from tests.support.sealed import credential
+from tests.support.softhsm import configuration, module_path
+
+from .cases_env import PAYLOAD, dropped, environment, rotated, second_run_rows
+from .floor import COLLECTION, FIELD, Floor
+from .report import Goal, Row
+
+BATCH = 500  # envelopes of one call of the provider, as in a rotation
+LATENCY_S = 0.001
+CALLS = 3  # for one envelope: unwrap, wrap, and the unwrap that proves it
+SHIM = REPOSITORY / "tests" / "support" / "hsm_shim.c"
+AGAINST_FLOOR = Goal(False, 1.15, "x floor")
+AGAINST_LATENCY = Goal(True, 0.9, "of P/L")
+
+
+def pkcs11_rows(server: DatabaseServer, folder: Path, size: int) -> list[Row]:
+    """Return the rows of rotate_pkcs11: its time against the slower of the database and the HSM alone."""
+    token = _token(folder / "token")
+    site = Site(folder / "pkcs11", server.uri, server.new_name("bench"), provider="pkcs11")
+    site.pkcs11 = token.settings()
+    site.write()
+    for version in (1, 2):
+        site.call("kek_pkcs11_init", version=version)
+        if version == 1:
+            documents = _documents(token.settings(), _references(site), size)
+            site.db[COLLECTION].insert_many(documents, ordered=False)
+    floor = Floor(site.client, site.name, documents)
+    floor.first_half()
+    wall_s, _cpu_s = rotated(site, 2, size)
+    floor.second_half()
+    hsm_s = _raw_hsm(token, _references(site), size)
+    rows = [
+        Row("floor: bulk_write and one read", size, floor.wall_s),
+        Row("floor: raw HSM, 3 calls each", size, hsm_s),
+        Row("rotate_pkcs11", size, wall_s, wall_s / max(floor.wall_s, hsm_s), AGAINST_FLOOR),
+        *second_run_rows("pkcs11", site, size),
+    ]
+    dropped(site)
+    return rows
+
+
+def worker_rows(folder: Path, counts: Sequence[int], seconds: float) -> list[Row]:
+    """Return one row for each number of workers. seconds: how long one is meant to take."""
+    if shutil.which("gcc") is None:
+        return [Row("workers against 1 ms a call", 0, note="not measured: no C compiler to build the slow module")]
+    library = folder / "libshim.so"
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", str(library), str(SHIM), "-ldl"], check=True)
+    token = _token(folder / "slow-token")
+    references = {}
+    for version in (1, 2):
+        references[version] = KeyReference(f"kek-v{version}", bytes([version]))
+        token.oracle("make", label=f"kek-v{version}", id=bytes([version]).hex())
+    os.environ["SHIM_MODULE"] = module_path()
+    settings = token.settings(module_path=str(library))
+    try:
+        return [_workers(settings, references, count, seconds) for count in counts]
+    finally:
+        for name in ("SHIM_MODULE", "SHIM_LATENCY_US"):
+            os.environ.pop(name, None)
+
+
+def _workers(settings: dict[str, str], references: dict[int, KeyReference], count: int, seconds: float) -> Row:
+    size = max(BATCH, round(count * seconds / LATENCY_S / CALLS / BATCH) * BATCH)
+    aad = os.urandom(32)
+    os.environ["SHIM_LATENCY_US"] = "0"
+    with _provider(settings, references) as quick:
+        wraps = quick.wrap(1, [WrapRequest(os.urandom(32), aad) for _number in range(size)])
+    requests = [UnwrapRequest(1, wrapped, aad) for wrapped in wraps if isinstance(wrapped, bytes)]
+    os.environ["SHIM_LATENCY_US"] = str(round(LATENCY_S * 1e6))
+    with _provider(settings, references, workers=count) as provider:
+        began = time.perf_counter()
+        moved = 0
+        for start in range(0, size, BATCH):
+            moved += sum(isinstance(one, bytes) for one in provider.rewrap(2, requests[start : start + BATCH]))
+        wall_s = time.perf_counter() - began
+    if moved != size:
+        raise RuntimeError(f"{count} workers moved {moved} envelopes of {size}")
+    calls = size * CALLS / wall_s
+    note = f"{calls:.0f} HSM calls/s of {count / LATENCY_S:.0f}"
+    return Row(f"workers P = {count}, 1 ms a call", size, wall_s, calls * LATENCY_S / count, AGAINST_LATENCY, note)
+
+
+def _token(folder: Path) -> Token:
+    """Return a fresh token; this process and its children find it through SOFTHSM2_CONF."""
+    conf = configuration(folder.resolve())
+    os.environ["SOFTHSM2_CONF"] = str(conf)
+    token = Token(str(conf), "bench-token")
+    token.oracle("init")
+    return token
+
+
+def _references(site: Site) -> dict[int, KeyReference]:
+    rows = [row for row in site.db["kek_versions"].find({"key.id": {"$exists": True}}) if isinstance(row["_id"], int)]
+    return {int(row["_id"]): KeyReference(row["key"]["label"], bytes.fromhex(row["key"]["id"])) for row in rows}
+
+
+def _provider(settings: dict[str, str], references: dict[int, KeyReference], *, workers: int = 1) -> Pkcs11Provider:
+    provider = Pkcs11Provider(
+        Pkcs11Settings(settings["module_path"], settings["token_label"], pin=settings["pin"]), PoolOptions(workers)
+    )
+    provider.open()
+    provider.load(references)
+    return provider
+
+
+def _documents(settings: dict[str, str], references: dict[int, KeyReference], size: int) -> list[dict[str, Any]]:
+    """Return documents sealed under the token's V1: the data keys are ours, the token wraps them."""
+    documents = [credential(os.urandom(32), PAYLOAD) for _number in range(size)]
+    contexts = [layout.context_digest(str(document["_id"]), FIELD) for document in documents]
+    deks = [os.urandom(32) for _document in documents]
+    with _provider(settings, references) as provider:
+        wraps = provider.wrap(1, [WrapRequest(*pair) for pair in zip(deks, contexts, strict=True)])
+    for document, dek, context, wrapped in zip(documents, deks, contexts, wraps, strict=True):
+        sealed = AESGCM(dek).encrypt(document[FIELD]["nonce"], PAYLOAD, context)
+        document[FIELD] |= {"wrapped_dek": wrapped, "ciphertext": sealed, "provider": "pkcs11"}
+    return documents
+
+
+def _raw_hsm(token: Token, references: dict[int, KeyReference], size: int) -> float:
+    ids = [references[version].key_id.hex() for version in (1, 2)]
+    order = {"module_path": module_path(), "token": token.label, "pin": PIN, "ids": ids, "n": size}
+    ended = subprocess.run(
+        [sys.executable, "-m", f"{__package__}.hsm_floor"],
+        input=json.dumps(order), env=environment(), capture_output=True, text=True, check=False, cwd=REPOSITORY,
+    )  # fmt: skip
+    if ended.returncode:
+        raise RuntimeError(ended.stderr)
+    return float(json.loads(ended.stdout)["wall_s"])
