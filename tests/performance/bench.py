@@ -65,10 +65,10 @@ def main() -> int:
             _profile(Path(name))
             return 0
         sizes = QUICK if arguments.quick else Sizes()
-        began = time.monotonic()
+        began, load = time.monotonic(), os.getloadavg()[0]
         rows, engine = _measure(Path(name), sizes, set(arguments.only.split(",")))
         seconds = round(time.monotonic() - began, 1)
-    facts = {"quick": arguments.quick, "seconds": seconds, "engine": engine, **_machine()}
+    facts = {"quick": arguments.quick, "seconds": seconds, "engine": engine, "load_before": load, **_machine()}
     (OUT / "bench.json").write_text(json.dumps(report.document(rows, facts), indent=1) + "\n", encoding="utf-8")
     print(report.table(rows))
     print(f"\n{json.dumps(facts)}")

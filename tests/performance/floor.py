@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -19,15 +20,19 @@ BATCH = 500  # documents of one read and of one bulk_write, as in a rotation
 COLLECTION = "dns_credentials"
 FIELD = "encrypted_api_key"
 WRAP_LENGTH = 60  # bytes
+STEADY = 1.2  # how much faster one half may be before a comparison of wall times means nothing
 
 
 class Floor:
     """Documents of its own beside those of the rotation, on the same server.
 
-    Half of it is measured before and half after the rotation, so that a server which grows slower is fair to both.
+    Half of it is measured before and half after the rotation, so that a server which grows slower is fair to both, and
+    so that a machine with other work to do is noticed: then the halves differ. cpu_s: of the server and this process.
     """
 
-    def __init__(self, client: Any, database: str, documents: Sequence[dict[str, Any]]) -> None:
+    def __init__(
+        self, client: Any, database: str, documents: Sequence[dict[str, Any]], cpu: Callable[[], float]
+    ) -> None:
         self._client = client
         self._name = f"{database}_floor"
         concern = pymongo.WriteConcern(w="majority", j=True)
@@ -35,7 +40,10 @@ class Floor:
         self._collection.insert_many(documents, ordered=False)
         self._updates = [_update(document) for document in sorted(documents, key=lambda one: one["_id"])]
         self._half = len(documents) // 2 // BATCH * BATCH or len(documents)
+        self._cpu = cpu
+        self._rates: list[float] = []
         self.wall_s = 0.0
+        self.cpu_s = 0.0
 
     def first_half(self) -> None:
         self._send(self._updates[: self._half])
@@ -43,18 +51,46 @@ class Floor:
     def second_half(self) -> None:
         """Send the rest, read everything once, and drop the documents."""
         self._send(self._updates[self._half :])
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), self._cpu()
         for _document in self._collection.find({}, batch_size=BATCH).sort("_id", 1):
             pass
         self.wall_s += time.perf_counter() - began
+        self.cpu_s += self._cpu() - cpu
         self._client.drop_database(self._name)
 
+    def doubt(self, wall_s: float) -> str:
+        """Return why a ratio of wall times to this floor cannot be judged, "" when it can. wall_s: the rotation's."""
+        slow, fast = min(self._rates), max(self._rates)
+        if fast > STEADY * slow:
+            return f"not judged: the floor itself ran at {slow:.0f} and {fast:.0f} /s, other work shares the machine"
+        if wall_s * STEADY < self.wall_s:
+            return "not judged: faster than its floor, so other work slowed the floor down"
+        return ""
+
     def _send(self, updates: Sequence[pymongo.UpdateOne]) -> None:
-        began = time.perf_counter()
+        if not updates:
+            return
+        began, cpu = time.perf_counter(), self._cpu()
         matched = sum(self._collection.bulk_write(part, ordered=False).matched_count for part in _parts(updates))
-        self.wall_s += time.perf_counter() - began
+        spent = time.perf_counter() - began
+        self.wall_s += spent
+        self.cpu_s += self._cpu() - cpu
+        self._rates.append(len(updates) / spent)
         if matched != len(updates):
             raise RuntimeError(f"the floor matched {matched} documents of {len(updates)}")
+
+
+def cpu_clock(server_pid: int) -> Callable[[], float]:
+    """Return a clock of the CPU seconds of the server and this process; of this process alone for a given server."""
+
+    def now() -> float:
+        ours = time.process_time()
+        if not server_pid:
+            return ours
+        stat = Path(f"/proc/{server_pid}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
+        return ours + (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+    return now
 
 
 def _update(document: dict[str, Any]) -> pymongo.UpdateOne:

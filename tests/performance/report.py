@@ -29,7 +29,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. n: envelopes. ratio: the figure that the goal is about. note: what else a reader must know."""
+    """One measurement. n: envelopes. ratio: the figure that the goal is about. note: what else a reader must know.
+
+    doubt: why the figure cannot be judged, "" where it can.
+    """
 
     name: str
     n: int
@@ -37,6 +40,7 @@ class Row:
     ratio: float | None = None
     goal: Goal | None = None
     note: str = ""
+    doubt: str = ""
 
     @property
     def rate(self) -> float | None:
@@ -44,8 +48,8 @@ class Row:
 
     @property
     def is_met(self) -> bool | None:
-        """None where there is no goal or nothing was measured."""
-        return None if self.goal is None or self.ratio is None else self.goal.is_met(self.ratio)
+        """None where there is no goal, nothing was measured, or the figure is in doubt."""
+        return None if self.goal is None or self.ratio is None or self.doubt else self.goal.is_met(self.ratio)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -57,6 +61,7 @@ class Row:
             "goal": str(self.goal) if self.goal else None,
             "met": self.is_met,
             "note": self.note,
+            "doubt": self.doubt,
         }
 
 
@@ -66,7 +71,7 @@ def table(rows: Sequence[Row]) -> str:
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
     lines = [_line(line, widths) for line in cells]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    notes = [f"- {row.name}, {row.n}: {row.note}" for row in rows if row.note]
+    notes = [f"- {row.name}, {row.n}: {text}" for row in rows for text in (row.note, row.doubt) if text]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
@@ -77,7 +82,7 @@ def document(rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    met = {None: "-", True: "yes", False: "no"}[row.is_met]
+    met = "unsteady" if row.doubt else {None: "-", True: "yes", False: "no"}[row.is_met]
     return (
         row.name,
         str(row.n),

@@ -29,6 +29,14 @@ def test_a_goal_is_judged_by_its_figure_and_only_when_both_are_there(goal, ratio
     assert Row("a", 10, 1.0, ratio, goal).is_met is met
 
 
+def test_a_figure_in_doubt_is_not_judged_but_named():
+    row = Row("a", 10, 1.0, 1.3, AT_LEAST, doubt="the floor was unsteady")
+
+    assert row.is_met is None
+    assert "unsteady |" in table([row])
+    assert table([row]).endswith("- a, 10: the floor was unsteady")
+
+
 def test_the_rate_is_envelopes_a_second_and_missing_without_a_time():
     assert (Row("a", 10, 4.0).rate, Row("a", 10).rate) == (2.5, None)
 

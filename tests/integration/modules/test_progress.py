@@ -29,7 +29,7 @@ def filled(site, number):
     site.write()
     more = number - site.db.dns_credentials.count_documents({})
     if more > 0:
-        site.db.dns_credentials.insert_many([credential(site.keks[1], b"secret") for _ in range(more)])
+        site.db.dns_credentials.insert_many([credential(site.keks[1], b"secret") for _number in range(more)])
     return site
 
 
@@ -88,7 +88,7 @@ def test_a_rotation_in_slices_prints_a_line_each_and_returns_one_result(play, si
     # Several lines for the first run, one for the second, none for the check.
     *first, second = lines(done)
     assert len(first) >= 2, done.output
-    assert [percent for percent, *_ in first] == sorted(percent for percent, *_ in first)
+    assert [line[0] for line in first] == sorted(line[0] for line in first)
     assert (first[0][0], first[-1], second) == (first[0][0], (100, ENVELOPES, ENVELOPES, 0), (100, 0, 0, 0))
     assert first[0][0] < 100
     assert "\x1b" not in done.output
