@@ -179,12 +179,15 @@ def test_t1_a_write_between_scan_and_fence_is_found_by_the_second_scan(rotated, 
     assert rotated.call("kek_remove", version=1, grace=0).changed
 
 
-def test_t3_a_writer_that_was_stopped_through_rotation_and_removal_cannot_commit_when_it_wakes_up(env_site, tmp_path):
+def test_t3_a_writer_that_was_stopped_through_rotation_and_removal_cannot_commit_when_it_wakes_up(
+    env_site, tmp_path, request
+):
     log = tmp_path / "writer.log"
     line = [sys.executable, "-m", "tests.support.service", "writer", "--config", str(env_site.config_file)]
     line += ["--secrets", str(env_site.secrets_file), "--seconds", "300", "--rate", "50", "--log", str(log)]
     line += ["--reload", "3600"]
     writer = subprocess.Popen(line, env=repository_environment())
+    request.addfinalizer(writer.kill)
     while not log.exists() or log.stat().st_size < 1000:
         time.sleep(0.05)
     os.kill(writer.pid, signal.SIGSTOP)
