@@ -46,7 +46,7 @@ class Sizes:
     pkcs11: int = 4_000
     engine: tuple[int, int] = (10_000, 400_000)
     workers: tuple[int, ...] = (1, 2, 4, 8, 16)
-    worker_s: float = 3.0
+    worker_s: float = 2.0
 
 
 QUICK = Sizes(env=(1_000, 4_000), pkcs11=1_000, engine=(10_000, 100_000), workers=(1, 4, 8), worker_s=1.5)
@@ -124,7 +124,7 @@ def _profile(folder: Path) -> None:
     for name, source in (("env", profile), ("engine", str(folder / "engine.prof"))):
         with open(OUT / f"profile-{name}.txt", "w", encoding="utf-8") as out:
             for order in ("tottime", "cumulative"):
-                pstats.Stats(source, stream=out).sort_stats(order).print_stats(PROFILED_LINES)
+                pstats.Stats(source, stream=out).strip_dirs().sort_stats(order).print_stats(PROFILED_LINES)
         print(OUT / f"profile-{name}.txt")
 
 

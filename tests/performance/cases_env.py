@@ -23,7 +23,8 @@ from tests.support.database import DatabaseServer
 from tests.support.processes import REPOSITORY, repository_environment
 from tests.support.sealed import credential
 
-from .floor import COLLECTION, FIELD, Floor, cpu_clock
+from .floor import COLLECTION, FIELD, Floor
+from .machine import CpuClock
 from .report import Goal, Row
 
 PAYLOAD = b"-----an api key of forty characters-----"
@@ -37,12 +38,12 @@ def env_rows(server: DatabaseServer, folder: Path, sizes: Sequence[int], profile
     rows = []
     for size in sizes:
         site = env_site(server, folder / f"env{size}", size)
-        clock = cpu_clock(server.pid)
+        clock = CpuClock(server.pid)
         floor = Floor(site.client, site.name, list(site.db[COLLECTION].find()), clock)
         floor.first_half()
-        before = clock()
+        before = clock.spent()
         wall_s, cpu_s = rotated(site, 2, size, profile=profile)
-        all_cpu_s = clock() - before
+        all_cpu_s = clock.spent() - before
         floor.second_half()
         rows.append(Row("floor: bulk_write and one read", size, floor.wall_s))
         note = f"{cpu_s:.2f} s of it CPU of this process"

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pymongo
+
+from .machine import CpuClock
 
 BATCH = 500  # documents of one read and of one bulk_write, as in a rotation
 COLLECTION = "dns_credentials"
@@ -30,9 +31,7 @@ class Floor:
     so that a machine with other work to do is noticed: then the halves differ. cpu_s: of the server and this process.
     """
 
-    def __init__(
-        self, client: Any, database: str, documents: Sequence[dict[str, Any]], cpu: Callable[[], float]
-    ) -> None:
+    def __init__(self, client: Any, database: str, documents: Sequence[dict[str, Any]], clock: CpuClock) -> None:
         self._client = client
         self._name = f"{database}_floor"
         concern = pymongo.WriteConcern(w="majority", j=True)
@@ -40,7 +39,7 @@ class Floor:
         self._collection.insert_many(documents, ordered=False)
         self._updates = [_update(document) for document in sorted(documents, key=lambda one: one["_id"])]
         self._half = len(documents) // 2 // BATCH * BATCH or len(documents)
-        self._cpu = cpu
+        self._clock = clock
         self._rates: list[float] = []
         self.wall_s = 0.0
         self.cpu_s = 0.0
@@ -51,46 +50,33 @@ class Floor:
     def second_half(self) -> None:
         """Send the rest, read everything once, and drop the documents."""
         self._send(self._updates[self._half :])
-        began, cpu = time.perf_counter(), self._cpu()
+        began, cpu = time.perf_counter(), self._clock.spent()
         for _document in self._collection.find({}, batch_size=BATCH).sort("_id", 1):
             pass
         self.wall_s += time.perf_counter() - began
-        self.cpu_s += self._cpu() - cpu
+        self.cpu_s += self._clock.spent() - cpu
         self._client.drop_database(self._name)
 
     def doubt(self, wall_s: float) -> str:
         """Return why a ratio of wall times to this floor cannot be judged, "" when it can. wall_s: the rotation's."""
         slow, fast = min(self._rates), max(self._rates)
         if fast > STEADY * slow:
-            return f"not judged: the floor itself ran at {slow:.0f} and {fast:.0f} /s, other work shares the machine"
-        if wall_s * STEADY < self.wall_s:
-            return "not judged: faster than its floor, so other work slowed the floor down"
-        return ""
+            return f"not judged: the floor itself ran at {slow:.0f} and {fast:.0f} /s"
+        if wall_s < self.wall_s:
+            return "not judged: faster than its floor, which it contains"
+        return self._clock.doubt()
 
     def _send(self, updates: Sequence[pymongo.UpdateOne]) -> None:
         if not updates:
             return
-        began, cpu = time.perf_counter(), self._cpu()
+        began, cpu = time.perf_counter(), self._clock.spent()
         matched = sum(self._collection.bulk_write(part, ordered=False).matched_count for part in _parts(updates))
         spent = time.perf_counter() - began
         self.wall_s += spent
-        self.cpu_s += self._cpu() - cpu
+        self.cpu_s += self._clock.spent() - cpu
         self._rates.append(len(updates) / spent)
         if matched != len(updates):
             raise RuntimeError(f"the floor matched {matched} documents of {len(updates)}")
-
-
-def cpu_clock(server_pid: int) -> Callable[[], float]:
-    """Return a clock of the CPU seconds of the server and this process; of this process alone for a given server."""
-
-    def now() -> float:
-        ours = time.process_time()
-        if not server_pid:
-            return ours
-        stat = Path(f"/proc/{server_pid}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
-        return ours + (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
-
-    return now
 
 
 def _update(document: dict[str, Any]) -> pymongo.UpdateOne:
