@@ -204,3 +204,15 @@ def test_a_fresh_env_installation_gets_a_kek_that_nobody_sees_and_keeps_it(tmp_p
         leaks("".join(run.stdout + run.stderr for run in runs), {"KEK": kek.encode(), "bytes": bytes.fromhex(kek)})
         == []
     )
+
+
+@pytest.mark.parametrize("playbook", ["migrate", "fresh_install", "rotate"])
+def test_an_inventory_without_the_playbooks_hosts_is_a_failure(tmp_path, playbook):
+    lab = Lab(tmp_path / "lab")
+    lab.folder.mkdir()
+    lab.inventory.write_text("all:\n  hosts:\n    somebody:\n      ansible_connection: local\n")
+    command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, f"certautopilot.ops.{playbook}"]
+
+    done = subprocess.run(command, env=ansible_environment(lab), capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2, done.stdout + done.stderr
