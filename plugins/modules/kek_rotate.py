@@ -139,6 +139,9 @@ rotation:
     to_version:
       description: KEK version they moved to.
       type: int
+    compromised:
+      description: Whether payloads were sealed anew under new data keys.
+      type: bool
     rewrapped:
       description: Envelopes re-wrapped by this run.
       type: int

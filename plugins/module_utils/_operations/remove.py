@@ -105,7 +105,7 @@ def _judge_use(installation: Installation, options: Options) -> None:
     if active is None or active.version == version:
         raise _refused("active", f"KEK version {version} is active", "rotate to a newer version first")
     latest = rotations.latest(installation.store)
-    if latest is not None and latest.get("state") != "complete":
+    if latest is not None and latest.get("state") not in ("complete", "cancelled"):
         raise _refused(
             "rotation_running",
             f'rotation "{latest["_id"]}" is {latest.get("state")}, expected complete',
@@ -183,9 +183,26 @@ def _require_readable(installation: Installation) -> None:
 
 
 def _remove(installation: Installation, version: int, state: str, fields: dict[str, tuple[str, ...]]) -> None:
+    """Fence, scan, mark. Called with the rotations' lease, so nothing can make the version active any more.
+
+    INVARIANT: judged again before the fence goes up, for a fence around the active version would stop all writes.
+    """
+    fresh = keystore.read(installation.store)
+    row = fresh.rows.get(version)
+    if fresh.active is None or fresh.active.version == version or row is None or row.state != state:
+        raise _moved(version)
     fence.raise_around(installation.store, fields, version)
     _require_unused(installation, version)
-    keystore.set_state(installation.store, version, expected=state, state=REMOVED)
+    if not keystore.set_state(installation.store, version, expected=state, state=REMOVED):
+        raise _moved(version)
+
+
+def _moved(version: int) -> OpsError:
+    return _refused(
+        "moved",
+        f"KEK version {version} changed its state while it was being removed",
+        "look at kek_info, then run it again",
+    )
 
 
 def _key_stands(installation: Installation, version: int) -> bool:

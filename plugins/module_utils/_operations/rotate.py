@@ -14,8 +14,9 @@ Before the first of them every live process must have the target loaded (the fle
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .._domain import gcm_budget
 from .._domain.errors import OpsError
@@ -118,7 +119,7 @@ def _cancel(installation: Installation, options: Options, *, check: bool) -> Res
 
 
 def _unchanged(name: str, state: str, options: Options) -> Result:
-    facts = {"from_versions": [], "to_version": options.to_version}
+    facts = {"from_versions": [], "to_version": options.to_version, "compromised": False}
     return Result(
         changed=False, values={"rotation": result_of(name, state, facts, Progress(), remaining=0)}, before={}, after={}
     )
@@ -134,7 +135,12 @@ def _rotate(installation: Installation, options: Options, *, check: bool, warn: 
     unfinished = standing if standing is not None and standing.get("state") not in ("complete", "cancelled") else {}
     # WHY also those of the earlier run: it emptied versions that the survey cannot see any more.
     sources = {*moving, *(unfinished.get("from_versions") or [])} - {to_version}
-    facts = {"from_versions": sorted(sources) or [options.from_version or active.version], "to_version": to_version}
+    compromised = _judge_compromise(options, standing or {}, unfinished, found)
+    facts = {
+        "from_versions": sorted(sources) or [options.from_version or active.version],
+        "to_version": to_version,
+        "compromised": compromised,
+    }
     settled = active.version == to_version and not moving and not found.anomalies
     if settled and (standing is None or standing.get("state") == "complete"):
         values = {"rotation": result_of(name, "complete", facts, Progress(), remaining=0)}
@@ -148,8 +154,28 @@ def _rotate(installation: Installation, options: Options, *, check: bool, warn: 
         return Result(changed=True, values=values, before=before, after=after)
     with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
         limits = (_batch_size(options), options.max_seconds, options.settle_timeout)
-        plan = RotationPlan(to_version, facts, *limits, options.compromised, options.hsm_share)
+        plan = RotationPlan(to_version, facts, *limits, compromised, options.hsm_share)
         return RotationRun(installation, plan, lease, detect_layout(installation.provider, found.sample)).go(before)
+
+
+def _judge_compromise(
+    options: Options, standing: Mapping[str, Any], unfinished: Mapping[str, Any], found: Survey
+) -> bool:
+    """Return whether this run re-seals: asked for, or begun so by an earlier run that was not finished.
+
+    Raises OpsError rotate.not_resealed when envelopes stand under the target with the data keys they always had: a
+    re-wrap protects nobody whose KEK was copied, and calling it done would be a false success.
+    """
+    if unfinished.get("compromised"):
+        return True
+    if options.compromised and not standing.get("compromised") and found.by_version[options.to_version]:
+        raise OpsError(
+            f"{found.by_version[options.to_version]} envelope(s) are under KEK version {options.to_version} and "
+            "were not re-sealed: they may keep the data keys that the compromised KEK protected",
+            code="rotate.not_resealed",
+            hint="make a new KEK version and rotate to that one with `compromised: true`",
+        )
+    return options.compromised
 
 
 def _batch_size(options: Options) -> int:

@@ -89,6 +89,10 @@ class RotationRun:
         found = surveys.take(self._store, self._installation.catalogue)
         remaining = sum(count for version, count in found.by_version.items() if version != self._to_version)
         result = result_of(self._name, state, self._plan.facts, self._progress, remaining=remaining)
+        if self._plan.compromised and state == "complete":
+            # WHY before the record says complete: a run killed in between is then taken up again and marks them.
+            for version in self._plan.facts["from_versions"]:
+                keystore.set_state(self._store, version, expected="deactivated", state="compromised")
         self._record({"state": state, "remaining": remaining, "failures": result["failures"]})
         rewrapped = self._progress.rewrapped
         journal.append(self._store, "kek_rotate", {"id": self._name, "state": state, "rewrapped": rewrapped})
@@ -98,8 +102,6 @@ class RotationRun:
             raise _not_settled(result, self._behind)
         if self._plan.compromised and state == "complete":
             result = {**result, **reissue_list(self._store, self._installation.catalogue)}
-            for version in self._plan.facts["from_versions"]:
-                keystore.set_state(self._store, version, expected="deactivated", state="compromised")
         now = keystore.read(self._store).active
         after = {"active": now.version if now else self._to_version, "envelopes": by_version(found)}
         return Result(changed=True, values={"rotation": result}, before=before, after=after)

@@ -232,3 +232,33 @@ def test_the_key_in_the_hsm_is_destroyed_only_with_its_check_value_and_only_that
     left = token.keys()
     assert [key["label"] for key in left] == ["certautopilot-kek-v2"]
     assert not hsm_site.call("kek_rotate", to_version=2).changed
+
+
+def test_a_rotation_back_between_judgement_and_lease_stops_the_removal_before_the_fence(rotated, monkeypatch):
+    real = remove.leases.holding
+
+    def rotated_back_first(*arguments, **named):
+        monkeypatch.undo()
+        rotated.call("kek_rotate", to_version=1, allow_downgrade=True)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(remove.leases, "holding", rotated_back_first)
+
+    with pytest.raises(OpsError) as refusal:
+        rotated.call("kek_remove", version=1, grace=0)
+
+    assert refusal.value.code == "remove.moved"
+    rotated.db.dns_credentials.insert_one(credential(rotated.keks[1], b"the active version can still be written"))
+
+
+def test_a_cancelled_rotation_does_not_block_removals_for_ever(rotated):
+    rotated.db.kek_rotations.insert_one(
+        {
+            "_id": "to-3",
+            "to_version": 3,
+            "state": "cancelled",
+            "updated_at": rotated.client.admin.command("hello")["localTime"],
+        }
+    )
+
+    assert rotated.call("kek_remove", version=1, grace=0).changed

@@ -331,3 +331,44 @@ def test_a_compromised_rotation_in_slices_marks_every_version_it_emptied(rotatab
     assert "reissue" not in first.values["rotation"]
     assert second.values["rotation"]["reissue_total"] == 13
     assert [rotatable.db.kek_versions.find_one({"_id": version})["state"] for version in (1, 2)] == ["compromised"] * 2
+
+
+def test_t39_a_rewrapped_database_is_not_called_resealed_when_the_compromise_is_learnt_of_later(rotatable):
+    rotatable.call("kek_rotate", to_version=2)
+    before = rotatable.documents()
+
+    with pytest.raises(OpsError) as refusal:
+        rotatable.call("kek_rotate", to_version=2, compromised=True)
+
+    assert refusal.value.code == "rotate.not_resealed"
+    assert rotatable.documents() == before
+    rotatable.add_kek(3)
+    rotatable.write()
+    assert rotatable.call("kek_rotate", to_version=3, compromised=True).values["rotation"]["reissue_total"] == 12
+    assert not rotatable.call("kek_rotate", to_version=3, compromised=True).changed
+
+
+def test_t39_a_half_done_rewrap_is_not_finished_as_a_reseal_and_a_half_done_reseal_not_as_a_rewrap(
+    rotatable, monkeypatch
+):
+    def half(to_version, **options):
+        clock = itertools.count()
+        monkeypatch.setattr(rotation_run, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+        result = rotatable.call("kek_rotate", to_version=to_version, batch_size=6, max_seconds=2, **options)
+        monkeypatch.undo()
+        assert result.values["rotation"]["state"] == "rewrapping"
+
+    half(2)
+    with pytest.raises(OpsError) as refusal:
+        rotatable.call("kek_rotate", to_version=2, compromised=True)
+    rotatable.call("kek_rotate", to_version=2)
+    rotatable.add_kek(3)
+    rotatable.write()
+    before = {d["_id"]: d["encrypted_api_key"]["ciphertext"] for d in rotatable.db.dns_credentials.find()}
+    half(3, compromised=True)
+    resumed = rotatable.call("kek_rotate", to_version=3)
+
+    assert refusal.value.code == "rotate.not_resealed"
+    assert resumed.values["rotation"]["compromised"]
+    for document in rotatable.db.dns_credentials.find():
+        assert document["encrypted_api_key"]["ciphertext"] != before[document["_id"]]
