@@ -216,3 +216,51 @@ def test_an_inventory_without_the_playbooks_hosts_is_a_failure(tmp_path, playboo
     done = subprocess.run(command, env=ansible_environment(lab), capture_output=True, text=True, check=False)
 
     assert done.returncode == 2, done.stdout + done.stderr
+
+
+def test_a_destination_that_serves_somebody_else_is_refused_and_neither_stopped_nor_written_to(lab):
+    """The wrong host in group destination: the source itself plays it, with a migration from a second one."""
+    inventory = yaml.safe_load(lab.inventory.read_text())
+    hosts = inventory["all"]["children"]
+    hosts["source"]["hosts"], busy = {"new": hosts["destination"]["hosts"]["new"]}, hosts["source"]["hosts"]["old"]
+    hosts["destination"]["hosts"] = {"old": busy}
+    hosts["certautopilot"]["hosts"] = {}
+    name = yaml.safe_load(lab.files("old")[0].read_text())["database"]["name"]
+    inventory["all"]["vars"]["migrate_destination"]["mongodb_database"] = name
+    inventory["all"]["vars"]["migrate_destination"]["mongodb_uri_file"] = str(lab.folder / "old" / "uri")
+    fresh = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, "certautopilot.ops.fresh_install"]
+    subprocess.run(fresh, env=ansible_environment(lab), capture_output=True, check=True)
+    lab.inventory.write_text(yaml.safe_dump(inventory))
+    client = pymongo.MongoClient((lab.folder / "old" / "uri").read_text())
+    before = {n: client[name][n].count_documents({}) for n in client[name].list_collection_names()}
+
+    status, output = migrate(lab)
+
+    assert status == 2
+    assert "migrate.empty" in output
+    assert lab.service("running", "old").returncode == 0
+    assert lab.service("running", "new").returncode == 0
+    assert {n: client[name][n].count_documents({}) for n in client[name].list_collection_names()} == before
+    assert changed(output) == {"new": 0, "old": 0}
+
+
+def test_install_refuses_options_that_its_kept_files_contradict_and_names_them_without_values(tmp_path):
+    lab = Lab(tmp_path / "lab")
+    lab.up(records=0, with_source=False)
+    try:
+        command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory]
+        command.append("certautopilot.ops.fresh_install")
+        run = {"env": ansible_environment(lab), "capture_output": True, "text": True, "check": False}
+        first = subprocess.run(command, **run)
+        other_port = subprocess.run([*command, "-e", '{"install_server_port": 1}'], **run)
+        secret = '{"install_extra_secrets": {"VENDOR_SETTING": "value-not-to-be-shown"}}'
+        other_secret = subprocess.run([*command, "-e", secret], **run)
+    finally:
+        lab.down()
+
+    assert first.returncode == 0, first.stdout[-2000:]
+    assert other_port.returncode == other_secret.returncode == 2
+    assert "install.config_differs" in other_port.stdout + other_port.stderr
+    assert "install.secrets_differ" in other_secret.stdout + other_secret.stderr
+    assert "VENDOR_SETTING" in other_secret.stdout + other_secret.stderr
+    assert "value-not-to-be-shown" not in other_secret.stdout + other_secret.stderr
