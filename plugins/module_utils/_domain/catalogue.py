@@ -29,7 +29,16 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
 
 # State of one installation's keys and processes: it must not travel to another one, and it is no user's record.
 BOOKKEEPING = frozenset(
-    {"kek_install", "kek_versions", "kek_rotations", "kek_journal", "kek_imports", "locks", "process_heartbeats"}
+    {
+        "kek_install",
+        "kek_versions",
+        "kek_rotations",
+        "kek_ranges",
+        "kek_journal",
+        "kek_imports",
+        "locks",
+        "process_heartbeats",
+    }
 )
 
 

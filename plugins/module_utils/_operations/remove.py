@@ -28,8 +28,7 @@ from .._keys.pkcs11.provider import Pkcs11Provider
 from .._store import fence, fleet, journal, keystore, leases, rotations
 from . import survey as surveys
 from .installation import Installation, open_installation, references
-from .rotate import LEASE_NAME
-from .rotation_run import LEASE_S
+from .rotate import LEASE_NAME, LEASE_S
 from .sealing import Failure, Sealing, detect_layout
 
 REMOVED = "destroyed"  # NIST SP 800-57 part 1, section 7: key states

@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Re-wrapping one batch of documents: open, wrap, check, compare-and-set; failures named, conflicts counted.
 
-PRIVATE to the collection. The part of a rotation that touches envelopes; `rotate.py` drives it.
+PRIVATE to the collection. The part of a rotation that touches envelopes; `rewrap_stream.py` drives it. `prepare` needs
+the keys and `write` the database, so that one batch can be prepared while the one before it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from .._domain.catalogue import Catalogue, Found, record_id_text
 from .._domain.envelope import Envelope, parse
 from .._domain.errors import OpsError
 from .._domain.rewrap_plan import Moved
+from .._domain.wrap_proof import Proof
 from .._keys.provider import KeyFailure, UnwrapRequest
 from .._store import records
 from .._store.connection import Store
@@ -44,30 +46,53 @@ class _Work:
     blocked: bool = False
 
 
+@dataclass(slots=True)
+class Prepared:
+    """A batch that is ready to be written: the documents that can move, and what is known of the others."""
+
+    collection: str
+    works: list[_Work] = field(repr=False)
+    envelopes: int  # that were given to the keys, whether or not they can move
+    tally: Tally
+
+
+def _nothing(_wraps: int) -> None:
+    """Count nothing: for callers that keep no budget."""
+
+
 class Rewrapper:
     """Moves batches of documents to one KEK version."""
 
-    def __init__(self, store: Store, sealing: Sealing, catalogue: Catalogue, to_version: int) -> None:
+    def __init__(
+        self, store: Store, sealing: Sealing, catalogue: Catalogue, to_version: int, *, proof: Proof | None = None
+    ) -> None:
         self._store = store
         self._sealing = sealing
         self._catalogue = catalogue
         self._to_version = to_version
+        self._proof = proof or Proof()
 
     def move(self, collection: str, documents: Sequence[Document]) -> Tally:
-        """Move every envelope of these documents.
+        """Move every envelope of these documents."""
+        return self.write(self.prepare(collection, documents))
+
+    def prepare(
+        self, collection: str, documents: Sequence[Document], *, spend: Callable[[int], None] = _nothing
+    ) -> Prepared:
+        """Return the new wraps of these documents, nothing written yet. spend: told how many wraps, before any is made.
 
         INVARIANT: a document is written only when all its envelopes can move, so its tags always tell the truth.
         """
         tally = Tally()
         works = [self._planned(collection, document, tally) for document in documents]
-        self._move_envelopes(works, tally)
-        self._write(collection, [work for work in works if work.moved and not work.blocked], tally)
-        return tally
+        self._move_envelopes(works, tally, spend)
+        asked = sum(len(work.asked) for work in works)
+        return Prepared(collection, [work for work in works if work.moved and not work.blocked], asked, tally)
 
-    def _move_envelopes(self, works: Sequence[_Work], tally: Tally) -> None:
+    def _move_envelopes(self, works: Sequence[_Work], tally: Tally, spend: Callable[[int], None]) -> None:
         """Give every asked-for envelope a new wrap of the same data key, or block its document."""
         requests = [request for work in works for _found, _envelope, request in work.asked]
-        outcomes = iter(self._sealing.provider.rewrap(self._to_version, requests) if requests else [])
+        outcomes = iter(self._rewrapped(requests, spend) if requests else [])
         for work in works:
             for found, envelope, _request in work.asked:
                 outcome = next(outcomes)
@@ -76,6 +101,23 @@ class Rewrapper:
                     tally.failures.append(self._sealing.failure(found, envelope, outcome))
                 else:
                     work.moved.append(Moved(found, self._sealing.layout.stored_wrap(outcome)))
+
+    def _rewrapped(self, requests: Sequence[UnwrapRequest], spend: Callable[[int], None]) -> list[bytes | KeyFailure]:
+        """Return one new wrap or failure per request, as many of them opened again as the proof asks for."""
+        chosen = self._proof.choose(len(requests))
+        spend(len(requests))
+        outcomes = (
+            self._sealing.provider.rewrap(self._to_version, requests)
+            if chosen is None
+            else self._sealing.provider.rewrap(self._to_version, requests, prove=chosen)
+        )
+        if chosen is not None and any(isinstance(o, KeyFailure) and o.reason == "verification" for o in outcomes):
+            # WHY all of them now: one bad wrap in a sample says that the others are not to be trusted either.
+            spend(len(requests))
+            outcomes = self._sealing.provider.rewrap(self._to_version, requests)
+            chosen = None
+        self._proof.note(len(requests), chosen)
+        return outcomes
 
     def _planned(self, collection: str, document: Document, tally: Tally) -> _Work:
         work = _Work(document)
@@ -98,7 +140,9 @@ class Rewrapper:
             work.asked.clear()
         return work
 
-    def _write(self, collection: str, works: Sequence[_Work], tally: Tally) -> None:
+    def write(self, prepared: Prepared) -> Tally:
+        """Write what still stands as it was read, and return what the whole batch did."""
+        tally, works, collection = prepared.tally, prepared.works, prepared.collection
         changes = [
             Change(
                 work.document["_id"],
@@ -110,19 +154,20 @@ class Rewrapper:
         written = records.compare_and_set(self._store, collection, changes)
         if written == len(changes):
             tally.rewrapped += sum(len(work.moved) for work in works)
-            return
+            return tally
         tally.conflicts += len(changes) - written
         # WHY read again: the server tells how many documents matched, not which, and a count must be exact.
         standing = records.by_ids(self._store, collection, [work.document["_id"] for work in works])
         for work in works:
             now = standing.get(records.id_key(work.document["_id"]), {})
             tally.rewrapped += sum(_stands(now, move) for move in work.moved)
+        return tally
 
 
 class Resealer(Rewrapper):
     """Moves batches to one KEK version under new data keys: for a KEK that somebody else may have (T39)."""
 
-    def _move_envelopes(self, works: Sequence[_Work], tally: Tally) -> None:
+    def _move_envelopes(self, works: Sequence[_Work], tally: Tally, spend: Callable[[int], None]) -> None:
         asked = [(work, found, envelope) for work in works for found, envelope, _request in work.asked]
         payloads = self._sealing.open_all([(found, envelope) for _work, found, envelope in asked])
         opened: list[tuple[_Work, Found, bytes]] = []
@@ -132,11 +177,13 @@ class Resealer(Rewrapper):
                 tally.failures.append(payload)
             else:
                 opened.append((work, found, payload))
+        spend(len(opened))
         plains = [Plain(record_id_text(found.record_id), found.field, payload) for _work, found, payload in opened]
         for (work, found, _payload), sealed in zip(
             opened, self._sealing.seal_all(self._to_version, plains), strict=True
         ):
             work.moved.append(Moved(found, sealed.wrapped_dek, (sealed.nonce, sealed.ciphertext)))
+        self._proof.note(len(opened), None)
 
 
 def _stands(document: Document, move: Moved) -> bool:

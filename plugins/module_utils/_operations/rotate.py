@@ -4,65 +4,46 @@
 """Verb kek_rotate: every envelope re-wrapped under a new KEK version of the same provider, then that version active.
 
 PRIVATE to the collection. States (kept in `kek_rotations`, each move a guarded write under the lease's token):
- rewrapping  batches by compare-and-set until two passes over every collection find nothing more
- swapping    nothing is left under another version; the active version is changed by one compare-and-set
+ rewrapping  ranges by compare-and-set, shared with whoever helps; then passes over everything until one finds nothing
+ verifying   everything is walked once more: nothing is damaged, nothing stands where nobody listed it
+ swapping    the active version is changed by one compare-and-set
  settling    row states follow; the tail that slow writers seal is re-wrapped until every live process writes anew
- complete    nobody writes with another version any more
+ complete    nobody writes with another version any more, and nothing is under one
 Kill it anywhere and run it again: it finds what is left by looking at the records, not by remembering.
 Before the first of them every live process must have the target loaded (the fleet gate).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
-from .._domain import gcm_budget
 from .._domain.errors import OpsError
-from .._domain.fleet_gate import refusal
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.texts import rotate_across_providers
+from .._domain.wrap_proof import Proof
 from .._keys import registry
-from .._store import install_lock, leases, rotations
-from .._store.keystore import Active
-from . import survey as surveys
+from .._store import install_lock, keystore, leases, rotations
+from .._store.keystore import Keystore
+from .deadline import Deadline
 from .installation import Installation, lock_missing, open_database, opened_keys
-from .rotation_run import CALLS_PER_ENVELOPE, LEASE_S, Progress, RotationPlan, RotationRun, by_version, result_of
-from .sealing import detect_layout
-from .survey import Survey
-from .verify import judged
+from .rewrap_stream import Progress
+from .rotation_join import LEASE_NAME, cancelled_meanwhile, finished_by_another, lead_or_help, out_of_time
+from .rotation_judgement import judge
+from .rotation_options import Options
+from .rotation_result import result_of
+from .rotation_run import RotationRun
+from .rotation_work import Mine, SharedWork
 
-LEASE_NAME = "kek-rotate"
+__all__ = ["LEASE_NAME", "LEASE_S", "Options", "run"]
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """from_version: None means every other version. batch_size: documents. max_seconds: 0 for no limit.
-
-    settle_timeout: seconds to wait after the swap until every live process writes with the new version.
-    compromised: re-seal under new data keys and list what must be reissued. hsm_share: HSM calls a second at most, 0
-    for no limit. workers: processes that talk to the HSM.
-    state: "rotated", or "cancelled" to take an unfinished rotation back to the active version.
-    """
-
-    to_version: int
-    from_version: int | None = None
-    batch_size: int = 500
-    max_seconds: int = 0
-    allow_empty_fleet: bool = False
-    settle_timeout: int = 90
-    allow_downgrade: bool = False
-    state: str = "rotated"
-    compromised: bool = False
-    hsm_share: int = 0
-    workers: int = 1
+LEASE_S = 30  # seconds
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Rotate. Raises OpsError rotate.*, lock.*, key.*, lease.*; rotate.incomplete when envelopes could not move."""
-    _judge_options(options)
+    options.judge()
     with open_database(settings) as store:
         lock = install_lock.read(store)
         if lock is None:
@@ -76,21 +57,40 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             return _rotate(installation, options, check=check, warn=warn)
 
 
-def _judge_options(options: Options) -> None:
-    counts = {"to_version": options.to_version, "batch_size": options.batch_size, "workers": options.workers}
-    limits = {"max_seconds": options.max_seconds, "hsm_share": options.hsm_share}
-    if min(counts.values()) < 1 or min(limits.values()) < 0:
-        raise OpsError(
-            ", ".join(f"{name} is {value}" for name, value in {**counts, **limits}.items()),
-            code="rotate.options",
-            hint="versions, batch_size and workers are whole numbers from 1, max_seconds and hsm_share from 0",
-        )
-    if options.from_version == options.to_version:
-        raise OpsError(
-            f"from_version and to_version are both {options.to_version}",
-            code="rotate.same_version",
-            hint="leave from_version out to move every other version",
-        )
+def _rotate(
+    installation: Installation,
+    options: Options,
+    *,
+    check: bool,
+    warn: Callable[[str], None],
+    overtaken: Callable[[Keystore], None] | None = None,
+) -> Result:
+    """overtaken: called with the keystore as it is now when another process led meanwhile; may refuse to go on."""
+    deadline = Deadline(options.max_seconds)
+    judged = judge(installation, options, lease_s=LEASE_S, warn=warn)
+    if judged.settled:
+        return judged.nothing_to_do()
+    if check:
+        return judged.predicted()
+    store, plan, mine = installation.store, judged.plan, Mine(Progress(), Proof(options.verify))
+    work = SharedWork(installation, plan, judged.layout, mine=mine, deadline=deadline)
+    turn = lead_or_help(store, work, plan)
+    if turn.lease is None:
+        return out_of_time(store, plan, work, judged.before)
+    with leases.kept(store, turn.lease, lease_s=LEASE_S) as keeper:
+        now = replace(installation, keystore=keystore.read(store))
+        # What was judged before is not true any more when another process led meanwhile.
+        if turn.waited or now.keystore.active != installation.keystore.active:
+            if overtaken is not None:
+                overtaken(now.keystore)
+            cancelled_meanwhile(store, plan, judged.standing_state)
+            again = judge(now, options, lease_s=LEASE_S, warn=warn)
+            if again.settled:
+                return finished_by_another(again.nothing_to_do(), work, judged.before)
+            plan = again.plan
+            work = SharedWork(now, plan, again.layout, mine=mine, deadline=deadline)
+            judged = replace(again, before=judged.before)
+        return RotationRun(now, plan, work, lease=turn.lease, keeper=keeper).go(judged.ranges, judged.before)
 
 
 def _cancel(installation: Installation, options: Options, *, check: bool) -> Result:
@@ -101,16 +101,17 @@ def _cancel(installation: Installation, options: Options, *, check: bool) -> Res
     store, active = installation.store, installation.keystore.active
     name = rotations.rotation_id(options.to_version)
     standing = rotations.read(store, name)
-    if standing is None or standing.get("state") in ("cancelled", "complete"):
+    if standing is None or standing.get("state") in rotations.ENDED:
         return _unchanged(name, str((standing or {}).get("state") or "none"), options)
     if active is None or active.version == options.to_version:
-        raise OpsError(
-            f'rotation "{name}" has swapped the active version already',
-            code="rotate.cannot_cancel",
-            hint="run it to its end, or rotate back with allow_downgrade",
-        )
+        raise _cannot_cancel(name)
+
+    def overtaken(now: Keystore) -> None:
+        if now.active != active:
+            raise _cannot_cancel(name)
+
     back = replace(options, to_version=active.version, from_version=None, state="rotated", allow_downgrade=True)
-    done = _rotate(installation, back, check=check, warn=lambda _text: None)
+    done = _rotate(installation, back, check=check, warn=lambda _text: None, overtaken=overtaken)
     state = "cancelled" if done.values["rotation"]["state"] == "complete" else "rewrapping"
     if not check and state == "cancelled":
         rotations.cancel(store, name)
@@ -118,112 +119,16 @@ def _cancel(installation: Installation, options: Options, *, check: bool) -> Res
     return Result(changed=True, values={"rotation": rotation}, before=done.before, after=done.after)
 
 
+def _cannot_cancel(name: str) -> OpsError:
+    return OpsError(
+        f'rotation "{name}" has swapped the active version already',
+        code="rotate.cannot_cancel",
+        hint="run it to its end, or rotate back with allow_downgrade",
+    )
+
+
 def _unchanged(name: str, state: str, options: Options) -> Result:
     facts = {"from_versions": [], "to_version": options.to_version, "compromised": False}
     return Result(
         changed=False, values={"rotation": result_of(name, state, facts, Progress(), remaining=0)}, before={}, after={}
     )
-
-
-def _rotate(installation: Installation, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
-    active, found = _preflight(installation, options)
-    to_version = options.to_version
-    name = rotations.rotation_id(to_version)
-    moving = {version: count for version, count in found.by_version.items() if version != to_version}
-    before = {"active": active.version, "envelopes": by_version(found)}
-    standing = rotations.read(installation.store, name)
-    unfinished = standing if standing is not None and standing.get("state") not in ("complete", "cancelled") else {}
-    # WHY also those of the earlier run: it emptied versions that the survey cannot see any more.
-    sources = {*moving, *(unfinished.get("from_versions") or [])} - {to_version}
-    compromised = _judge_compromise(options, standing or {}, unfinished, found)
-    facts = {
-        "from_versions": sorted(sources) or [options.from_version or active.version],
-        "to_version": to_version,
-        "compromised": compromised,
-    }
-    settled = active.version == to_version and not moving and not found.anomalies
-    if settled and (standing is None or standing.get("state") == "complete"):
-        values = {"rotation": result_of(name, "complete", facts, Progress(), remaining=0)}
-        return Result(changed=False, values=values, before=before, after=before)
-    _gate(installation, options)
-    _judge_budget(installation, found, to_version, warn)
-    if check:
-        progress = Progress(rewrapped=sum(moving.values()))
-        after = {"active": to_version, "envelopes": {str(to_version): found.total}}
-        values = {"rotation": result_of(name, "complete", facts, progress, remaining=0)}
-        return Result(changed=True, values=values, before=before, after=after)
-    with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
-        limits = (_batch_size(options), options.max_seconds, options.settle_timeout)
-        plan = RotationPlan(to_version, facts, *limits, compromised, options.hsm_share)
-        return RotationRun(installation, plan, lease, detect_layout(installation.provider, found.sample)).go(before)
-
-
-def _judge_compromise(
-    options: Options, standing: Mapping[str, Any], unfinished: Mapping[str, Any], found: Survey
-) -> bool:
-    """Return whether this run re-seals: asked for, or begun so by an earlier run that was not finished.
-
-    Raises OpsError rotate.not_resealed when envelopes stand under the target with the data keys they always had: a
-    re-wrap protects nobody whose KEK was copied, and calling it done would be a false success.
-    """
-    if unfinished.get("compromised"):
-        return True
-    if options.compromised and not standing.get("compromised") and found.by_version[options.to_version]:
-        raise OpsError(
-            f"{found.by_version[options.to_version]} envelope(s) are under KEK version {options.to_version} and "
-            "were not re-sealed: they may keep the data keys that the compromised KEK protected",
-            code="rotate.not_resealed",
-            hint="make a new KEK version and rotate to that one with `compromised: true`",
-        )
-    return options.compromised
-
-
-def _batch_size(options: Options) -> int:
-    """Return documents a batch, few enough that the pause of a small HSM share is over long before the lease."""
-    if not options.hsm_share:
-        return options.batch_size
-    return max(1, min(options.batch_size, options.hsm_share * LEASE_S // (3 * CALLS_PER_ENVELOPE)))
-
-
-def _judge_budget(installation: Installation, found: Survey, to_version: int, warn: Callable[[str], None]) -> None:
-    """Raises OpsError budget.exhausted (T12: the larger of what was counted and what is found)."""
-    row = installation.keystore.rows.get(to_version)
-    used = gcm_budget.spent(row.invocations if row else 0, found.by_version[to_version])
-    warning = gcm_budget.judge(to_version, used, found.total - found.by_version[to_version])
-    if warning:
-        warn(warning)
-
-
-def _gate(installation: Installation, options: Options) -> None:
-    """Raises OpsError fleet.* unless every live process has the target loaded: a reader without it would go blind."""
-    refused = refusal(judged(installation, options.to_version), allow_empty_fleet=options.allow_empty_fleet)
-    if refused is not None:
-        raise refused
-
-
-def _preflight(installation: Installation, options: Options) -> tuple[Active, Survey]:
-    """Return the active version and the survey. Raises OpsError before anything is written."""
-    keys, loaded = installation.keystore, installation.provider.versions()
-    found = surveys.take(installation.store, installation.catalogue)
-    found.require_catalogued()
-    if options.to_version not in loaded:
-        raise OpsError(
-            f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",
-            code="rotate.target_not_loaded",
-            hint="env: add its line to secrets.env on every host and restart; pkcs11: run kek_pkcs11_init for it",
-        )
-    active = keys.active or Active(max(found.by_version, default=min(loaded)), 0)
-    if options.to_version < active.version and not options.allow_downgrade:
-        raise OpsError(
-            f"version {options.to_version} is lower than the active version {active.version}",
-            code="rotate.downgrade",
-            hint="rotate to a newer version, or set `allow_downgrade: true`",
-        )
-    others = sorted(set(found.by_version) - {options.to_version, options.from_version})
-    if options.from_version is not None and others:
-        raise OpsError(
-            f"envelopes also name KEK version(s) {others}, besides {options.from_version} and {options.to_version}",
-            code="rotate.other_versions",
-            hint="leave from_version out: every other version moves in one run",
-        )
-    return active, found

@@ -22,6 +22,7 @@ from .._domain.errors import OpsError
 from .._domain.texts import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
+from .keeper import Keeper
 
 COLLECTION = "locks"
 LEASE_S = 60
@@ -36,7 +37,7 @@ class Lease:
     token: int
 
 
-def acquire(store: Store, name: str, *, lease_s: int = LEASE_S) -> Lease:
+def acquire(store: Store, name: str, *, lease_s: float = LEASE_S) -> Lease:
     """Return the lease. Raises OpsError lease.held, which names the holder and when it runs out."""
     owner = uuid.uuid4().hex
     free = {"$lte": [{"$ifNull": ["$expires_at", 0]}, "$$NOW"]}
@@ -63,7 +64,7 @@ def acquire(store: Store, name: str, *, lease_s: int = LEASE_S) -> Lease:
     return Lease(name, owner, int(document["token"]))
 
 
-def renew(store: Store, lease: Lease, *, lease_s: int = LEASE_S) -> None:
+def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:
     """Extend the lease. Raises OpsError lease.lost when it is no longer ours: stop before the next write."""
     with driver_errors(store):
         document = store.collection(COLLECTION).find_one_and_update(
@@ -100,6 +101,24 @@ def holding(store: Store, name: str, *, lease_s: int = LEASE_S, wait_s: int = 0)
     finally:
         with contextlib.suppress(OpsError):  # SAFE BECAUSE an unreachable database lets the lease run out by itself
             release(store, lease)
+
+
+@contextmanager
+def kept(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> Iterator[Keeper]:
+    """Renew an acquired lease in the background for the block; give it back on every way out."""
+    try:
+        with Keeper(lambda: renew(store, lease, lease_s=lease_s), lease_s) as keeper:
+            yield keeper
+    finally:
+        with contextlib.suppress(OpsError):  # SAFE BECAUSE an unreachable database lets the lease run out by itself
+            release(store, lease)
+
+
+def token_of(store: Store, name: str) -> int | None:
+    """Return the token of the last holder of a name, None where there was none."""
+    with driver_errors(store):
+        document = store.collection(COLLECTION).find_one({"_id": name}, {"token": 1})
+    return None if document is None else int(document["token"])
 
 
 def _acquired_within(store: Store, name: str, lease_s: int, wait_s: int) -> Lease:

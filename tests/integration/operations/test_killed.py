@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyrage
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import import_data, rotate, rotation_run
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import import_data, rotate
 
 from tests.support.sealed import plaintext_of
 
@@ -26,7 +26,7 @@ def die(site, verb, options, effect, at):
     order = {
         "params": {"config_file": str(site.config_file), "secrets_file": str(site.secrets_file)},
         "verb": verb, "options": options, "effect": effect, "at": at,
-        "patches": {f"_operations.{name}:LEASE_S": 1 for name in ("rotate", "rotation_run", "import_data")},
+        "patches": {f"_operations.{name}:LEASE_S": 1 for name in ("rotate", "import_data")},
     }  # fmt: skip
     line = [sys.executable, str(DYING)]
     died = subprocess.run(line, input=json.dumps(order), text=True, capture_output=True, check=False)
@@ -36,7 +36,6 @@ def die(site, verb, options, effect, at):
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch):
     monkeypatch.setattr(rotate, "LEASE_S", 1)
-    monkeypatch.setattr(rotation_run, "LEASE_S", 1)
     monkeypatch.setattr(import_data, "LEASE_S", 1)
 
 

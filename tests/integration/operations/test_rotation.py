@@ -11,7 +11,7 @@ import types
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import rewrap, rotation_run
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import deadline, rewrap, rewrap_stream
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from bson import ObjectId
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -63,6 +63,7 @@ def test_t38_check_mode_predicts_what_the_real_run_does_and_writes_nothing(rotat
     assert untouched
     assert predicted.changed
     assert real.changed
+    assert real.values["rotation"].pop("proof") == {"verify": "all", "made": 12, "opened": 12, "bad_at_most": 0.0}
     assert predicted.values["rotation"] == real.values["rotation"]
     assert (predicted.before, predicted.after) == (real.before, real.after)
 
@@ -148,9 +149,9 @@ def test_several_sealed_fields_of_one_document_move_together_or_not_at_all(rotat
 
 def test_a_run_with_a_time_limit_stops_between_batches_and_the_next_one_ends_it(rotatable, monkeypatch):
     clock = itertools.count()
-    monkeypatch.setattr(rotation_run, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(deadline, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
 
-    first = rotatable.call("kek_rotate", to_version=2, batch_size=4, max_seconds=2)
+    first = rotatable.call("kek_rotate", to_version=2, batch_size=4, max_seconds=3)
     monkeypatch.undo()
     second = rotatable.call("kek_rotate", to_version=2)
 
@@ -226,8 +227,8 @@ def test_a_rotation_back_is_possible_when_it_is_asked_for(rotatable):
 
 def test_an_unfinished_rotation_is_cancelled_back_to_one_version(rotatable, monkeypatch):
     clock = itertools.count()
-    monkeypatch.setattr(rotation_run, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
-    rotatable.call("kek_rotate", to_version=2, batch_size=4, max_seconds=2)
+    monkeypatch.setattr(deadline, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    rotatable.call("kek_rotate", to_version=2, batch_size=4, max_seconds=3)
     monkeypatch.undo()
     half_way = rotatable.db.dns_credentials.count_documents({"kek_version": 2})
 
@@ -300,7 +301,7 @@ def dek_of(kek, record_id, sealed):
 def test_a_share_limit_spaces_the_batches_out(rotatable, monkeypatch):
     slept = []
     clock = types.SimpleNamespace(monotonic=lambda: 0.0, sleep=slept.append)
-    monkeypatch.setattr(rotation_run, "time", clock)
+    monkeypatch.setattr(rewrap_stream, "time", clock)
 
     rotatable.call("kek_rotate", to_version=2, batch_size=4, hsm_share=24)
 
@@ -320,9 +321,9 @@ def test_a_compromised_rotation_in_slices_marks_every_version_it_emptied(rotatab
     rotatable.write()
     rotatable.db.dns_credentials.insert_one(credential(rotatable.keks[1], b"late"))
     clock = itertools.count()
-    monkeypatch.setattr(rotation_run, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(deadline, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
     rotatable.db.kek_versions.update_one({"_id": 1}, {"$set": {"state": "deactivated"}})
-    first = rotatable.call("kek_rotate", to_version=3, batch_size=12, max_seconds=2, compromised=True)
+    first = rotatable.call("kek_rotate", to_version=3, batch_size=12, max_seconds=3, compromised=True)
     monkeypatch.undo()
 
     second = rotatable.call("kek_rotate", to_version=3, compromised=True)
@@ -353,8 +354,8 @@ def test_t39_a_half_done_rewrap_is_not_finished_as_a_reseal_and_a_half_done_rese
 ):
     def half(to_version, **options):
         clock = itertools.count()
-        monkeypatch.setattr(rotation_run, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
-        result = rotatable.call("kek_rotate", to_version=to_version, batch_size=6, max_seconds=2, **options)
+        monkeypatch.setattr(deadline, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+        result = rotatable.call("kek_rotate", to_version=to_version, batch_size=6, max_seconds=3, **options)
         monkeypatch.undo()
         assert result.values["rotation"]["state"] == "rewrapping"
 

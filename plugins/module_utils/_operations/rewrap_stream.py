@@ -1,0 +1,126 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stream of documents re-wrapped: while one batch is being written, the next one is read and given its new wraps.
+
+PRIVATE to the collection. Memory is bounded by two batches, whatever the size of the collection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._domain import rewrap_plan
+from .._domain.catalogue import Catalogue
+from .._store import keystore, records
+from .._store.connection import Store
+from .deadline import Deadline
+from .rewrap import Prepared, Rewrapper, Tally
+from .sealing import Failure
+
+CALLS_PER_ENVELOPE = 3  # unwrap, wrap, and the unwrap that proves the wrap
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one process did. failures: by place, so that one that is met again counts once."""
+
+    rewrapped: int = 0
+    conflicts: int = 0
+    failures: dict[str, Failure] = field(default_factory=dict)
+    timed_out: bool = False
+
+    def add(self, tally: Tally) -> None:
+        self.rewrapped += tally.rewrapped
+        self.conflicts += tally.conflicts
+        self.failures.update({failure.place: failure for failure in tally.failures})
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """batch_size: documents. hsm_share: HSM calls a second of this process at most, 0 for no limit."""
+
+    batch_size: int
+    hsm_share: int = 0
+
+
+class RewrapStream:
+    """Moves whatever stands under another version. note: called after each batch with what it did."""
+
+    def __init__(
+        self, store: Store, catalogue: Catalogue, rewrapper: Rewrapper, to_version: int, *, pace: Pace,
+        deadline: Deadline, progress: Progress, note: Callable[[Tally], None],
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._catalogue = catalogue
+        self._rewrapper = rewrapper
+        self._to_version = to_version
+        self._pace = pace
+        self._deadline = deadline
+        self._progress = progress
+        self._note = note
+
+    def run(
+        self, collection: str, *, guard: Callable[[], None], within: Mapping[str, Any] | None = None, paid: int = 0
+    ) -> int:
+        """Return how many envelopes moved or were contended.
+
+        guard: called before each write, raises when it must not be made. within: condition on `_id`. paid: wraps that
+        are counted in the keystore already. Stops between two batches when the deadline is over.
+        """
+        moved = 0
+        selection = rewrap_plan.selection(self._catalogue.fields(collection), self._to_version)
+        query = {**(within or {}), **selection}
+        spending = _Spending(self._store, self._to_version, paid)
+        writing: Future[Tally] | None = None
+        with ThreadPoolExecutor(1, "writer") as writer:
+            for batch in records.batches(records.stream(self._store, collection, query), self._pace.batch_size):
+                if self._deadline.over():
+                    self._progress.timed_out = True
+                    break
+                began = time.monotonic()
+                prepared = self._rewrapper.prepare(collection, batch, spend=spending.cover)
+                moved += self._written(writing)
+                writing = writer.submit(self._write, prepared, guard)
+                self._leave_the_rest(prepared.envelopes, began)
+            moved += self._written(writing)
+        return moved
+
+    def _write(self, prepared: Prepared, guard: Callable[[], None]) -> Tally:
+        guard()
+        tally = self._rewrapper.write(prepared)
+        self._note(tally)
+        return tally
+
+    def _written(self, writing: Future[Tally] | None) -> int:
+        """Wait for the batch under way and take up what it did."""
+        if writing is None:
+            return 0
+        tally = writing.result()
+        self._progress.add(tally)
+        return tally.rewrapped + tally.conflicts
+
+    def _leave_the_rest(self, envelopes: int, began: float) -> None:
+        """Pause so that no more than `hsm_share` calls a second go to the HSM: production shares it."""
+        if self._pace.hsm_share:
+            calls = envelopes * CALLS_PER_ENVELOPE
+            time.sleep(max(0.0, calls / self._pace.hsm_share - (time.monotonic() - began)))
+
+
+class _Spending:
+    """Wraps counted in the keystore before they are made: a crash then counts too many and never too few."""
+
+    def __init__(self, store: Store, version: int, paid: int) -> None:
+        self._store = store
+        self._version = version
+        self._left = paid
+
+    def cover(self, wraps: int) -> None:
+        if wraps > self._left:
+            keystore.spend(self._store, self._version, wraps - self._left)
+            self._left = wraps
+        self._left -= wraps

@@ -1,0 +1,123 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The work of a rotation that any number of processes share: ranges are claimed, re-wrapped, and said to be done.
+
+PRIVATE to the collection. The leader and those who help it run the same code. A claim is a lease: a process that is
+killed leaves one that runs out, one that was paused finds it gone and writes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._domain.errors import OpsError
+from .._domain.layout import Layout
+from .._domain.wrap_proof import Proof
+from .._store import keystore, ranges, rotations
+from .._store.keeper import Keeper
+from .deadline import Deadline
+from .installation import Installation
+from .rewrap import Resealer, Rewrapper, Tally
+from .rewrap_stream import Pace, Progress, RewrapStream
+from .sealing import Sealing
+
+_NOTE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RotationPlan:
+    """What a run does. facts: from_versions, to_version and compromised as they are recorded. lease_s: seconds that a
+    lease lasts without being renewed. settle_timeout: as in rotate.Options.
+    """
+
+    to_version: int
+    facts: Mapping[str, Any]
+    pace: Pace
+    lease_s: float
+    settle_timeout: int
+
+    @property
+    def name(self) -> str:
+        return rotations.rotation_id(self.to_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """What this process did so far, over all its turns at helping and leading."""
+
+    progress: Progress
+    proof: Proof
+
+
+class SharedWork:
+    """This process's part in a rotation: what it moved, and the way to move more."""
+
+    def __init__(
+        self, installation: Installation, plan: RotationPlan, layout: Layout, *, mine: Mine, deadline: Deadline
+    ) -> None:
+        self.progress, self.proof = mine.progress, mine.proof
+        self._store = installation.store
+        self._plan = plan
+        self._deadline = deadline
+        mover = Resealer if plan.facts["compromised"] else Rewrapper
+        sealing = Sealing(installation.provider, layout)
+        rewrapper = mover(self._store, sealing, installation.catalogue, plan.to_version, proof=self.proof)
+        self._stream = RewrapStream(
+            self._store, installation.catalogue, rewrapper, plan.to_version,
+            pace=plan.pace, deadline=deadline, progress=self.progress, note=self._note,
+        )  # fmt: skip
+        self._unsaid = Tally()
+        self._said_at = time.monotonic()
+
+    def over(self) -> bool:
+        """Return whether the time is over; what was stopped by it is marked so."""
+        self.progress.timed_out = self.progress.timed_out or self._deadline.over()
+        return self.progress.timed_out
+
+    def work_off(self, token: int) -> None:
+        """Move the ranges that the leader with this token laid, until none is free or the time is over."""
+        while not self.over():
+            claim = ranges.claim(self._store, self._plan.name, token, lease_s=self._plan.lease_s)
+            if claim is None:
+                break
+            self._move(claim)
+        self.say()
+
+    def sweep(self, collection: str, guard: Callable[[], None]) -> int:
+        """Move what is left in a whole collection; return how many envelopes moved or were contended."""
+        return self._stream.run(collection, guard=guard)
+
+    def say(self) -> None:
+        """Put what was done since the last time into the rotation's counters."""
+        unsaid, self._unsaid, self._said_at = self._unsaid, Tally(), time.monotonic()
+        if unsaid.rewrapped or unsaid.conflicts:
+            rotations.note(self._store, self._plan.name, rewrapped=unsaid.rewrapped, conflicts=unsaid.conflicts)
+
+    def _move(self, claim: ranges.Claim) -> None:
+        part = claim.range
+        keystore.spend(self._store, self._plan.to_version, part.envelopes)
+        left = True
+        try:
+            with Keeper(
+                lambda: ranges.renew(self._store, claim, lease_s=self._plan.lease_s), self._plan.lease_s
+            ) as kept:
+                self._stream.run(part.collection, guard=kept.require, within=part.query(), paid=part.envelopes)
+            left = self.progress.timed_out
+        except OpsError as error:
+            if error.code != "lease.lost":
+                raise
+        finally:
+            if left:
+                ranges.give_back(self._store, claim)
+            else:
+                ranges.finish(self._store, claim)
+
+    def _note(self, tally: Tally) -> None:
+        self._unsaid.rewrapped += tally.rewrapped
+        self._unsaid.conflicts += tally.conflicts
+        if time.monotonic() - self._said_at >= _NOTE_EVERY_S:
+            self.say()

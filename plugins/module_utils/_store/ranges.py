@@ -1,0 +1,134 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ranges of a rotation: parts of a collection that several hosts claim, each under a lease of its own.
+
+PRIVATE to the collection. The leader of a rotation lays them out under its token; whoever rotates to the same version
+claims one, re-wraps it and says it is done. A range whose holder died is claimable again when its lease is over, judged
+by the server's clock. Ranges only spread the work: what falls between them is found by the leader's passes afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._domain.errors import OpsError
+from .._domain.range_cuts import Range
+from .connection import Store, driver_errors
+from .driver import pymongo
+
+COLLECTION = "kek_ranges"
+_LEASE_OVER = {"$lte": [{"$ifNull": ["$expires_at", 0]}, "$$NOW"]}
+_POLL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A range that was ours at the time it was returned."""
+
+    range_id: str
+    owner: str
+    range: Range
+
+
+def lay(store: Store, rotation: str, token: int, parts: Sequence[Range]) -> None:
+    """Put the ranges of a rotation in place of those that earlier leaders laid."""
+    rows = [
+        {
+            "_id": f"{rotation}/{token}/{number}",
+            "rotation": rotation,
+            "token": token,
+            "collection": part.collection,
+            "low": part.low,
+            "high": part.high,
+            "envelopes": part.envelopes,
+            "done": False,
+        }
+        for number, part in enumerate(parts)
+    ]
+    with driver_errors(store):
+        store.collection(COLLECTION).delete_many({"rotation": rotation, "token": {"$lt": token}})
+        if rows:
+            store.collection(COLLECTION).insert_many(rows)
+
+
+def claim(store: Store, rotation: str, token: int, *, lease_s: float) -> Claim | None:
+    """Return a range that nobody works on, None when there is none."""
+    owner = uuid.uuid4().hex
+    free = {"rotation": rotation, "token": token, "done": False, "revoked": {"$exists": False}, "$expr": _LEASE_OVER}
+    mine = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid(), "expires_at": _in(lease_s)}
+    with driver_errors(store):
+        row = store.collection(COLLECTION).find_one_and_update(
+            free, [{"$set": mine}], sort=[("_id", 1)], return_document=pymongo.ReturnDocument.AFTER
+        )
+    if row is None:
+        return None
+    return Claim(str(row["_id"]), owner, Range(row["collection"], row["low"], row["high"], int(row["envelopes"])))
+
+
+def renew(store: Store, held: Claim, *, lease_s: float) -> None:
+    """Extend a claim. Raises OpsError lease.lost when it went to another process or was revoked."""
+    with driver_errors(store):
+        row = store.collection(COLLECTION).find_one_and_update(
+            {"_id": held.range_id, "owner": held.owner, "revoked": {"$exists": False}},
+            [{"$set": {"expires_at": _in(lease_s)}}],
+        )
+    if row is None:
+        raise OpsError(
+            f'the range "{held.range_id}" went to another process while this one was paused',
+            code="lease.lost",
+            hint="nothing was written after; whoever has the range now moves it",
+            retryable=True,
+        )
+
+
+def finish(store: Store, held: Claim) -> None:
+    """Say that nothing is left to do in a range. Harmless when the claim was lost."""
+    with driver_errors(store):
+        store.collection(COLLECTION).update_one({"_id": held.range_id, "owner": held.owner}, {"$set": {"done": True}})
+
+
+def give_back(store: Store, held: Claim) -> None:
+    """Let others claim a range that was left half done. Harmless when the claim was lost."""
+    with driver_errors(store):
+        store.collection(COLLECTION).update_one(
+            {"_id": held.range_id, "owner": held.owner}, [{"$set": {"expires_at": "$$NOW"}}]
+        )
+
+
+def unfinished(store: Store, rotation: str, token: int) -> int:
+    """Return how many ranges are not done yet."""
+    with driver_errors(store):
+        return int(store.collection(COLLECTION).count_documents({"rotation": rotation, "token": token, "done": False}))
+
+
+def clear(store: Store, rotation: str) -> None:
+    """Remove the ranges of a rotation that is over."""
+    with driver_errors(store):
+        store.collection(COLLECTION).delete_many({"rotation": rotation})
+
+
+def end_others(store: Store, rotation: str) -> None:
+    """Take back the ranges of every other rotation, and wait until their holders cannot write any more.
+
+    A holder that meant to move records to another version would undo this rotation's work record by record.
+    """
+    others = {"rotation": {"$ne": rotation}}
+    with driver_errors(store):
+        if not store.collection(COLLECTION).count_documents(others, limit=1):
+            return
+        store.collection(COLLECTION).update_many(others, {"$set": {"revoked": True}})
+        held = {**others, "done": False, "$expr": {"$gt": [{"$ifNull": ["$expires_at", 0]}, "$$NOW"]}}
+        while store.collection(COLLECTION).count_documents(held, limit=1):
+            time.sleep(_POLL_S)
+        store.collection(COLLECTION).delete_many(others)
+
+
+def _in(lease_s: float) -> dict[str, Any]:
+    return {"$add": ["$$NOW", round(lease_s * 1000)]}
