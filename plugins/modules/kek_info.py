@@ -126,7 +126,11 @@ migration:
   returned: success
   type: dict
 rotation:
-  description: The rotation that moved last, null where there was none.
+  description:
+    - The rotation that moved last, null where there was none, while it runs too. With id, state (V(rewrapping),
+      V(verifying), V(swapping), V(settling), V(complete) or V(cancelled)), from_versions, to_version, compromised,
+      rewrapped, remaining, conflicts, failures, percent of the envelopes that the present leader found, rate in
+      envelopes a second, eta_s (null where unknown), started_at and updated_at.
   returned: success
   type: dict
 failure:

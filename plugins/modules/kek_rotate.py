@@ -17,6 +17,8 @@ description:
     version active by one atomic swap. Payloads are not touched.
   - Resumable, kill it anywhere and run it again. An envelope that cannot move is named, the rest moves, the
     module fails and the active version stays.
+  - Several hosts may run it at the same time for the same O(to_version). One of them leads, the others claim ranges
+    of records under leases and re-wrap them; when the leader dies, one of them leads. Each returns its own share.
   - It never crosses providers; changing the provider is a migration.
 options:
   to_version:
@@ -72,13 +74,24 @@ options:
     type: bool
     default: false
   hsm_share:
-    description: HSM calls a second at most, so that production keeps its HSM; V(0) for no limit.
+    description:
+      - HSM calls a second at most, so that production keeps its HSM; V(0) for no limit. It holds for each host that
+        takes part.
     type: int
     default: 0
   workers:
-    description: Processes that talk to the HSM at the same time.
+    description: Processes of this host that talk to the HSM at the same time.
     type: int
     default: 1
+  verify:
+    description:
+      - Which fresh wraps are opened again before they are written. V(all) proves every one. V(sample) opens one in
+        twenty, chosen by chance, and the whole batch when one of them is bad; RV(rotation.proof.bad_at_most) says what
+        that is worth. V(none) trusts the HSM.
+      - Payloads that are sealed anew (O(compromised=true)) are always proven.
+    type: str
+    choices: [all, sample, none]
+    default: all
   settle_timeout:
     description: Seconds to wait after the swap until every live process writes with the new version.
     type: int
@@ -130,7 +143,7 @@ rotation:
     state:
       description:
         - V(complete), V(rewrapping) while envelopes remain, V(settling) while a live process writes with another
-          version.
+          version, V(cancelled).
       type: str
     from_versions:
       description: KEK versions the envelopes came from.
@@ -149,8 +162,14 @@ rotation:
       description: Envelopes still under another version.
       type: int
     conflicts:
-      description: Documents that a writer touched meanwhile; they were read again.
+      description: Documents that a writer or another host touched meanwhile; they were read again.
       type: int
+    proof:
+      description:
+        - How the wraps that this host made were proven, with C(verify), C(made), C(opened) and C(bad_at_most), the
+          share of bad ones that a clean sample excludes with 95 % confidence, null where nothing was opened.
+        - Not in check mode, nor where there was nothing to do.
+      type: dict
     failures:
       description: Envelopes that could not move, with place, code and reason.
       type: list
@@ -171,6 +190,7 @@ rotation:
     remaining: 0
     conflicts: 0
     failures: []
+    proof: {verify: all, made: 401, opened: 401, bad_at_most: 0.0}
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.
@@ -213,6 +233,7 @@ ARGUMENTS = with_installation(
     compromised={"type": "bool", "default": False},
     hsm_share={"type": "int", "default": 0},
     workers={"type": "int", "default": 1},
+    verify={"type": "str", "choices": ["all", "sample", "none"], "default": "all"},
     state={"type": "str", "choices": ["rotated", "cancelled"], "default": "rotated"},
 )
 

@@ -63,12 +63,14 @@ def _rotate(
     *,
     check: bool,
     warn: Callable[[str], None],
-    overtaken: Callable[[Keystore], None] | None = None,
+    taking_back: Callable[[Keystore], None] | None = None,
 ) -> Result:
-    """overtaken: called with the keystore as it is now when another process led meanwhile; may refuse to go on."""
+    """taking_back: for a cancellation, called with the keystore as it is now when another process led meanwhile; may
+    refuse to go on. A cancellation takes the lead even when nothing is to be moved: a leader may be about to.
+    """
     deadline = Deadline(options.max_seconds)
     judged = judge(installation, options, lease_s=LEASE_S, warn=warn)
-    if judged.settled:
+    if judged.settled and (check or taking_back is None):
         return judged.nothing_to_do()
     if check:
         return judged.predicted()
@@ -81,11 +83,11 @@ def _rotate(
         now = replace(installation, keystore=keystore.read(store))
         # What was judged before is not true any more when another process led meanwhile.
         if turn.waited or now.keystore.active != installation.keystore.active:
-            if overtaken is not None:
-                overtaken(now.keystore)
+            if taking_back is not None:
+                taking_back(now.keystore)
             cancelled_meanwhile(store, plan, judged.standing_state)
             again = judge(now, options, lease_s=LEASE_S, warn=warn)
-            if again.settled:
+            if again.settled and taking_back is None:
                 return finished_by_another(again.nothing_to_do(), work, judged.before)
             plan = again.plan
             work = SharedWork(now, plan, again.layout, mine=mine, deadline=deadline)
@@ -106,12 +108,12 @@ def _cancel(installation: Installation, options: Options, *, check: bool) -> Res
     if active is None or active.version == options.to_version:
         raise _cannot_cancel(name)
 
-    def overtaken(now: Keystore) -> None:
+    def still_possible(now: Keystore) -> None:
         if now.active != active:
             raise _cannot_cancel(name)
 
     back = replace(options, to_version=active.version, from_version=None, state="rotated", allow_downgrade=True)
-    done = _rotate(installation, back, check=check, warn=lambda _text: None, overtaken=overtaken)
+    done = _rotate(installation, back, check=check, warn=lambda _text: None, taking_back=still_possible)
     state = "cancelled" if done.values["rotation"]["state"] == "complete" else "rewrapping"
     if not check and state == "cancelled":
         rotations.cancel(store, name)

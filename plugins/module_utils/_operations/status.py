@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .._domain import rotation_pace
 from .._domain.catalogue import Catalogue
 from .._domain.result import Result
 from .._domain.settings import Settings
@@ -92,9 +93,11 @@ def rotation_result(document: dict[str, Any] | None) -> dict[str, Any] | None:
         "state": document.get("state"),
         "from_versions": list(document.get("from_versions") or []),
         "to_version": document.get("to_version"),
+        "compromised": bool(document.get("compromised")),
         "rewrapped": document.get("rewrapped_total", 0),
-        "remaining": document.get("remaining", 0),
+        **rotation_pace.of(document),
         "conflicts": document.get("conflicts", 0),
         "failures": list(document.get("failures") or []),
+        "started_at": rfc3339(document.get("started_at")),
         "updated_at": rfc3339(document.get("updated_at")),
     }

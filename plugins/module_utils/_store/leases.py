@@ -23,6 +23,7 @@ from .._domain.texts import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
 from .keeper import Keeper
+from .server_clock import EXPIRED, expires_in
 
 COLLECTION = "locks"
 LEASE_S = 60
@@ -40,17 +41,16 @@ class Lease:
 def acquire(store: Store, name: str, *, lease_s: float = LEASE_S) -> Lease:
     """Return the lease. Raises OpsError lease.held, which names the holder and when it runs out."""
     owner = uuid.uuid4().hex
-    free = {"$lte": [{"$ifNull": ["$expires_at", 0]}, "$$NOW"]}
 
     def taken(mine: Any, theirs: str) -> dict[str, Any]:
-        return {"$cond": [free, mine, theirs]}
+        return {"$cond": [EXPIRED, mine, theirs]}
 
     change = {
         "owner": taken(owner, "$owner"),
         "host": taken(socket.gethostname(), "$host"),
         "pid": taken(os.getpid(), "$pid"),
         "token": taken({"$add": [{"$ifNull": ["$token", 0]}, 1]}, "$token"),
-        "expires_at": taken({"$add": ["$$NOW", lease_s * 1000]}, "$expires_at"),
+        "expires_at": taken(expires_in(lease_s), "$expires_at"),
     }
     with driver_errors(store):
         try:
@@ -69,7 +69,7 @@ def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:
     with driver_errors(store):
         document = store.collection(COLLECTION).find_one_and_update(
             {"_id": lease.name, "owner": lease.owner, "token": lease.token},
-            [{"$set": {"expires_at": {"$add": ["$$NOW", lease_s * 1000]}}}],
+            [{"$set": {"expires_at": expires_in(lease_s)}}],
         )
     if document is None:
         raise OpsError(

@@ -16,15 +16,14 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .._domain.errors import OpsError
 from .._domain.range_cuts import Range
 from .connection import Store, driver_errors
 from .driver import pymongo
+from .server_clock import EXPIRED, NOT_EXPIRED, expires_in
 
 COLLECTION = "kek_ranges"
-_LEASE_OVER = {"$lte": [{"$ifNull": ["$expires_at", 0]}, "$$NOW"]}
 _POLL_S = 0.25
 
 
@@ -61,8 +60,8 @@ def lay(store: Store, rotation: str, token: int, parts: Sequence[Range]) -> None
 def claim(store: Store, rotation: str, token: int, *, lease_s: float) -> Claim | None:
     """Return a range that nobody works on, None when there is none."""
     owner = uuid.uuid4().hex
-    free = {"rotation": rotation, "token": token, "done": False, "revoked": {"$exists": False}, "$expr": _LEASE_OVER}
-    mine = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid(), "expires_at": _in(lease_s)}
+    free = {"rotation": rotation, "token": token, "done": False, "revoked": {"$exists": False}, "$expr": EXPIRED}
+    mine = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid(), "expires_at": expires_in(lease_s)}
     with driver_errors(store):
         row = store.collection(COLLECTION).find_one_and_update(
             free, [{"$set": mine}], sort=[("_id", 1)], return_document=pymongo.ReturnDocument.AFTER
@@ -77,7 +76,7 @@ def renew(store: Store, held: Claim, *, lease_s: float) -> None:
     with driver_errors(store):
         row = store.collection(COLLECTION).find_one_and_update(
             {"_id": held.range_id, "owner": held.owner, "revoked": {"$exists": False}},
-            [{"$set": {"expires_at": _in(lease_s)}}],
+            [{"$set": {"expires_at": expires_in(lease_s)}}],
         )
     if row is None:
         raise OpsError(
@@ -124,11 +123,7 @@ def end_others(store: Store, rotation: str) -> None:
         if not store.collection(COLLECTION).count_documents(others, limit=1):
             return
         store.collection(COLLECTION).update_many(others, {"$set": {"revoked": True}})
-        held = {**others, "done": False, "$expr": {"$gt": [{"$ifNull": ["$expires_at", 0]}, "$$NOW"]}}
+        held = {**others, "done": False, "$expr": NOT_EXPIRED}
         while store.collection(COLLECTION).count_documents(held, limit=1):
             time.sleep(_POLL_S)
         store.collection(COLLECTION).delete_many(others)
-
-
-def _in(lease_s: float) -> dict[str, Any]:
-    return {"$add": ["$$NOW", round(lease_s * 1000)]}
