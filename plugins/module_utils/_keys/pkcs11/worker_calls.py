@@ -152,11 +152,17 @@ class OneCallKey:
         self._handle = int(key.handle)
         self._encryption = encryption
         self._decryption = decryption
+        # WHY made once: after each wait for the HSM the caches are cold, and each new object costs several times as much.
         self._output = ctypes.create_string_buffer(_BUFFER)
+        self._params = _GcmParams(None, IV_LENGTH, IV_LENGTH * 8, None, 0, TAG_LENGTH * 8)
+        self._mechanism = _Mechanism(_CKM_AES_GCM, ctypes.addressof(self._params), ctypes.sizeof(self._params))
+        self._mechanism_at = ctypes.byref(self._mechanism)
+        self._length = ctypes.c_ulong()
+        self._length_at = ctypes.byref(self._length)
 
     def encrypt(self, iv: bytes, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
         """See `GcmKey`."""
-        buffer = ctypes.create_string_buffer(iv, IV_LENGTH)
+        buffer = ctypes.create_string_buffer(iv, IV_LENGTH)  # a fresh one: the only bytes that a module may change
         output = self._run(self._encryption, buffer, plaintext, aad)
         return output, buffer.raw
 
@@ -166,29 +172,28 @@ class OneCallKey:
 
     def _run(self, functions: tuple[Any, ...], buffer: Any, data: bytes, aad: bytes) -> bytes:
         begin, call, _final = functions
-        iv_bits, tag_bits = IV_LENGTH * 8, TAG_LENGTH * 8
-        params = _GcmParams(ctypes.addressof(buffer), IV_LENGTH, iv_bits, aad or None, len(aad), tag_bits)
-        mechanism = _Mechanism(_CKM_AES_GCM, ctypes.addressof(params), ctypes.sizeof(params))
-        rv = begin(self._session, ctypes.byref(mechanism), self._handle)
+        params, length = self._params, self._length
+        params.iv, params.aad, params.aad_length = ctypes.addressof(buffer), aad or None, len(aad)
+        rv = begin(self._session, self._mechanism_at, self._handle)
         if rv == _OPERATION_ACTIVE:
             self._end_operations()
-            rv = begin(self._session, ctypes.byref(mechanism), self._handle)
+            rv = begin(self._session, self._mechanism_at, self._handle)
         if rv:
             raise error_of(rv)
         output = self._output
         try:
-            length = ctypes.c_ulong(len(output))
-            rv = call(self._session, data, len(data), output, ctypes.byref(length))
-            if rv == _BUFFER_TOO_SMALL and len(output) < length.value <= _BUFFER_LIMIT:
+            length.value = _BUFFER
+            rv = call(self._session, data, len(data), output, self._length_at)
+            if rv == _BUFFER_TOO_SMALL and _BUFFER < length.value <= _BUFFER_LIMIT:
                 output = ctypes.create_string_buffer(length.value)
-                rv = call(self._session, data, len(data), output, ctypes.byref(length))
+                rv = call(self._session, data, len(data), output, self._length_at)
             if rv == _BUFFER_TOO_SMALL:
                 self._end_operations()  # the one answer after which the operation goes on
             if rv:
                 raise error_of(rv)
             if length.value > len(output):
                 raise pkcs11.exceptions.PKCS11Error(f"{length.value} bytes in a buffer of {len(output)}")
-            return bytes(ctypes.string_at(output, length.value))
+            return ctypes.string_at(output, length.value)
         finally:
             ctypes.memset(output, 0, len(output))  # it may hold a data key
 

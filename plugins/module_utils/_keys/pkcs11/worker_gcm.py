@@ -13,6 +13,7 @@ import hmac
 import os
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .worker_base import DEK_LENGTH, IV_LENGTH, TAG_LENGTH, Refusal, ckr, is_transient
 from .worker_calls import GcmKey
@@ -34,8 +35,7 @@ class IvRule:
     zeroed: bool
 
 
-@dataclass(frozen=True)
-class _Sealed:
+class _Sealed(NamedTuple):
     sent: bytes
     buffer: bytes
     output: bytes
@@ -44,7 +44,7 @@ class _Sealed:
 def _seal(key: GcmKey, plaintext: bytes, aad: bytes, *, zeroed: bool) -> _Sealed:
     sent = bytes(IV_LENGTH) if zeroed else os.urandom(IV_LENGTH)
     output, buffer = key.encrypt(sent, plaintext, aad)
-    return _Sealed(sent=sent, buffer=buffer, output=output)
+    return _Sealed(sent, buffer, output)
 
 
 def open_wrap(key: GcmKey, wrapped: bytes, aad: bytes) -> bytes:
