@@ -152,7 +152,7 @@ class OneCallKey:
         self._handle = int(key.handle)
         self._encryption = encryption
         self._decryption = decryption
-        # WHY made once: after each wait for the HSM the caches are cold, and each new object costs several times as much.
+        # WHY made once: after each wait for the HSM the caches are cold, and a new object costs several times as much.
         self._output = ctypes.create_string_buffer(_BUFFER)
         self._params = _GcmParams(None, IV_LENGTH, IV_LENGTH * 8, None, 0, TAG_LENGTH * 8)
         self._mechanism = _Mechanism(_CKM_AES_GCM, ctypes.addressof(self._params), ctypes.sizeof(self._params))
