@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from .._domain.errors import OpsError
-from .provider import DEK_LENGTH, IV_LENGTH, WRAP_LENGTH, KeyFailure, UnwrapRequest, WrapRequest
+from .provider import DEK_LENGTH, IV_LENGTH, WRAP_LENGTH, KeyFailure, UnwrapRequest, WrapRequest, proof_marks
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -57,19 +57,24 @@ class EnvProvider:
     def wrap(self, version: int, requests: Sequence[WrapRequest]) -> list[bytes | KeyFailure]:
         """Return one 60-byte wrap or failure per request, each opened again. Raises provider.version_not_loaded."""
         cipher = self._cipher(version)
-        return [_wrap(cipher, request.dek, request.aad) for request in requests]
+        return [_wrap(cipher, request.dek, request.aad, prove=True) for request in requests]
 
     def unwrap(self, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
         """Return one 32-byte DEK or failure per request, in order."""
         return [self._unwrap(request) for request in requests]
 
-    def rewrap(self, to_version: int, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
-        """Return one new wrap of the same DEK per request, each opened again. Raises provider.version_not_loaded."""
+    def rewrap(
+        self, to_version: int, requests: Sequence[UnwrapRequest], *, prove: Collection[int] | None = None
+    ) -> list[bytes | KeyFailure]:
+        """Return one new wrap of the same DEK per request, those in `prove` (None = all) opened again.
+
+        Raises OpsError provider.version_not_loaded.
+        """
         cipher = self._cipher(to_version)
         results: list[bytes | KeyFailure] = []
-        for request in requests:
+        for request, marked in zip(requests, proof_marks(len(requests), prove), strict=True):
             dek = self._unwrap(request)
-            results.append(dek if isinstance(dek, KeyFailure) else _wrap(cipher, dek, request.aad))
+            results.append(dek if isinstance(dek, KeyFailure) else _wrap(cipher, dek, request.aad, prove=marked))
         return results
 
     def close(self) -> None:
@@ -104,12 +109,14 @@ def version_not_loaded(provider: str, version: int, loaded: tuple[int, ...]) -> 
     )
 
 
-def _wrap(cipher: AESGCM, dek: bytes, aad: bytes) -> bytes | KeyFailure:
+def _wrap(cipher: AESGCM, dek: bytes, aad: bytes, *, prove: bool) -> bytes | KeyFailure:
     if len(dek) != DEK_LENGTH:
         return KeyFailure("malformed", f"DEK of {len(dek)} bytes, expected {DEK_LENGTH}")
     iv = os.urandom(IV_LENGTH)
     sealed = cipher.encrypt(iv, dek, aad or None)
-    # INVARIANT: no wrap leaves this floor unless it opened again to the DEK it was made from.
+    if not prove:
+        return iv + sealed
+    # INVARIANT: no wrap that was to be proved leaves this floor unless it opened again to the DEK it was made from.
     try:
         opened = cipher.decrypt(iv, sealed, aad or None)
     except InvalidTag:

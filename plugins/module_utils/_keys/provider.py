@@ -9,7 +9,7 @@ stores; `_domain/layout.py` turns stored forms into it and back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -64,8 +64,28 @@ class Provider(Protocol):
     def unwrap(self, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
         """Return one 32-byte DEK or failure per request, in order."""
 
-    def rewrap(self, to_version: int, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
-        """Return one new wrap of the same DEK under `to_version` per request, each opened again before it is given."""
+    def rewrap(
+        self, to_version: int, requests: Sequence[UnwrapRequest], *, prove: Collection[int] | None = None
+    ) -> list[bytes | KeyFailure]:
+        """Return one new wrap of the same DEK under `to_version` per request.
+
+        prove: places in `requests` whose new wrap is opened again before it is given; None = all of them. The rest is
+        the caller's to prove. Raises ValueError for a place outside `requests`.
+        """
 
     def close(self) -> None:
         """End sessions and workers. Safe to call twice."""
+
+
+def proof_marks(count: int, prove: Collection[int] | None) -> list[bool]:
+    """Return, for each of `count` items, whether its new wrap is opened again. Raises ValueError: no such place."""
+    if prove is None:
+        return [True] * count
+    # WHY refused: a negative or shifted place would prove another item, and nobody would miss the proof.
+    outside = [place for place in prove if not 0 <= place < count]
+    if outside:
+        raise ValueError(f"places to prove {outside} are outside a batch of {count}")
+    marks = [False] * count
+    for place in prove:
+        marks[place] = True
+    return marks

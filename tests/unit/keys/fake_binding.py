@@ -4,6 +4,7 @@
 """A stand-in for the binding, in this process: HSM keys that follow one IV rule each, and fail when told to.
 
 It shows what the worker makes of answers; crashes, hangs and login state need the real module (tests/integration).
+`fake_module.py` puts a function list before the same keys.
 """
 
 from __future__ import annotations
@@ -11,25 +12,34 @@ from __future__ import annotations
 import os
 import types
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 
-class GeneralError(Exception):
+class PKCS11Error(RuntimeError):
+    """The binding's root, and its class for codes that it has no name for."""
+
+
+class GeneralError(PKCS11Error):
     """CKR_GENERAL_ERROR as the binding names it."""
 
 
-class MechanismParamInvalid(Exception):
+class MechanismParamInvalid(PKCS11Error):
     """CKR_MECHANISM_PARAM_INVALID as the binding names it."""
 
 
-class DeviceError(Exception):
+class DeviceError(PKCS11Error):
     """CKR_DEVICE_ERROR as the binding names it."""
 
 
-class SessionHandleInvalid(Exception):
+class SessionHandleInvalid(PKCS11Error):
     """CKR_SESSION_HANDLE_INVALID as the binding names it."""
+
+
+class OperationActive(PKCS11Error):
+    """CKR_OPERATION_ACTIVE as the binding names it."""
 
 
 class GCMParams:
@@ -40,20 +50,36 @@ class GCMParams:
         self.aad = aad
 
 
-BINDING = types.SimpleNamespace(GCMParams=GCMParams, Mechanism=types.SimpleNamespace(AES_GCM="AES_GCM"))
+ERRORS = (PKCS11Error, GeneralError, MechanismParamInvalid, DeviceError, SessionHandleInvalid, OperationActive)
+BINDING = types.SimpleNamespace(
+    GCMParams=GCMParams,
+    Mechanism=types.SimpleNamespace(AES_GCM="AES_GCM"),
+    exceptions=types.SimpleNamespace(**{error.__name__: error for error in ERRORS}),
+)
+SESSION = types.SimpleNamespace(handle=7)
+KEYS: WeakValueDictionary[int, FakeKey] = WeakValueDictionary()
 
 
 class FakeKey:
-    """An AES-256 key. mode: caller, in_place, in_place_zeroed, appended, appended_in_caller, keeps_zeros, constant."""
+    """An AES-256 key. mode: caller, in_place, in_place_zeroed, appended, keeps_zeros, constant.
+
+    calls: encryptions and decryptions; sealings, openings: of either kind.
+    """
 
     def __init__(self, mode: str = "caller", value: bytes | None = None) -> None:
         self.mode = mode
         self.value = value or os.urandom(32)
+        self.session = SESSION
         self.handle = id(self)
-        self.calls = 0
+        self.sealings = self.openings = 0
         self.before_call: Callable[[int], None] = lambda number: None
         self.spoil: Callable[[bytes], bytes] = lambda output: output
         self.zeroed_calls = 0
+        KEYS[self.handle] = self
+
+    @property
+    def calls(self) -> int:
+        return self.sealings + self.openings
 
     def __getitem__(self, name: str) -> object:
         raise KeyError(name)
@@ -63,15 +89,31 @@ class FakeKey:
 
     def encrypt(self, plaintext: bytes, *, mechanism: str, mechanism_param: GCMParams, buffer_size: int) -> bytes:
         """Return the sealed bytes, the way the mode says."""
-        self.calls += 1
+        output, mechanism_param.nonce = self.seal(mechanism_param.nonce, plaintext, mechanism_param.aad)
+        return output
+
+    def decrypt(self, sealed: bytes, *, mechanism: str, mechanism_param: GCMParams, buffer_size: int) -> bytes:
+        """Return the opened bytes. Raises GeneralError for whatever is wrong, as SoftHSM2 does."""
+        return self.open(mechanism_param.nonce, sealed, mechanism_param.aad)
+
+    def seal(self, offered: bytes, plaintext: bytes, aad: bytes | None) -> tuple[bytes, bytes]:
+        """Return (output, what is then in the buffer of the IV)."""
+        self.sealings += 1
         self.before_call(self.calls)
-        offered = mechanism_param.nonce
         self.zeroed_calls += not any(offered)
         iv = self._iv(offered)
-        sealed = AESGCM(self.value).encrypt(iv, plaintext, mechanism_param.aad)
-        if self.mode.startswith("in_place"):
-            mechanism_param.nonce = iv
-        return self.spoil(sealed + iv if self.mode == "appended" else sealed)
+        sealed = AESGCM(self.value).encrypt(iv, plaintext, aad)
+        output = self.spoil(sealed + iv if self.mode == "appended" else sealed)
+        return output, iv if self.mode.startswith("in_place") else offered
+
+    def open(self, iv: bytes, sealed: bytes, aad: bytes | None) -> bytes:
+        """Return the opened bytes. Raises GeneralError."""
+        self.openings += 1
+        self.before_call(self.calls)
+        try:
+            return AESGCM(self.value).decrypt(b"c" * 12 if self.mode == "constant" else iv, sealed, aad)
+        except InvalidTag:
+            raise GeneralError from None
 
     def _iv(self, offered: bytes) -> bytes:
         if self.mode == "caller":
@@ -83,13 +125,3 @@ class FakeKey:
         if self.mode == "constant":
             return b"c" * 12
         return os.urandom(12)
-
-    def decrypt(self, sealed: bytes, *, mechanism: str, mechanism_param: GCMParams, buffer_size: int) -> bytes:
-        """Return the opened bytes. Raises GeneralError for whatever is wrong, as SoftHSM2 does."""
-        self.calls += 1
-        self.before_call(self.calls)
-        iv = b"c" * 12 if self.mode == "constant" else mechanism_param.nonce
-        try:
-            return AESGCM(self.value).decrypt(iv, sealed, mechanism_param.aad)
-        except InvalidTag:
-            raise GeneralError from None

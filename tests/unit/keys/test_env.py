@@ -68,6 +68,55 @@ def test_each_bad_item_fails_alone_with_its_reason(operation):
     assert reasons == ["fine", *wanted, "fine"]
 
 
+class CountingCipher:
+    """An AES-GCM that counts, and flips a bit of the encryptions whose number is in `spoilt`."""
+
+    def __init__(self, kek, spoilt=()):
+        self.cipher, self.spoilt = AESGCM(kek), spoilt
+        self.encryptions = self.decryptions = 0
+
+    def encrypt(self, iv, plain, aad):
+        self.encryptions += 1
+        sealed = self.cipher.encrypt(iv, plain, aad)
+        return sealed[:-1] + bytes([sealed[-1] ^ 1]) if self.encryptions in self.spoilt else sealed
+
+    def decrypt(self, iv, sealed, aad):
+        self.decryptions += 1
+        return self.cipher.decrypt(iv, sealed, aad)
+
+
+@pytest.mark.parametrize(("prove", "opened"), [(None, 6), ((), 0), ({1, 4}, 2), (range(6), 6), ([5, 5], 1)])
+def test_only_the_wraps_to_be_proved_are_opened_again(monkeypatch, prove, opened):
+    provider, deks = EnvProvider(KEKS), [os.urandom(32) for _number in range(6)]
+    old = provider.wrap(1, [WrapRequest(dek, AAD) for dek in deks])
+    counting = CountingCipher(KEKS[2])
+    monkeypatch.setitem(provider._ciphers, 2, counting)
+
+    new = provider.rewrap(2, [UnwrapRequest(1, wrap, AAD) for wrap in old], prove=prove)
+
+    assert (counting.encryptions, counting.decryptions) == (6, opened)
+    assert [AESGCM(KEKS[2]).decrypt(wrap[:12], wrap[12:], AAD) for wrap in new] == deks
+
+
+def test_t27_a_corrupt_wrap_is_caught_where_it_is_to_be_proved(monkeypatch):
+    provider = EnvProvider(KEKS)
+    old = provider.wrap(1, [WrapRequest(os.urandom(32), AAD)] * 4)
+    monkeypatch.setitem(provider._ciphers, 2, CountingCipher(KEKS[2], spoilt=(2, 3)))
+
+    new = provider.rewrap(2, [UnwrapRequest(1, wrap, AAD) for wrap in old], prove={0, 1})
+
+    assert [item.reason if isinstance(item, KeyFailure) else len(item) for item in new] == [60, "verification", 60, 60]
+
+
+@pytest.mark.parametrize("place", [-1, 2])
+def test_a_place_to_prove_that_the_batch_does_not_have_is_a_mistake_of_the_caller(place):
+    provider = EnvProvider(KEKS)
+    old = provider.wrap(1, [WrapRequest(os.urandom(32), AAD)] * 2)
+
+    with pytest.raises(ValueError, match=str(place)):
+        provider.rewrap(2, [UnwrapRequest(1, wrap, AAD) for wrap in old], prove=[place])
+
+
 def test_a_dek_of_another_length_is_malformed():
     [result] = EnvProvider(KEKS).wrap(1, [WrapRequest(b"short", AAD)])
 

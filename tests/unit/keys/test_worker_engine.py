@@ -9,14 +9,15 @@ import os
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11 import (
+    worker_calls,
     worker_engine,
-    worker_gcm,
     worker_keys,
 )
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_base import Refusal
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_engine import Engine
 
 from tests.unit.keys.fake_binding import BINDING, DeviceError, FakeKey, SessionHandleInvalid
+from tests.unit.keys.fake_module import FakeModule
 
 AAD = b"a" * 32
 
@@ -24,7 +25,8 @@ AAD = b"a" * 32
 class FakeHsm:
     """A session whose keys are found by label; reopening gives new key objects, as new handles would be."""
 
-    def __init__(self) -> None:
+    def __init__(self, raw: FakeModule | None) -> None:
+        self.raw = raw
         self.keys = {"v1": FakeKey(), "v2": FakeKey()}
         self.reopened = 0
         self.session = None
@@ -34,14 +36,14 @@ class FakeHsm:
         self.keys = {label: FakeKey(value=key.value) for label, key in self.keys.items()}
 
 
-@pytest.fixture
-def hsm(monkeypatch):
-    monkeypatch.setattr(worker_gcm, "pkcs11", BINDING)
+@pytest.fixture(params=["through the binding", "in one call"])
+def hsm(request, monkeypatch):
+    monkeypatch.setattr(worker_calls, "pkcs11", BINDING)
     monkeypatch.setattr(worker_engine.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(worker_keys, "find_one", lambda hsm, label, key_id: hsm.keys[label])
     monkeypatch.setattr(worker_keys, "check_value", lambda key: None)
     monkeypatch.setattr(worker_keys, "generate_ephemeral", lambda session: FakeKey())
-    return FakeHsm()
+    return FakeHsm(FakeModule() if request.param == "in one call" else None)
 
 
 @pytest.fixture
@@ -105,13 +107,46 @@ def test_t27_no_corrupted_wrap_leaves_the_worker(hsm, engine):
     [old] = engine.wrap(1, [(b"d" * 32, AAD)])
     hsm.keys["v2"].spoil = spoil_every_seventh
 
-    results = engine.rewrap(2, [(1, old, AAD)] * 70)
+    results = engine.rewrap(2, [(1, old, AAD, True)] * 70)
 
     wraps = [result for result in results if isinstance(result, bytes)]
     hsm.keys["v2"].spoil = lambda output: output
     assert len(wraps) == 60
     assert {result[0] for result in results if isinstance(result, tuple)} == {"verification"}
     assert set(engine.unwrap([(2, wrap, AAD) for wrap in wraps])) == {b"d" * 32}
+
+
+def test_only_wraps_to_be_proved_are_opened_again_and_a_corrupt_one_of_them_is_caught(hsm, engine):
+    old = engine.wrap(1, [(bytes([number]) * 32, AAD) for number in range(6)])
+    to_prove = {1, 4}
+    sealed = []
+
+    def spoil_the_second_and_third(output):
+        sealed.append(1)
+        return output[:-1] + bytes([output[-1] ^ 1]) if len(sealed) in (2, 3) else output
+
+    old_key, new_key = hsm.keys["v1"], hsm.keys["v2"]
+    old_key.sealings = old_key.openings = new_key.sealings = new_key.openings = 0
+    new_key.spoil = spoil_the_second_and_third
+    results = engine.rewrap(2, [(1, wrap, AAD, place in to_prove) for place, wrap in enumerate(old)])
+    counts = [(key.sealings, key.openings) for key in (old_key, new_key)]
+
+    assert counts == [(0, 6), (6, 2)]
+    assert results[1][0] == "verification"
+    reasons = [item[0] for item in engine.unwrap([(2, results[place], AAD) for place in (0, 2, 3, 4, 5)])]
+    assert reasons == [0, "authentication", 3, 4, 5]  # first bytes of the data keys; what nobody proved may be broken
+
+
+def test_a_wrap_nobody_proves_is_still_held_to_its_iv_rule_and_length(hsm, engine):
+    old = engine.wrap(1, [(b"d" * 32, AAD)] * 2)
+    hsm.keys["v2"].mode = "in_place"
+    [broken_rule] = engine.rewrap(2, [(1, old[0], AAD, False)])
+    hsm.keys["v2"].mode = "caller"
+    hsm.keys["v2"].spoil = lambda output: output[:-1]
+
+    [broken_length] = engine.rewrap(2, [(1, old[1], AAD, False)])
+
+    assert (broken_rule[0], broken_length[0]) == ("verification", "verification")
 
 
 def test_t25_altered_bytes_fail_the_item_and_a_sick_key_fails_the_batch(hsm, engine):

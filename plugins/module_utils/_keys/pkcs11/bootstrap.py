@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import (  # noqa: F401
         worker,
         worker_base,
+        worker_calls,
         worker_engine,
         worker_gcm,
         worker_keys,
@@ -28,7 +29,16 @@ if TYPE_CHECKING:
     )
 
 # Each file comes after those it imports.
-SOURCES = ("worker_base", "worker_raw", "worker_gcm", "worker_token", "worker_keys", "worker_engine", "worker")
+SOURCES = (
+    "worker_base",
+    "worker_raw",
+    "worker_calls",
+    "worker_gcm",
+    "worker_token",
+    "worker_keys",
+    "worker_engine",
+    "worker",
+)
 
 # Reads one frame with os.read (a buffered reader would swallow the next one, which holds the PIN), makes the files
 # modules of a package of their own so that their relative imports hold, and runs the last one's main().

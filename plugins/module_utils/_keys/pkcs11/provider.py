@@ -9,12 +9,12 @@ use, not that it used it. All PKCS#11 work happens in worker processes (ADR-0005
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from ..._domain.pkcs11_settings import KeyCount, KeyReference, Pkcs11Settings
-from ..provider import KeyFailure, UnwrapRequest, WrapRequest
+from ..provider import KeyFailure, UnwrapRequest, WrapRequest, proof_marks
 from .failures import failure
 from .pool import Job, PoolOptions, WorkerPool
 
@@ -147,10 +147,16 @@ class Pkcs11Provider:
         """Return one 32-byte DEK or failure per request, in order. Raises OpsError pkcs11.*."""
         return self._in_batches("unwrap", (), [(item.version, item.wrapped, item.aad) for item in requests])
 
-    def rewrap(self, to_version: int, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
-        """Return one new wrap of the same DEK per request, each opened again by the HSM. Raises OpsError pkcs11.*."""
+    def rewrap(
+        self, to_version: int, requests: Sequence[UnwrapRequest], *, prove: Collection[int] | None = None
+    ) -> list[bytes | KeyFailure]:
+        """Return one new wrap of the same DEK per request, those in `prove` (None = all) opened again by the HSM.
+
+        Raises OpsError pkcs11.*, provider.version_not_loaded.
+        """
         self._require(to_version)
-        items = [(item.version, item.wrapped, item.aad) for item in requests]
+        marks = proof_marks(len(requests), prove)
+        items = [(item.version, item.wrapped, item.aad, mark) for item, mark in zip(requests, marks, strict=True)]
         return self._in_batches("rewrap", (to_version,), items)
 
     def _in_batches(self, operation: str, leading: tuple[Any, ...], items: list[Any]) -> list[bytes | KeyFailure]:

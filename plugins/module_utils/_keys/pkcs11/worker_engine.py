@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Batches of wraps in one worker: an item fails alone, a blip is tried again, and nothing unverified leaves.
+"""Batches of wraps in one worker: an item fails alone, a blip is tried again, and what is to be proved is opened again.
 
 PRIVATE to the worker process. Results are bytes, or (reason, detail) with the reasons of `provider.KeyFailure`.
 """
@@ -12,11 +12,12 @@ import hmac
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, Union
 
 from . import worker_keys as keys
 from .worker_base import DEK_LENGTH, GONE, SESSION_ENDED, WRAP_LENGTH, Refusal, ckr, is_transient
+from .worker_calls import GcmKey, gcm_key
 from .worker_gcm import BrokenWrap, IvRule, find_iv_rule, make_wrap, measure, open_wrap
 from .worker_token import HsmSession
 
@@ -33,7 +34,7 @@ class Engine:
     def __init__(self, hsm: HsmSession) -> None:
         self.hsm = hsm
         self._references: dict[int, tuple[str, bytes, str | None]] = {}
-        self._keys: dict[int, Any] = {}
+        self._keys: dict[int, GcmKey] = {}
         self._pulses: dict[int, bytes] = {}
         self._rule: IvRule | None = None
         self._retries = 0
@@ -68,7 +69,7 @@ class Engine:
         """Return version -> check value; from now on exactly these versions can be used."""
         self._references, self._pulses = dict(references), {}
         self.persist(self._look_up)
-        return {version: self.persist(keys.check_value, key) for version, key in self._keys.items()}
+        return {version: self.persist(keys.check_value, key.binding) for version, key in self._keys.items()}
 
     def probe(self) -> dict[str, Any]:
         """Return iv_mode, iv_zeroed, tag, aad, key_generation, rate. Raises pkcs11.mechanism_missing, probe_failed."""
@@ -86,14 +87,14 @@ class Engine:
             rule = self._rule = find_iv_rule(key, ephemeral=True)
             rate = measure(key, rule)
         finally:
-            _destroy(key)
+            _destroy(key.binding)
         found = {"iv_mode": rule.mode, "iv_zeroed": rule.zeroed, "tag_checked": True, "aad_checked": True}
         return {**info, **found, "key_generation": True, "rate": rate}
 
     def wrap(self, version: int, requests: list[tuple[bytes, bytes]]) -> list[Item]:
         """Return a verified wrap per (dek, aad)."""
         self._require(version)
-        return [self.persist(self._wrap, version, dek, aad) for dek, aad in requests]
+        return [self.persist(self._proved_wrap, version, dek, aad) for dek, aad in requests]
 
     def unwrap(self, requests: list[tuple[int, bytes, bytes]]) -> list[Item]:
         """Return a DEK per (version, wrapped, aad)."""
@@ -101,14 +102,14 @@ class Engine:
         self._feel_pulses(requests, results)
         return results
 
-    def rewrap(self, to_version: int, requests: list[tuple[int, bytes, bytes]]) -> list[Item]:
-        """Return a verified wrap of the same DEK under `to_version` per (version, wrapped, aad)."""
+    def rewrap(self, to_version: int, requests: list[tuple[int, bytes, bytes, bool]]) -> list[Item]:
+        """Return a wrap of the same DEK under `to_version` per (version, wrapped, aad, whether it is verified)."""
         self._require(to_version)
         results: list[Item] = []
-        for version, wrapped, aad in requests:
+        for version, wrapped, aad, prove in requests:
             dek = self._persistent_unwrap(version, wrapped, aad)
             if isinstance(dek, bytes):
-                results.append(self.persist(self._wrap, to_version, dek, aad))
+                results.append(self.persist(self._proved_wrap if prove else self._wrap, to_version, dek, aad))
             else:
                 results.append(dek)
         self._feel_pulses(requests, results)
@@ -133,7 +134,7 @@ class Engine:
                     check_value=shown,
                     expected_check_value=expected,
                 )
-            found[version] = key
+            found[version] = gcm_key(key, self.hsm.raw)
         if found and self._rule is None:
             self._rule = self._find_rule(next(iter(found.values())))
         self._keys = found
@@ -141,18 +142,18 @@ class Engine:
             if version not in self._pulses:
                 self._pulses[version] = make_wrap(key, os.urandom(DEK_LENGTH), b"", self._known_rule())
 
-    def _find_rule(self, fallback: Any) -> IvRule:
+    def _find_rule(self, fallback: GcmKey) -> IvRule:
         key = self._ephemeral()
         if key is None:
             return find_iv_rule(fallback, ephemeral=False)
         try:
             return find_iv_rule(key, ephemeral=True)
         finally:
-            _destroy(key)
+            _destroy(key.binding)
 
-    def _ephemeral(self) -> Any:
+    def _ephemeral(self) -> GcmKey | None:
         try:
-            return keys.generate_ephemeral(self.hsm.session)
+            return gcm_key(keys.generate_ephemeral(self.hsm.session), self.hsm.raw)
         except Exception as error:
             if is_transient(error):
                 raise
@@ -168,20 +169,25 @@ class Engine:
             raise Refusal("provider.version_not_loaded", f"KEK version {version} is not loaded")
 
     def _wrap(self, version: int, dek: bytes, aad: bytes) -> Item:
+        """Return a wrap that nobody opened yet. A broken IV rule or length is seen here all the same."""
         if len(dek) != DEK_LENGTH:
             return ("malformed", f"DEK of {len(dek)} bytes, expected {DEK_LENGTH}")
-        key = self._keys[version]
         try:
-            wrapped = make_wrap(key, dek, aad, self._known_rule())
+            return make_wrap(self._keys[version], dek, aad, self._known_rule())
         except BrokenWrap as broken:
             return ("verification", str(broken))
         except Exception as error:
             if is_transient(error):
                 raise
             raise Refusal("pkcs11.encryption_failed", f"KEK version {version} cannot encrypt ({ckr(error)})") from None
-        # INVARIANT: no wrap leaves the worker unless the HSM opened it again to the DEK it was made from.
+
+    def _proved_wrap(self, version: int, dek: bytes, aad: bytes) -> Item:
+        wrapped = self._wrap(version, dek, aad)
+        if not isinstance(wrapped, bytes):
+            return wrapped
+        # INVARIANT: no wrap that was to be proved leaves the worker unless the HSM opened it again to its DEK.
         try:
-            opened = open_wrap(key, wrapped, aad)
+            opened = open_wrap(self._keys[version], wrapped, aad)
         except Exception as error:
             if is_transient(error):
                 raise
@@ -210,7 +216,7 @@ class Engine:
             return ("authentication", ckr(error))
         return dek if len(dek) == DEK_LENGTH else ("malformed", f"the wrap holds {len(dek)} bytes, not a DEK")
 
-    def _feel_pulses(self, requests: list[tuple[int, bytes, bytes]], results: list[Item]) -> None:
+    def _feel_pulses(self, requests: Sequence[tuple[Any, ...]], results: list[Item]) -> None:
         """Raises pkcs11.session_lost when a key that refused an item does not open our own wrap either.
 
         Every token says the same to altered bytes, a wrong key and a sick HSM; this tells the HSM apart. A wrong key

@@ -13,11 +13,11 @@ import hmac
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-from .worker_base import DEK_LENGTH, IV_LENGTH, TAG_LENGTH, Refusal, ckr, is_transient, pkcs11
+from .worker_base import DEK_LENGTH, IV_LENGTH, TAG_LENGTH, Refusal, ckr, is_transient
+from .worker_calls import GcmKey
 
-_BUFFER = 256  # bytes: more than any output here, so that the binding need not grow its own
 _SEALED_LENGTH = DEK_LENGTH + TAG_LENGTH
 _RATE_SECONDS = 0.25  # s: how long the probe measures
 _RATE_CALLS = 200
@@ -35,32 +35,24 @@ class IvRule:
     zeroed: bool
 
 
-@dataclass(frozen=True)
-class _Sealed:
+class _Sealed(NamedTuple):
     sent: bytes
     buffer: bytes
     output: bytes
 
 
-def _seal(key: Any, plaintext: bytes, aad: bytes, *, zeroed: bool) -> _Sealed:
-    # WHY bytes(bytearray(...)): the binding hands the module a pointer into this very object, so an HSM that writes
-    # its IV in place would change a shared constant. A fresh object of our own is the only one it may touch.
+def _seal(key: GcmKey, plaintext: bytes, aad: bytes, *, zeroed: bool) -> _Sealed:
     sent = bytes(IV_LENGTH) if zeroed else os.urandom(IV_LENGTH)
-    params = pkcs11.GCMParams(nonce=bytes(bytearray(sent)), aad=aad or None)
-    output = key.encrypt(plaintext, mechanism=pkcs11.Mechanism.AES_GCM, mechanism_param=params, buffer_size=_BUFFER)
-    return _Sealed(sent=bytes(bytearray(sent)), buffer=bytes(bytearray(params.nonce)), output=output)
+    output, buffer = key.encrypt(sent, plaintext, aad)
+    return _Sealed(sent, buffer, output)
 
 
-def open_wrap(key: Any, wrapped: bytes, aad: bytes) -> bytes:
+def open_wrap(key: GcmKey, wrapped: bytes, aad: bytes) -> bytes:
     """Return what the wrap (iv first) holds. Raises whatever the binding raises when it does not authenticate."""
-    params = pkcs11.GCMParams(nonce=bytes(bytearray(wrapped[:IV_LENGTH])), aad=aad or None)
-    opened: bytes = key.decrypt(
-        wrapped[IV_LENGTH:], mechanism=pkcs11.Mechanism.AES_GCM, mechanism_param=params, buffer_size=_BUFFER
-    )
-    return opened
+    return key.decrypt(wrapped[:IV_LENGTH], wrapped[IV_LENGTH:], aad)
 
 
-def make_wrap(key: Any, dek: bytes, aad: bytes, rule: IvRule) -> bytes:
+def make_wrap(key: GcmKey, dek: bytes, aad: bytes, rule: IvRule) -> bytes:
     """Return iv + sealed DEK + tag, 60 bytes, not yet opened again. Raises BrokenWrap, or what the binding raises."""
     sealed = _seal(key, dek, aad, zeroed=rule.zeroed)
     found = _mode_of(sealed)
@@ -87,7 +79,7 @@ def _wrap_of(sealed: _Sealed, mode: str) -> bytes:
     return iv + sealed.output[:_SEALED_LENGTH]
 
 
-def find_iv_rule(key: Any, *, ephemeral: bool) -> IvRule:
+def find_iv_rule(key: GcmKey, *, ephemeral: bool) -> IvRule:
     """Return the module's IV rule. ephemeral: the key dies with the session. Raises pkcs11.probe_failed.
 
     SAFE BECAUSE a zeroed buffer is only ever offered with an ephemeral key: a module that keeps the zeros would
@@ -107,7 +99,7 @@ def find_iv_rule(key: Any, *, ephemeral: bool) -> IvRule:
     raise Refusal("pkcs11.probe_failed", f"no known way to use CKM_AES_GCM works with this module ({'; '.join(tried)})")
 
 
-def _mode_by_trying(key: Any, *, zeroed: bool) -> str:
+def _mode_by_trying(key: GcmKey, *, zeroed: bool) -> str:
     """Plan: 1 seal the same bytes twice, 2 the same rule both times, 3 two IVs, two ciphertexts, 4 both open,
     5 an exchanged IV, another context and a flipped tag bit are all refused."""
     plaintext, aad = os.urandom(DEK_LENGTH), os.urandom(DEK_LENGTH)
@@ -132,7 +124,7 @@ def _mode_by_trying(key: Any, *, zeroed: bool) -> str:
     return mode
 
 
-def _opens(key: Any, wrapped: bytes, aad: bytes) -> bool:
+def _opens(key: GcmKey, wrapped: bytes, aad: bytes) -> bool:
     try:
         open_wrap(key, wrapped, aad)
     except Exception as error:
@@ -142,7 +134,7 @@ def _opens(key: Any, wrapped: bytes, aad: bytes) -> bool:
     return True
 
 
-def measure(key: Any, rule: IvRule) -> dict[str, float]:
+def measure(key: GcmKey, rule: IvRule) -> dict[str, float]:
     """Return calls_per_second and latency_ms (median) of encryptions in one session, measured for at most 0.25 s."""
     dek, aad = os.urandom(DEK_LENGTH), os.urandom(DEK_LENGTH)
     spent: list[float] = []

@@ -1,10 +1,10 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two questions the binding does not ask: the token's session cap, and whether a session is still logged in.
+"""The module's own function list, and two questions the binding does not ask: session cap, and still logged in?
 
-PRIVATE to the worker process. Reads through the module's own function list with ctypes; every answer may be None, and
-nobody may depend on one. Source: PKCS#11 v2.40 base specification, CK_FUNCTION_LIST, CK_TOKEN_INFO, CK_SESSION_INFO.
+PRIVATE to the worker process. Reads through the function list with ctypes; every answer may be None, and nobody may
+depend on one. Source: PKCS#11 v2.40 base specification, CK_FUNCTION_LIST, CK_TOKEN_INFO, CK_SESSION_INFO.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ try:
 except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
 
-_GET_TOKEN_INFO, _GET_SESSION_INFO, _FUNCTIONS = 6, 15, 16  # places in CK_FUNCTION_LIST after the version
+_GET_TOKEN_INFO, _GET_SESSION_INFO = 6, 15  # places in CK_FUNCTION_LIST after the version
+_FUNCTIONS = 68  # how many it has since v2.01
 _LOGGED_IN_STATES = frozenset({1, 3})  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
@@ -39,6 +40,12 @@ class RawModule:
         if rv == 0 and found:
             self._functions = found.contents.functions
 
+    def function(self, place: int, *parameters: Any) -> Any:
+        """Return the function at this place of the list, called with these ctypes; None when it cannot be reached."""
+        if self._functions is None or not self._functions[place]:
+            return None
+        return ctypes.CFUNCTYPE(ctypes.c_ulong, *parameters)(self._functions[place])
+
     def session_cap(self, slot_id: int) -> int | None:
         """Return how many read-write sessions the token allows, None = unlimited or not told."""
         texts = [("texts", ctypes.c_ubyte * 96), ("flags", ctypes.c_ulong), ("counts", ctypes.c_ulong * 10)]
@@ -56,11 +63,13 @@ class RawModule:
         return None if info is None else int(info.numbers[1]) in _LOGGED_IN_STATES
 
     def _ask(self, place: int, subject: int, fields: list[tuple[str, Any]]) -> Any:
-        if self._functions is None or not self._functions[place]:
+        if ctypes is None:
             return None
-        prototype = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p)
+        call = self.function(place, ctypes.c_ulong, ctypes.c_void_p)
+        if call is None:
+            return None
         answer = type("Answer", (ctypes.Structure,), {"_fields_": fields})()
-        rv = prototype(self._functions[place])(subject, ctypes.byref(answer))
+        rv = call(subject, ctypes.byref(answer))
         return answer if rv == 0 else None
 
 

@@ -32,6 +32,11 @@ class HsmSession:
     def __repr__(self) -> str:
         return f"HsmSession(module_path={self.module_path!r}, token_label={self.token_label!r})"
 
+    @property
+    def raw(self) -> RawModule | None:
+        """Return the module's own function list, None before the module is loaded."""
+        return self._raw
+
     def open(self) -> None:
         """Load, select, judge the PIN flags, log in. Raises Refusal dependency.missing, pkcs11.*."""
         require_binding()
