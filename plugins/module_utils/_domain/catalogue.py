@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from .envelope import looks_like_envelope
+from .envelope import has_envelope_keys
 from .errors import OpsError
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
@@ -42,7 +43,8 @@ BOOKKEEPING = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+# WHY not frozen: there is one for each envelope read, and freezing takes a quarter of the walk. Nobody assigns to it.
+@dataclass(slots=True)
 class Found:
     """Something shaped like an envelope. steps: concrete keys to it (array indexes as numbers)."""
 
@@ -54,12 +56,12 @@ class Found:
     @property
     def path(self) -> str:
         """The path as MongoDB's update operators want it, array indexes included."""
-        return ".".join(str(step) for step in self.steps)
+        return dotted_path(self.steps)
 
     @property
     def field(self) -> str:
         """The path as the catalogue writes it, array indexes as `*`."""
-        return ".".join("*" if isinstance(step, int) else step for step in self.steps)
+        return _field(self.steps)
 
     @property
     def place(self) -> str:
@@ -74,7 +76,11 @@ class Catalogue:
         merged = {name: set(paths) for name, paths in BUILT_IN.items()}
         for name, paths in (extra or {}).items():
             merged.setdefault(name, set()).update(paths)
-        self._fields = {name: frozenset(paths) for name, paths in sorted(merged.items())}
+        self._fields = {name: tuple(sorted(paths)) for name, paths in sorted(merged.items())}
+        self._certain = {
+            name: tuple(tuple(path.split(".")) for path in paths if "*" not in path)
+            for name, paths in self._fields.items()
+        }
 
     def collections(self) -> tuple[str, ...]:
         """Return the collections that may carry envelopes, sorted."""
@@ -82,7 +88,7 @@ class Catalogue:
 
     def fields(self, collection: str) -> tuple[str, ...]:
         """Return the dotted paths of a collection's sealed fields, sorted."""
-        return tuple(sorted(self._fields.get(collection, ())))
+        return self._fields.get(collection, ())
 
     def knows(self, found: Found) -> bool:
         return found.field in self._fields.get(found.collection, ())
@@ -93,15 +99,15 @@ class Catalogue:
         A catalogued path that holds something else than null is yielded whatever its shape, so that parsing names it.
         """
         seen = set()
+        record_id = document.get("_id")
         for steps, value in _walk(document, ()):
-            found = Found(collection, document.get("_id"), steps, value)
-            seen.add(found.field)
-            yield found
-        for path in self.fields(collection):
-            if path not in seen and "*" not in path:
-                value = _at(document, path)
+            seen.add(steps)
+            yield Found(collection, record_id, steps, value)
+        for steps in self._certain.get(collection, ()):
+            if steps not in seen:
+                value = _at(document, steps)
                 if value is not None:
-                    yield Found(collection, document.get("_id"), tuple(path.split(".")), value)
+                    yield Found(collection, record_id, steps, value)
 
 
 def record_id_text(record_id: Any) -> str:
@@ -122,19 +128,49 @@ def outside_catalogue(places: list[str]) -> OpsError:
     )
 
 
+# WHY remembered: a database has few fields and many records. Bounded, for an array's indexes are data.
+@lru_cache(maxsize=1024)
+def dotted_path(steps: tuple[str | int, ...]) -> str:
+    """Return steps as MongoDB's update operators want them, array indexes included."""
+    return ".".join(str(step) for step in steps)
+
+
+@lru_cache(maxsize=1024)
+def _field(steps: tuple[str | int, ...]) -> str:
+    return ".".join("*" if isinstance(step, int) else step for step in steps)
+
+
+class _Nesting(dict[type, str]):
+    """A type -> what is inside its values: "keys", "elements" or "" for nothing.
+
+    WHY remembered: every value of every document is asked, and asking an abstract class costs more than all the rest.
+    """
+
+    def __missing__(self, kind: type) -> str:
+        nesting = "keys" if issubclass(kind, Mapping) else "elements" if issubclass(kind, list) else ""
+        self[kind] = nesting
+        return nesting
+
+
+_NESTING = _Nesting()
+
+
 def _walk(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    items: Any = value.items() if isinstance(value, Mapping) else enumerate(value)
+    items: Any = value.items() if _NESTING[type(value)] == "keys" else enumerate(value)
     for key, child in items:
-        if looks_like_envelope(child):
+        nesting = _NESTING[type(child)]
+        if not nesting:
+            continue
+        if nesting == "keys" and has_envelope_keys(child):
             yield (*steps, key), child
-        elif isinstance(child, (Mapping, list)):
+        else:
             yield from _walk(child, (*steps, key))
 
 
-def _at(document: Mapping[str, Any], path: str) -> Any:
+def _at(document: Mapping[str, Any], steps: tuple[str, ...]) -> Any:
     value: Any = document
-    for key in path.split("."):
-        if not isinstance(value, Mapping) or key not in value:
+    for key in steps:
+        if _NESTING[type(value)] != "keys" or key not in value:
             return None
         value = value[key]
     return value

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from .catalogue import Found
+from .catalogue import Found, dotted_path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen for the reason of `Found`
 class Moved:
     """One field with its new wrap in stored form, and with new nonce and ciphertext where it was re-sealed."""
 
@@ -38,14 +39,25 @@ def selection(fields: Sequence[str], to_version: int) -> dict[str, Any]:
     return {"$or": clauses}
 
 
+class _Keys(NamedTuple):
+    """The dotted keys of one envelope, as a query and an update name them."""
+
+    wrapped_dek: str
+    kek_version: str
+    kv: str
+    nonce: str
+    ciphertext: str
+
+
 def expectation(document: Mapping[str, Any], moved: Iterable[Moved]) -> dict[str, Any]:
     """Return what must still stand: each field's wrapped DEK and version, and the outer version where there is one."""
     expected: dict[str, Any] = {}
     if "kek_version" in document:
         expected["kek_version"] = document["kek_version"]
     for move in moved:
-        expected[f"{move.found.path}.wrapped_dek"] = move.found.value["wrapped_dek"]
-        expected[f"{move.found.path}.kek_version"] = move.found.value["kek_version"]
+        keys, value = _keys(move.found.steps), move.found.value
+        expected[keys.wrapped_dek] = value["wrapped_dek"]
+        expected[keys.kek_version] = value["kek_version"]
     return expected
 
 
@@ -55,10 +67,17 @@ def assignment(document: Mapping[str, Any], moved: Iterable[Moved], to_version: 
     if "kek_version" in document:
         assign["kek_version"] = to_version
     for move in moved:
-        assign[f"{move.found.path}.wrapped_dek"] = move.stored_wrap
-        assign[f"{move.found.path}.kek_version"] = to_version
+        keys = _keys(move.found.steps)
+        assign[keys.wrapped_dek] = move.stored_wrap
+        assign[keys.kek_version] = to_version
         if move.stored_payload is not None:
-            assign[f"{move.found.path}.nonce"], assign[f"{move.found.path}.ciphertext"] = move.stored_payload
+            assign[keys.nonce], assign[keys.ciphertext] = move.stored_payload
         if "kv" in move.found.value:
-            assign[f"{move.found.path}.kv"] = to_version
+            assign[keys.kv] = to_version
     return assign
+
+
+# WHY remembered: a database has few fields and many records. Bounded, for an array's indexes are data.
+@lru_cache(maxsize=1024)
+def _keys(steps: tuple[str | int, ...]) -> _Keys:
+    return _Keys(*(f"{dotted_path(steps)}.{key}" for key in _Keys._fields))

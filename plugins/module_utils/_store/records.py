@@ -72,7 +72,7 @@ def insert_many(store: Store, collection: str, documents: Sequence[Document]) ->
         store.collection(collection).insert_many(list(documents), ordered=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen for the reason of `catalogue.Found`
 class Change:
     """One guarded write. expected: dotted path -> value that must still stand. assign: path -> new value."""
 
@@ -88,7 +88,7 @@ def compare_and_set(store: Store, collection: str, changes: Sequence[Change]) ->
     """
     if not changes:
         return 0
-    writes = [pymongo.UpdateOne({"_id": c.record_id, **c.expected}, {"$set": dict(c.assign)}) for c in changes]
+    writes = [pymongo.UpdateOne({"_id": c.record_id, **c.expected}, {"$set": c.assign}) for c in changes]
     with driver_errors(store):
         return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
 

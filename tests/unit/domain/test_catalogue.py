@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from types import MappingProxyType
+
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue, record_id_text
+from bson import Binary, ObjectId, encode
+from bson.raw_bson import RawBSONDocument
 
 from .test_envelope import SOUND
 
@@ -51,3 +56,44 @@ def test_an_absent_or_null_field_is_no_envelope(document):
 @pytest.mark.parametrize(("record_id", "text"), [("licence", "licence"), (42, "42"), (b"\x01\xff", "01ff")])
 def test_record_ids_have_one_canonical_text(record_id, text):
     assert record_id_text(record_id) == text
+
+
+class OwnList(list):
+    """An array that is not of the plain type."""
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict, MappingProxyType])
+def test_t4_an_envelope_is_found_in_any_kind_of_document_and_array(kind):
+    document = kind({"_id": 1, "a": kind({"b": OwnList([0, kind({"c": kind(SOUND)})])}), "d": [[kind(SOUND)]]})
+
+    assert [path for path, _field, _known in found_in(document)] == ["a.b.1.c", "d.0.0"]
+
+
+def test_t4_an_envelope_is_found_in_a_document_that_was_not_decoded():
+    raw = RawBSONDocument(encode({"_id": 1, "encrypted_api_key": SOUND, "old": [{"key": SOUND}]}))
+
+    assert [path for path, _field, _known in found_in(raw)] == ["encrypted_api_key", "old.0.key"]
+
+
+def test_values_without_anything_inside_are_passed_over():
+    document = {"_id": ObjectId(), "a": "text", "b": b"bytes", "c": Binary(b"x", 5), "d": None, "e": 1.5, "f": True}
+
+    assert found_in(document) == []
+
+
+def test_a_key_with_a_dot_in_it_hides_nothing_at_the_path_it_looks_like():
+    document = {"_id": 1, "totp.encrypted_seed": SOUND, "totp": {"encrypted_seed": "left in the clear"}}
+
+    assert [found.value for found in Catalogue().envelopes("users", document)] == [SOUND, "left in the clear"]
+
+
+def test_places_in_a_long_array_keep_their_own_indexes_and_share_one_field():
+    founds = found_in({"_id": 1, "old": [SOUND] * 3000})
+
+    assert [path for path, _field, _known in founds] == [f"old.{index}" for index in range(3000)]
+    assert {field for _path, field, _known in founds} == {"old.*"}
+
+
+def test_a_numeric_key_is_not_taken_for_an_index():
+    assert found_in({"_id": 1, "old": {"0": SOUND}}) == [("old.0", "old.0", False)]
+    assert found_in({"_id": 1, "old": [SOUND]}) == [("old.0", "old.*", False)]

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from types import MappingProxyType
+
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.envelope import looks_like_envelope, parse
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from bson import Binary, Int64
 
 SOUND = {
     "wrapped_dek": b"w" * 60,
@@ -93,3 +97,71 @@ def test_other_documents_do_not_look_like_envelopes(other):
 
 def test_sealed_bytes_do_not_show_in_the_repr():
     assert "www" not in repr(parse(SOUND))
+
+
+# Each way a document can come: plain ones are read on a shorter way, which must judge as the longer one does.
+KINDS = [dict, OrderedDict, MappingProxyType]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("tags", "outer", "version"),
+    [
+        ({"kek_version": 1, "kv": True}, 1, "envelope.malformed"),
+        ({"kek_version": 1, "kv": 1}, True, "envelope.malformed"),
+        ({"kek_version": True, "kv": True}, True, "envelope.malformed"),
+        ({"kv": 2.0}, 2, "envelope.malformed"),
+        ({}, 2.0, "envelope.malformed"),
+        ({"kek_version": Int64(0), "kv": Int64(0)}, Int64(0), "envelope.malformed"),
+        ({"kek_version": -1, "kv": -1}, -1, "envelope.malformed"),
+        ({"kek_version": Int64(2), "kv": Int64(2)}, Int64(2), 2),
+        ({"kek_version": Int64(2)}, 2, 2),
+        ({"kv": Int64(2)}, Int64(2), 2),
+        ({"kek_version": Int64(3)}, None, "envelope.version_mismatch"),
+        ({"kv": Int64(3)}, 2, "envelope.version_mismatch"),
+        ({}, Int64(3), "envelope.version_mismatch"),
+        ({"kv": None}, None, 2),
+    ],
+)
+def test_t5_tags_are_judged_by_type_and_value_whatever_carries_them(kind, tags, outer, version):
+    try:
+        found = parse(kind({**SOUND, **tags}), outer_version=outer).kek_version
+    except OpsError as refusal:
+        found = refusal.code
+
+    assert (type(found), found) == (type(version), version)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("field", ["wrapped_dek", "nonce", "ciphertext"])
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        (Binary(b"sealed", 0), b"sealed"),
+        (Binary(b"sealed", 5), b"sealed"),
+        (b"sealed", b"sealed"),
+        ("c2VhbGVk", "c2VhbGVk"),
+    ],
+)
+def test_any_binary_subtype_is_read_as_plain_bytes_and_text_stays_text(kind, field, stored, read):
+    found = getattr(parse(kind({**SOUND, field: stored})), field)
+
+    assert (type(found), found) == (type(read), read)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("field", ["wrapped_dek", "nonce", "ciphertext"])
+@pytest.mark.parametrize("stored", [b"", "", Binary(b"", 5), [], [b"x"], bytearray(b"x"), {}, 0, None])
+def test_what_is_not_sealed_bytes_is_malformed_whatever_carries_it(kind, field, stored):
+    with pytest.raises(OpsError) as refusal:
+        parse(kind({**SOUND, field: stored}))
+
+    assert refusal.value.code == "envelope.malformed"
+    assert field in refusal.value.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_mapping_counts_as_an_envelope(kind):
+    assert looks_like_envelope(kind(SOUND))
+    assert looks_like_envelope(kind(without("nonce", "provider", "kv")))
+    assert not looks_like_envelope(kind({"wrapped_dek": b"x", "nonce": b"x"}))

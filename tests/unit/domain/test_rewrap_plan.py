@@ -12,6 +12,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.rewrap_p
     expectation,
     selection,
 )
+from bson import Binary, Int64
 
 from .test_envelope import SOUND
 
@@ -57,3 +58,46 @@ def test_t5_the_selection_looks_at_inner_tags_too_so_a_lying_outer_tag_hides_not
     assert {"encrypted_api_key.kek_version": {"$exists": True, "$ne": 3}} in clauses
     assert {"old.key.kv": {"$exists": True, "$ne": 3}} in clauses
     assert {"kek_version": {"$exists": True, "$ne": 3}} in clauses
+
+
+def test_envelopes_of_an_array_are_expected_and_changed_at_their_own_indexes():
+    document = {"_id": 1, "old": [{"key": SOUND}, {"key": {**SOUND, "wrapped_dek": b"z" * 60, "kek_version": 1}}]}
+    founds = Catalogue().envelopes("dns_credentials", document)
+    moves = [Moved(found, b"new " + found.path.encode()) for found in founds]
+
+    assert expectation(document, moves) == {
+        "old.0.key.wrapped_dek": b"w" * 60,
+        "old.0.key.kek_version": 2,
+        "old.1.key.wrapped_dek": b"z" * 60,
+        "old.1.key.kek_version": 1,
+    }
+    assert assignment(document, moves, 3) == {
+        "old.0.key.wrapped_dek": b"new old.0.key",
+        "old.0.key.kek_version": 3,
+        "old.0.key.kv": 3,
+        "old.1.key.wrapped_dek": b"new old.1.key",
+        "old.1.key.kek_version": 3,
+        "old.1.key.kv": 3,
+    }
+
+
+def test_a_resealed_field_gets_its_new_payload_and_no_inner_tag_that_it_did_not_have():
+    document = {"_id": 1, "encrypted_api_key": {key: value for key, value in SOUND.items() if key != "kv"}}
+    (found,) = Catalogue().envelopes("dns_credentials", document)
+
+    assert assignment(document, [Moved(found, "wrap", ("nonce", "ciphertext"))], 3) == {
+        "encrypted_api_key.wrapped_dek": "wrap",
+        "encrypted_api_key.kek_version": 3,
+        "encrypted_api_key.nonce": "nonce",
+        "encrypted_api_key.ciphertext": "ciphertext",
+    }
+
+
+def test_the_expectation_repeats_what_was_read_in_its_own_type():
+    document = {"_id": 1, "kek_version": Int64(2), "encrypted_api_key": {**SOUND, "wrapped_dek": Binary(b"w" * 60, 5)}}
+    (found,) = Catalogue().envelopes("dns_credentials", document)
+
+    expected = expectation(document, [Moved(found, b"new")])
+
+    assert type(expected["kek_version"]) is Int64
+    assert expected["encrypted_api_key.wrapped_dek"] == Binary(b"w" * 60, 5)
