@@ -106,11 +106,7 @@ class Rewrapper:
         """Return one new wrap or failure per request, as many of them opened again as the proof asks for."""
         chosen = self._proof.choose(len(requests))
         spend(len(requests))
-        outcomes = (
-            self._sealing.provider.rewrap(self._to_version, requests)
-            if chosen is None
-            else self._sealing.provider.rewrap(self._to_version, requests, prove=chosen)
-        )
+        outcomes = self._sealing.provider.rewrap(self._to_version, requests, prove=chosen)
         if chosen is not None and any(isinstance(o, KeyFailure) and o.reason == "verification" for o in outcomes):
             # WHY all of them now: one bad wrap in a sample says that the others are not to be trusted either.
             spend(len(requests))

@@ -110,6 +110,8 @@ class Sealing:
             return Failure(
                 found.place, "envelope.version_not_loaded", f"KEK version {envelope.kek_version}, loaded are {loaded}"
             )
+        if why.reason == "verification":
+            return Failure(found.place, "envelope.wrap_unproven", f"its fresh wrap was not written: {why.detail}")
         liar = self._true_version(found, envelope)
         if liar is not None:
             return Failure(

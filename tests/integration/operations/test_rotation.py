@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import types
 
 import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import wrap_proof
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import EnvProvider
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import KeyFailure
 from ansible_collections.certautopilot.ops.plugins.module_utils._operations import deadline, rewrap, rewrap_stream
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from bson import ObjectId
@@ -373,3 +377,87 @@ def test_t39_a_half_done_rewrap_is_not_finished_as_a_reseal_and_a_half_done_rese
     assert resumed.values["rotation"]["compromised"]
     for document in rotatable.db.dns_credentials.find():
         assert document["encrypted_api_key"]["ciphertext"] != before[document["_id"]]
+
+
+def test_verify_none_and_sample_open_fewer_wraps_and_say_what_that_is_worth(rotatable):
+    none = rotatable.call("kek_rotate", to_version=2, verify="none").values["rotation"]
+    opened_by_nobody = secrets_under(rotatable, 2)
+    sample = rotatable.call("kek_rotate", to_version=1, verify="sample", allow_downgrade=True).values["rotation"]
+
+    assert none["proof"] == {"verify": "none", "made": 12, "opened": 0, "bad_at_most": None}
+    assert opened_by_nobody == sorted(f"secret {n}".encode() for n in range(12))
+    assert (sample["proof"]["made"], sample["proof"]["opened"]) == (12, 1)
+    assert 0 < sample["proof"]["bad_at_most"] < 1
+
+
+def test_t27_one_bad_wrap_in_a_sample_proves_the_whole_batch_and_only_bad_ones_stay_behind(rotatable, monkeypatch):
+    real = EnvProvider.rewrap
+
+    def corrupt(self, to_version, requests, *, prove=None):
+        """As an HSM that spoils the first and the last wrap of a batch: it shows only where it is opened again."""
+        outcomes = real(self, to_version, requests, prove=prove)
+        for index in {0, len(requests) - 1}:
+            seen = prove is None or index in prove
+            outcomes[index] = KeyFailure("verification", "spoilt") if seen else bytes(60)
+        return outcomes
+
+    monkeypatch.setattr(EnvProvider, "rewrap", corrupt)
+    monkeypatch.setattr(wrap_proof.random, "sample", lambda places, _size: [places[-1]])
+
+    with pytest.raises(OpsError) as failure:
+        rotatable.call("kek_rotate", to_version=2, verify="sample")
+    rotation = failure.value.facts["rotation"]
+
+    assert {entry["code"] for entry in rotation["failures"]} == {"envelope.wrap_unproven"}
+    assert rotatable.db.dns_credentials.count_documents({"kek_version": 2}) == rotation["rewrapped"]
+    assert len(secrets_under_tags(rotatable)) == 12
+
+
+def secrets_under_tags(site):
+    """Return every secret, each opened under the version its tag names."""
+    return {
+        plaintext_of(site.keks[d["kek_version"]], d["_id"], "encrypted_api_key", d["encrypted_api_key"])
+        for d in site.db.dns_credentials.find()
+    }
+
+
+def test_t18_an_envelope_of_a_version_nobody_knows_keeps_a_rotation_from_being_complete(rotatable):
+    rotatable.db.dns_credentials.insert_one(credential(os.urandom(32), b"of nobody", version=9))
+
+    with pytest.raises(OpsError) as failure:
+        rotatable.call("kek_rotate", to_version=2)
+
+    assert failure.value.code == "rotate.incomplete"
+    assert [entry["code"] for entry in failure.value.facts["rotation"]["failures"]] == ["envelope.version_not_loaded"]
+    assert rotatable.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+
+
+def test_damage_that_no_query_selects_is_found_before_the_swap_and_stops_it(rotatable):
+    broken = credential(rotatable.keks[1], b"without a version")
+    del broken["kek_version"], broken["encrypted_api_key"]["kek_version"], broken["encrypted_api_key"]["kv"]
+    rotatable.db.dns_credentials.insert_one(broken)
+
+    with pytest.raises(OpsError) as failure:
+        rotatable.call("kek_rotate", to_version=2)
+
+    assert [entry["code"] for entry in failure.value.facts["rotation"]["failures"]] == ["envelope.malformed"]
+    assert rotatable.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+    assert rotatable.db.kek_rotations.find_one({"_id": "to-2"})["state"] == "rewrapping"
+
+
+def test_a_writer_that_never_rests_under_the_old_version_does_not_keep_the_swap_from_happening(rotatable, monkeypatch):
+    real, kek = rewrap_stream.records.compare_and_set, rotatable.keks[1]
+
+    def written_behind(store, collection, changes):
+        done = real(store, collection, changes)
+        if rotatable.db.kek_versions.find_one({"_id": "active"})["version"] == 1:
+            rotatable.db.dns_credentials.insert_one(credential(kek, b"one more"))
+        return done
+
+    monkeypatch.setattr(rewrap_stream.records, "compare_and_set", written_behind)
+
+    result = rotatable.call("kek_rotate", to_version=2)
+
+    assert result.values["rotation"]["state"] == "complete"
+    assert rotatable.db.dns_credentials.count_documents({"kek_version": {"$ne": 2}}) == 0
+    assert secrets_under(rotatable, 2).count(b"one more") > 0

@@ -1,0 +1,60 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ranges of about equal work: they cover everything, and their number is bounded."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import range_cuts
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Found
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def cuts_of(ids, *, stride, version=1, to_version=2, collection="keys"):
+    cuts = range_cuts.Cuts(to_version, stride=stride)
+    for record_id in ids:
+        cuts.note(Found(collection, record_id, ("sealed",), {}), SimpleNamespace(kek_version=version))
+    return cuts.ranges()
+
+
+def holds(part, record_id):
+    bounds = part.query().get("_id", {})
+    return bounds.get("$gte", record_id) <= record_id < bounds.get("$lt", record_id + 1)
+
+
+@given(ids=st.lists(st.integers(), unique=True).map(sorted), stride=st.integers(1, 7))
+def test_every_record_is_in_exactly_one_range_and_the_work_adds_up(ids, stride):
+    ranges = cuts_of(ids, stride=stride)
+
+    assert [sum(holds(part, record_id) for part in ranges) for record_id in ids] == [1] * len(ids)
+    assert sum(part.envelopes for part in ranges) == len(ids)
+    assert all(part.envelopes >= stride for part in ranges[:-1])
+
+
+def test_what_is_at_the_target_already_is_no_work():
+    assert cuts_of(range(10), stride=2, version=2) == []
+
+
+def test_a_record_with_several_envelopes_is_not_cut_in_two():
+    ranges = cuts_of([1, 1, 1, 2, 2, 2], stride=1)
+
+    assert [sum(holds(part, record_id) for part in ranges) for record_id in (1, 2)] == [1, 1]
+
+
+def test_ids_of_several_types_make_one_open_range_for_a_database_compares_within_a_type():
+    (only,) = cuts_of([1, 2, 3, "a", "b", "c"], stride=1)
+
+    assert (only.query(), only.envelopes) == ({}, 6)
+
+
+def test_cuts_are_thinned_out_so_that_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(range_cuts, "_CUTS_AT_MOST", 8)
+
+    ranges = cuts_of(range(1000), stride=1)
+
+    assert len(ranges) <= 9
+    assert sum(part.envelopes for part in ranges) == 1000
+    assert [sum(holds(part, record_id) for part in ranges) for record_id in range(1000)] == [1] * 1000
