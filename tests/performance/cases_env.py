@@ -158,7 +158,10 @@ def _counted_unwraps() -> Iterator[list[bytes]]:
         provider = original(*arguments, **options)
         unwrap, rewrap = provider.unwrap, provider.rewrap
         provider.unwrap = lambda asked: (seen.extend(one.wrapped for one in asked), unwrap(asked))[1]
-        provider.rewrap = lambda version, asked: (seen.extend(one.wrapped for one in asked), rewrap(version, asked))[1]
+        provider.rewrap = lambda version, asked, **how: (
+            seen.extend(one.wrapped for one in asked),
+            rewrap(version, asked, **how),
+        )[1]
         return provider
 
     registry.build_registry = counting

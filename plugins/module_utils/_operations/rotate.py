@@ -75,7 +75,7 @@ def _rotate(
     if check:
         return judged.predicted()
     store, plan, mine = installation.store, judged.plan, Mine(Progress(), Proof(options.verify))
-    work = SharedWork(installation, plan, judged.layout, mine=mine, deadline=deadline)
+    work = SharedWork(installation, plan, judged.sample, mine=mine, deadline=deadline)
     turn = lead_or_help(store, work, plan)
     if turn.lease is None:
         return out_of_time(store, plan, work, judged.before)
@@ -90,7 +90,7 @@ def _rotate(
             if again.settled and taking_back is None:
                 return finished_by_another(again.nothing_to_do(), work, judged.before)
             plan = again.plan
-            work = SharedWork(now, plan, again.layout, mine=mine, deadline=deadline)
+            work = SharedWork(now, plan, again.sample, mine=mine, deadline=deadline)
             judged = replace(again, before=judged.before)
         return RotationRun(now, plan, work, lease=turn.lease, keeper=keeper).go(judged.ranges, judged.before)
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._domain import gcm_budget
+from .._domain.catalogue import Found
+from .._domain.envelope import Envelope
 from .._domain.errors import OpsError
 from .._domain.fleet_gate import refusal
-from .._domain.layout import Layout
 from .._domain.range_cuts import Cuts, Range
 from .._domain.result import Result
 from .._store import rotations
@@ -27,7 +28,6 @@ from .rewrap_stream import CALLS_PER_ENVELOPE, Pace, Progress
 from .rotation_options import Options
 from .rotation_result import by_version, result_of
 from .rotation_work import RotationPlan
-from .sealing import detect_layout
 from .survey import Survey
 from .verify import judged as judged_fleet
 
@@ -38,7 +38,7 @@ RANGE_ENVELOPES = 2000  # to move, in a range that one process claims: some seco
 class Judged:
     """settled: nothing is left to do. before: as the diff shows it. total: envelopes. standing_state: of the rotation.
 
-    ranges: cover what is under other versions.
+    ranges: cover what is under other versions. sample: for the layout, which is only looked for when something moves.
     """
 
     plan: RotationPlan
@@ -47,7 +47,7 @@ class Judged:
     total: int
     standing_state: str
     ranges: list[Range]
-    layout: Layout
+    sample: list[tuple[Found, Envelope]]
 
     def nothing_to_do(self) -> Result:
         """Return the result of a rotation that is complete already."""
@@ -93,7 +93,7 @@ def judge(installation: Installation, options: Options, *, lease_s: float, warn:
         total=found.total,
         standing_state=str((standing or {}).get("state") or "none"),
         ranges=cuts.ranges(),
-        layout=detect_layout(installation.provider, found.sample),
+        sample=found.sample,
     )
 
 

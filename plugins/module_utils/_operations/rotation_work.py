@@ -10,12 +10,13 @@ killed leaves one that runs out, one that was paused finds it gone and writes no
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._domain.catalogue import Found
+from .._domain.envelope import Envelope
 from .._domain.errors import OpsError
-from .._domain.layout import Layout
 from .._domain.wrap_proof import Proof
 from .._store import keystore, ranges, rotations
 from .._store.keeper import Keeper
@@ -23,7 +24,7 @@ from .deadline import Deadline
 from .installation import Installation
 from .rewrap import Resealer, Rewrapper, Tally
 from .rewrap_stream import Pace, Progress, RewrapStream
-from .sealing import Sealing
+from .sealing import Sealing, detect_layout
 
 _NOTE_EVERY_S = 1.0
 
@@ -54,17 +55,18 @@ class Mine:
 
 
 class SharedWork:
-    """This process's part in a rotation: what it moved, and the way to move more."""
+    """This process's part in a rotation: what it moved, and the way to move more. sample: shows the layout."""
 
     def __init__(
-        self, installation: Installation, plan: RotationPlan, layout: Layout, *, mine: Mine, deadline: Deadline
-    ) -> None:
+        self, installation: Installation, plan: RotationPlan, sample: Sequence[tuple[Found, Envelope]], *, mine: Mine,
+        deadline: Deadline,
+    ) -> None:  # fmt: skip
         self.progress, self.proof = mine.progress, mine.proof
         self._store = installation.store
         self._plan = plan
         self._deadline = deadline
         mover = Resealer if plan.facts["compromised"] else Rewrapper
-        sealing = Sealing(installation.provider, layout)
+        sealing = Sealing(installation.provider, detect_layout(installation.provider, sample))
         rewrapper = mover(self._store, sealing, installation.catalogue, plan.to_version, proof=self.proof)
         self._stream = RewrapStream(
             self._store, installation.catalogue, rewrapper, plan.to_version,

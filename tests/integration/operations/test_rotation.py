@@ -72,14 +72,18 @@ def test_t38_check_mode_predicts_what_the_real_run_does_and_writes_nothing(rotat
     assert (predicted.before, predicted.after) == (real.before, real.after)
 
 
-def test_t20_a_second_run_writes_nothing(rotatable):
+def test_t20_a_second_run_writes_nothing_and_opens_no_envelope(rotatable, monkeypatch):
     rotatable.call("kek_rotate", to_version=2)
-    before = rotatable.documents()
+    before, real, asked = rotatable.documents(), EnvProvider.unwrap, []
+    monkeypatch.setattr(EnvProvider, "unwrap", lambda self, requests: asked.extend(requests) or real(self, requests))
 
     result = rotatable.call("kek_rotate", to_version=2)
 
+    stored = {document["encrypted_api_key"]["wrapped_dek"] for document in rotatable.db.dns_credentials.find()}
     assert not result.changed
     assert rotatable.documents() == before
+    assert asked  # the canaries: whether this is the right key is asked every time
+    assert not any(request.wrapped in stored for request in asked)
 
 
 def test_t13_a_poisoned_envelope_is_named_the_rest_moves_and_the_version_is_not_swapped(rotatable):
