@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_s
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
 
+from tests.support import hsm_shim
 from tests.support.token_oracle import ask
 
 SOFTHSM = next(
@@ -139,11 +139,45 @@ def loaded(opened: Callable[..., Pkcs11Provider]) -> Callable[..., Pkcs11Provide
 @pytest.fixture(scope="session")
 def noisy_library(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The path of the misbehaving library; skips where there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
+    compiler = hsm_shim.compiler()
     if compiler is None:
-        pytest.skip("no C compiler")
+        pytest.skip(hsm_shim.NO_COMPILER)
     folder = tmp_path_factory.mktemp("noisy")
     (folder / "noisy.c").write_text(NOISY_LIBRARY)
     library = folder / "noisy.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, folder / "noisy.c", "-ldl"], check=True)
     return str(library)
+
+
+@pytest.fixture(scope="session")
+def shim_library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the shim over SoftHSM2, see tests/support/hsm_shim.c; skips where there is no C compiler."""
+    if hsm_shim.compiler() is None:
+        pytest.skip(hsm_shim.NO_COMPILER)
+    return hsm_shim.build(tmp_path_factory.mktemp("shim"))
+
+
+class Shim:
+    """The faulty library for one test. Its processes share one state file; `private` faults are each process's own."""
+
+    def __init__(self, library: str, state: Path) -> None:
+        self._library = library
+        self._state = state
+
+    def faults(self, **faults: object) -> dict[str, Any]:
+        """Return the changes of the settings that put the shim with these faults before the token."""
+        return self.private(state=self._state, **faults)
+
+    def private(self, **faults: object) -> dict[str, Any]:
+        """Return the same without a shared state: numbers count in each process for itself."""
+        return {"module_path": self._library, "environment": hsm_shim.environment(**faults)}
+
+    def counters(self) -> dict[str, int]:
+        """Return what all processes with the shared state did."""
+        return hsm_shim.counters(self._state)
+
+
+@pytest.fixture
+def shim(shim_library: str, tmp_path: Path) -> Shim:
+    """A shim with a state of its own."""
+    return Shim(shim_library, tmp_path / "shim.state")
