@@ -222,6 +222,7 @@ CK_RV C_GetFunctionList(FUNCTIONS **list) {
     ours.entry[CLOSE_SESSION] = close_session;
     ours.entry[CLOSE_ALL_SESSIONS] = close_all_sessions;
     ours.entry[LOGIN] = login;
+    ours.entry[LOGOUT] = logout;
     ours.entry[DESTROY_OBJECT] = destroy_object;
     ours.entry[GET_ATTRIBUTE_VALUE] = get_attribute_value;
     ours.entry[FIND_OBJECTS_INIT] = find_objects_init;

@@ -23,16 +23,16 @@ typedef struct { CK_ULONG type; void *parameter; CK_ULONG length; } MECHANISM;
 
 enum {
     CKR_OK = 0, CKR_GENERAL_ERROR = 0x5, CKR_CANT_LOCK = 0xA, CKR_DEVICE_MEMORY = 0x31,
-    CKR_MECHANISM_PARAM_INVALID = 0x71, CKR_PIN_INCORRECT = 0xA0, CKR_PIN_LOCKED = 0xA4, CKR_SESSION_COUNT = 0xB1, CKR_TOKEN_NOT_PRESENT = 0xE0,
-    CKR_BUFFER_TOO_SMALL = 0x150
+    CKR_MECHANISM_PARAM_INVALID = 0x71, CKR_PIN_INCORRECT = 0xA0, CKR_PIN_LOCKED = 0xA4, CKR_SESSION_COUNT = 0xB1,
+    CKR_TOKEN_NOT_PRESENT = 0xE0, CKR_USER_NOT_LOGGED_IN = 0x101, CKR_BUFFER_TOO_SMALL = 0x150
 };
 
 /* calls: C_Encrypt and C_Decrypt with an output buffer that the rate cap let through, whatever became of them.
  * admitted, refused: by the rate cap. pin_tries: wrong PINs since the last right one; wrong_pins: all of them.
  * next_free: when the rate cap has room again, in ns. */
 enum counter {
-    calls, encrypted, decrypted, length_queries, admitted, refused, injected, corrupted, initialised, finds, logins,
-    wrong_pins, pin_tries, opened, closed, session_refusals, drops, next_free, COUNTERS
+    calls, encrypted, decrypted, length_queries, admitted, refused, injected, corrupted, initialised, finalised, finds,
+    logins, wrong_pins, pin_tries, opened, closed, session_refusals, drops, next_free, COUNTERS
 };
 
 enum { OWNERS = 64 };

@@ -14,12 +14,13 @@ typedef struct { void *mutex_function[4]; CK_ULONG flags; void *reserved; } INIT
 
 enum {
     CKF_OS_LOCKING_OK = 0x2, CKF_USER_PIN_COUNT_LOW = 0x10000, CKF_USER_PIN_FINAL_TRY = 0x20000,
-    CKF_USER_PIN_LOCKED = 0x40000, CKU_USER = 1
+    CKF_USER_PIN_LOCKED = 0x40000, CKU_USER = 1, CKS_RO_PUBLIC_SESSION = 0, CKS_RW_PUBLIC_SESSION = 2
 };
 
 enum {
     INITIALIZE = 0, FINALIZE = 1, GET_TOKEN_INFO = 6, OPEN_SESSION = 12, CLOSE_SESSION = 13, CLOSE_ALL_SESSIONS = 14,
-    LOGIN = 18, DESTROY_OBJECT = 22, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS_INIT = 26, FIND_OBJECTS = 27
+    GET_SESSION_INFO = 15, LOGIN = 18, LOGOUT = 19, DESTROY_OBJECT = 22, GET_ATTRIBUTE_VALUE = 24,
+    FIND_OBJECTS_INIT = 26, FIND_OBJECTS = 27
 };
 
 enum { HANDLES = 1024 };
@@ -100,6 +101,7 @@ static CK_RV close_all_sessions(CK_ULONG slot) {
 
 static CK_RV finalize(void *reserved) {
     CK_RV (*next)(void *) = (void *)real.entry[FINALIZE];
+    count(finalised);
     forget_own_sessions();
     return next(reserved);
 }
@@ -127,6 +129,16 @@ static CK_RV login(CK_ULONG session, CK_ULONG user, CK_BYTE *pin, CK_ULONG lengt
     unlock_state();
     if (rv == CKR_PIN_INCORRECT) count(wrong_pins);
     return rv;
+}
+
+/* As PKCS#11 has it and many HSMs do, not as SoftHSM2: who is not logged in cannot log out. */
+static CK_RV logout(CK_ULONG session) {
+    CK_RV (*next)(CK_ULONG) = (void *)real.entry[LOGOUT];
+    CK_RV (*info)(CK_ULONG, CK_ULONG *) = (void *)real.entry[GET_SESSION_INFO];
+    CK_ULONG about[4] = {0}; /* slot, state, flags, device error */
+    CK_RV rv = info(session, about);
+    int anonymous = about[1] == CKS_RO_PUBLIC_SESSION || about[1] == CKS_RW_PUBLIC_SESSION;
+    return rv != CKR_OK ? rv : anonymous ? CKR_USER_NOT_LOGGED_IN : next(session);
 }
 
 /* With SHIM_SHUFFLE_HANDLES the shim gives out numbers of its own, 1, 2, 3 ...; after each drop of the sessions they

@@ -19,6 +19,8 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_s
 )
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import UnwrapRequest, WrapRequest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.support import hsm_shim
 from tests.support.token_oracle import ask
@@ -39,6 +41,7 @@ SOFTHSM = next(
 PIN = "pin-7391-of-the-test"
 SO_PIN = "so-5520-of-the-test"
 INSTALL_ID = bytes(range(16))
+AAD = bytes(range(32))
 
 # Prints on standard output as some vendors do, then is SoftHSM2; dies or hangs when its variable says so.
 NOISY_LIBRARY = r"""
@@ -94,6 +97,21 @@ def reference(version: int) -> KeyReference:
     return KeyReference(f"certautopilot-kek-v{version}", INSTALL_ID + version.to_bytes(4, "big"))
 
 
+def wrap_requests(count: int) -> list[WrapRequest]:
+    """Return so many requests, each for a data key of its own."""
+    return [WrapRequest(os.urandom(32), AAD) for _number in range(count)]
+
+
+def unwrap_requests(version: int, wraps: list[Any]) -> list[UnwrapRequest]:
+    """Return the requests that open these wraps."""
+    return [UnwrapRequest(version, wrap, AAD) for wrap in wraps]
+
+
+def software_opens(key: AESGCM, wraps: list[Any], asked: list[WrapRequest]) -> bool:
+    """Return whether every wrap opens to the data key that was asked for. Raises InvalidTag when one does not open."""
+    return [key.decrypt(wrap[:12], wrap[12:], AAD) for wrap in wraps] == [request.dek for request in asked]
+
+
 @pytest.fixture
 def hsm(tmp_path: Path) -> Hsm:
     """A SoftHSM2 configuration and token that nobody else uses."""
@@ -134,6 +152,16 @@ def loaded(opened: Callable[..., Pkcs11Provider]) -> Callable[..., Pkcs11Provide
         return provider
 
     return load_provider
+
+
+@pytest.fixture
+def known_keys(hsm: Hsm) -> dict[int, AESGCM]:
+    """Keys of versions 1 and 2 whose values the test knows: software opens what the HSM sealed, without our code."""
+    values = {version: os.urandom(32) for version in (1, 2)}
+    for version, value in values.items():
+        named = reference(version)
+        hsm.oracle("make", label=named.label, id=named.key_id.hex(), value=value.hex())
+    return {version: AESGCM(value) for version, value in values.items()}
 
 
 @pytest.fixture(scope="session")

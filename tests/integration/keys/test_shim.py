@@ -13,9 +13,10 @@ import sys
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.integration.keys.conftest import PIN
+from tests.integration.keys.conftest import PIN, reference
 
 CKR_MECHANISM_PARAM_INVALID, CKR_OPERATION_NOT_INITIALIZED, CKR_BUFFER_TOO_SMALL = 0x71, 0x91, 0x150
+CKR_SESSION_HANDLE_INVALID = 0xB3
 
 # Encrypts 32 bytes twice under a known key: asking for the length first, then with a direct call after one whose buffer
 # is too small by one byte. Sessions are PyKCS11's, the crypto calls go by ctypes: nothing stands before the shim.
@@ -66,25 +67,53 @@ def encryption(asks):
 json.dump([encryption(True), encryption(False)], sys.stdout)
 """
 
+# Keeps the handle of key 1 over a drop of the sessions, looks both keys up anew, and encrypts with what it kept.
+STALE = """
+import json, os, sys
+import PyKCS11 as api
+order = json.load(sys.stdin)
+library = api.PyKCS11Lib()
+library.load(order["path"])
+slots = library.getSlotList(tokenPresent=True)
+[slot] = [s for s in slots if library.getTokenInfo(s).flags & api.CKF_USER_PIN_INITIALIZED]
+def found():
+    session = library.openSession(slot, api.CKF_SERIAL_SESSION | api.CKF_RW_SESSION)
+    session.login(order["pin"])
+    return session, [session.findObjects([(api.CKA_LABEL, label)])[0] for label in order["labels"]]
+iv = bytes(range(12))
+session, [kept, _other] = found()
+try:
+    session.encrypt(kept, b"x" * 32, api.AES_GCM_Mechanism(iv, b"", 128))
+except api.PyKCS11Error as error:
+    dropped = error.value
+session, _keys = found()
+out = session.encrypt(kept, b"x" * 32, api.AES_GCM_Mechanism(iv, b"", 128))
+json.dump({"dropped": dropped, "out": bytes(out).hex()}, sys.stdout)
+"""
+
+
+def run_client(program, hsm, changes, **order):
+    """Return what a client of the shim, in a process of its own, printed as JSON."""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps({"path": changes["module_path"], "pin": PIN, **order}),
+        env={**os.environ, "SOFTHSM2_CONF": hsm.conf, **changes["environment"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
 
 @pytest.fixture
 def client(hsm, shim):
     """Return a function that encrypts twice through the shim with these faults, see CLIENT."""
 
     def run(sent, value, text, **faults):
-        changes = shim.faults(**faults)
-        order = {"path": changes["module_path"], "pin": PIN, "iv": sent.hex(), "value": value.hex(), "text": text.hex()}
-        ended = subprocess.run(
-            [sys.executable, "-c", CLIENT],
-            input=json.dumps(order),
-            env={**os.environ, "SOFTHSM2_CONF": hsm.conf, **changes["environment"]},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout)
+        order = {"iv": sent.hex(), "value": value.hex(), "text": text.hex()}
+        return run_client(CLIENT, hsm, shim.faults(**faults), **order)
 
     return run
 
@@ -125,3 +154,12 @@ def test_an_injected_error_ends_the_operation_so_that_the_next_one_can_begin(cli
 
     assert (first["rv"], second["first"]) == (0x31, 0xE0)
     assert (failed["first"], failed["rv"]) == (0x30, CKR_OPERATION_NOT_INITIALIZED)
+
+
+def test_a_handle_kept_over_a_drop_of_the_sessions_names_another_key(hsm, known_keys, shim):
+    changes = shim.faults(drop_sessions_after=1, shuffle_handles=1)
+
+    answer = run_client(STALE, hsm, changes, labels=[reference(1).label, reference(2).label])
+
+    assert answer["dropped"] == CKR_SESSION_HANDLE_INVALID
+    assert known_keys[2].decrypt(bytes(range(12)), bytes.fromhex(answer["out"]), b"") == b"x" * 32
