@@ -9,6 +9,7 @@ would log out everything else, and private keys would then look missing instead 
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import Any
 
@@ -19,13 +20,18 @@ _CANT_LOCK = " 0xa"  # how the binding's text for a code without a name of its o
 
 
 class HsmSession:
-    """The logged-in session of this worker. `config`: module_path, token_label, token_serial, pin (text)."""
+    """The logged-in session of this worker.
+
+    config: module_path, token_label, token_serial, pin (text); login_guard, a descriptor that all workers of a run
+    share, None for a worker that has no others beside it.
+    """
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.module_path: str = config["module_path"]
         self.token_label: str = config["token_label"]
         self.token_serial: str = config["token_serial"]
         self._pin: str = config["pin"]
+        self._guard: int | None = config.get("login_guard")
         self._library: Any = None
         self._raw: RawModule | None = None
         self._token: Any = None
@@ -129,7 +135,29 @@ class HsmSession:
         )
 
     def _login(self) -> None:
-        """Try the PIN once, on a read-write session: some HSMs refuse read-only ones."""
+        """Try the PIN once, on a read-write session: some HSMs refuse read-only ones.
+
+        INVARIANT: after one refusal no worker of the run tries it again; the lock goes with a process that dies.
+        """
+        if self._guard is None:
+            self._log_in()
+            return
+        fcntl.lockf(self._guard, fcntl.LOCK_EX)
+        try:
+            if os.pread(self._guard, 1, 0):
+                token = f'token "{self.token_label}"'
+                raise Refusal(
+                    "pkcs11.pin_incorrect", f"{token} refused the user PIN in this run; it is not tried again"
+                )
+            self._log_in()
+        except Refusal as refusal:
+            if refusal.code == "pkcs11.pin_incorrect":
+                os.pwrite(self._guard, b"!", 0)
+            raise
+        finally:
+            fcntl.lockf(self._guard, fcntl.LOCK_UN)
+
+    def _log_in(self) -> None:
         self._token = self._select()
         self._judge_pin_flags(self._token.flags)
         try:
