@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,10 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_s
 )
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import UnwrapRequest, WrapRequest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tests.support import hsm_shim
 from tests.support.token_oracle import ask
 
 SOFTHSM = next(
@@ -39,6 +41,7 @@ SOFTHSM = next(
 PIN = "pin-7391-of-the-test"
 SO_PIN = "so-5520-of-the-test"
 INSTALL_ID = bytes(range(16))
+AAD = bytes(range(32))
 
 # Prints on standard output as some vendors do, then is SoftHSM2; dies or hangs when its variable says so.
 NOISY_LIBRARY = r"""
@@ -94,6 +97,21 @@ def reference(version: int) -> KeyReference:
     return KeyReference(f"certautopilot-kek-v{version}", INSTALL_ID + version.to_bytes(4, "big"))
 
 
+def wrap_requests(count: int) -> list[WrapRequest]:
+    """Return so many requests, each for a data key of its own."""
+    return [WrapRequest(os.urandom(32), AAD) for _number in range(count)]
+
+
+def unwrap_requests(version: int, wraps: list[Any]) -> list[UnwrapRequest]:
+    """Return the requests that open these wraps."""
+    return [UnwrapRequest(version, wrap, AAD) for wrap in wraps]
+
+
+def software_opens(key: AESGCM, wraps: list[Any], asked: list[WrapRequest]) -> bool:
+    """Return whether every wrap opens to the data key that was asked for. Raises InvalidTag when one does not open."""
+    return [key.decrypt(wrap[:12], wrap[12:], AAD) for wrap in wraps] == [request.dek for request in asked]
+
+
 @pytest.fixture
 def hsm(tmp_path: Path) -> Hsm:
     """A SoftHSM2 configuration and token that nobody else uses."""
@@ -136,14 +154,58 @@ def loaded(opened: Callable[..., Pkcs11Provider]) -> Callable[..., Pkcs11Provide
     return load_provider
 
 
+@pytest.fixture
+def known_keys(hsm: Hsm) -> dict[int, AESGCM]:
+    """Keys of versions 1 and 2 whose values the test knows: software opens what the HSM sealed, without our code."""
+    values = {version: os.urandom(32) for version in (1, 2)}
+    for version, value in values.items():
+        named = reference(version)
+        hsm.oracle("make", label=named.label, id=named.key_id.hex(), value=value.hex())
+    return {version: AESGCM(value) for version, value in values.items()}
+
+
 @pytest.fixture(scope="session")
 def noisy_library(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The path of the misbehaving library; skips where there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
+    compiler = hsm_shim.compiler()
     if compiler is None:
-        pytest.skip("no C compiler")
+        pytest.skip(hsm_shim.NO_COMPILER)
     folder = tmp_path_factory.mktemp("noisy")
     (folder / "noisy.c").write_text(NOISY_LIBRARY)
     library = folder / "noisy.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, folder / "noisy.c", "-ldl"], check=True)
     return str(library)
+
+
+@pytest.fixture(scope="session")
+def shim_library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the shim over SoftHSM2, see tests/support/hsm_shim.c; skips where there is no C compiler."""
+    if hsm_shim.compiler() is None:
+        pytest.skip(hsm_shim.NO_COMPILER)
+    return hsm_shim.build(tmp_path_factory.mktemp("shim"))
+
+
+class Shim:
+    """The faulty library for one test. Its processes share one state file; `private` faults are each process's own."""
+
+    def __init__(self, library: str, state: Path) -> None:
+        self._library = library
+        self._state = state
+
+    def faults(self, **faults: object) -> dict[str, Any]:
+        """Return the changes of the settings that put the shim with these faults before the token."""
+        return self.private(state=self._state, **faults)
+
+    def private(self, **faults: object) -> dict[str, Any]:
+        """Return the same without a shared state: numbers count in each process for itself."""
+        return {"module_path": self._library, "environment": hsm_shim.environment(**faults)}
+
+    def counters(self) -> dict[str, int]:
+        """Return what all processes with the shared state did."""
+        return hsm_shim.counters(self._state)
+
+
+@pytest.fixture
+def shim(shim_library: str, tmp_path: Path) -> Shim:
+    """A shim with a state of its own."""
+    return Shim(shim_library, tmp_path / "shim.state")

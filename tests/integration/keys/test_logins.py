@@ -44,6 +44,15 @@ class Functions(ctypes.Structure):
     _fields_ = [("version", ctypes.c_ubyte * 2), ("functions", ctypes.c_void_p * 20)]
 functions = ctypes.POINTER(Functions)()
 ctypes.CDLL(path).C_GetFunctionList(ctypes.byref(functions))
+C_OPEN_SESSION, C_CLOSE_SESSION, SERIAL_AND_WRITABLE = 12, 13, 6
+start = ctypes.CFUNCTYPE(ctypes.c_ulong, *[ctypes.c_ulong] * 2, *[ctypes.c_void_p] * 3)(
+    functions.contents.functions[C_OPEN_SESSION])
+end = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong)(functions.contents.functions[C_CLOSE_SESSION])
+for number in range(int(sys.argv[5])):
+    other = ctypes.c_ulong()
+    assert start(hsm._token.slot.slot_id, SERIAL_AND_WRITABLE, None, None, ctypes.byref(other)) == 0
+    assert end(other) == 0
+print(hsm.logged_in(), engine.unwrap([(1, wrap, b"")]) == [b"d" * 32], engine.take_retries())
 logout = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong)(functions.contents.functions[C_LOGOUT])
 def log_out():
     assert logout(hsm.session.handle) == 0
@@ -87,21 +96,35 @@ def test_t31_other_sessions_that_come_and_go_do_not_log_the_owner_out(hsm, loade
     assert owner.retries == 0
 
 
-def test_t31_after_a_forced_logout_the_worker_logs_in_again_and_finds_its_key(hsm, loaded):
-    loaded().close()
+def logged_out(hsm, changes, others):
+    """Run LOGGED_OUT, with so many sessions of another user of the library before the logouts; return its lines."""
     named = reference(1)
-
     ended = subprocess.run(
-        [sys.executable, "-c", LOGGED_OUT, SOFTHSM, hsm.token, named.label, named.key_id.hex()],
+        [sys.executable, "-c", LOGGED_OUT, changes["module_path"], hsm.token, named.label, named.key_id.hex(), others],
         input=PIN + "\n",
-        env={**os.environ, "SOFTHSM2_CONF": hsm.conf, "COLLECTIONS": COLLECTIONS},
+        env={**os.environ, "SOFTHSM2_CONF": hsm.conf, "COLLECTIONS": COLLECTIONS, **changes["environment"]},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
 
-    assert ended.stdout.split("\n")[:2] == ["(1, 1) True", "True True"], ended.stderr
+
+def test_t31_a_thousand_sessions_beside_it_do_not_log_the_owner_out(hsm, known_keys, shim):
+    lines = logged_out(hsm, shim.faults(), "1000")
+
+    assert lines[0] == "True True 0"
+    assert shim.counters()["opened"] > 1000
+
+
+def test_t31_after_a_forced_logout_the_worker_logs_in_again_and_finds_its_key(hsm, known_keys, shim):
+    # One session is all the token allows: the one that was logged out must be given back before the next is opened.
+    lines = logged_out(hsm, shim.faults(sessions=1), "0")
+
+    assert lines[1:] == ["(1, 1) True", "True True"]
+    assert shim.counters()["logins"] == 3
 
 
 @pytest.fixture

@@ -7,31 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pyrage
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 
-from tests.support import softhsm
+from tests.support import hsm_shim
 from tests.support.processes import repository_environment
 from tests.support.sealed import credential
 
-SOURCE = Path(__file__).resolve().parents[2] / "support" / "hsm_shim.c"
 AES_GCM, AES_KEY_GEN = "0x1087", "0x1080"
 CKR_FUNCTION_REJECTED = "0x200"
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler here to build the faulty library")
+pytestmark = pytest.mark.skipif(hsm_shim.compiler() is None, reason=hsm_shim.NO_COMPILER)
 
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory):
-    built = tmp_path_factory.mktemp("shim") / "libshim.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(built), str(SOURCE), "-ldl"], check=True)
-    return str(built)
+    return hsm_shim.build(tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture
@@ -39,9 +34,8 @@ def faulty(hsm_site, token, shim, monkeypatch):
     """Return a function that puts the shim between the site and its token, with these faults."""
 
     def put(**faults):
-        monkeypatch.setenv("SHIM_MODULE", softhsm.module_path())
-        for name, value in faults.items():
-            monkeypatch.setenv(f"SHIM_{name.upper()}", str(value))
+        for name, value in hsm_shim.environment(**faults).items():
+            monkeypatch.setenv(name, value)
         hsm_site.pkcs11 = token.settings(module_path=shim)
         hsm_site.write()
         return hsm_site

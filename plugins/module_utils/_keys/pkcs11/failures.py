@@ -33,6 +33,10 @@ _WAYS_OUT: dict[str, tuple[str, bool]] = {
         ),
         False,
     ),
+    "pkcs11.initialize_refused": (
+        "set the vendor's client so that it takes a C_Initialize without arguments, or put p11-kit-proxy.so before it",
+        False,
+    ),
     "pkcs11.token_not_found": (
         (
             "correct encryption.pkcs11.token_label, or make the token; check that the library's configuration "

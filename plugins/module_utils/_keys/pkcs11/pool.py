@@ -22,7 +22,7 @@ from typing import Any
 from ..._domain.errors import OpsError
 from ..._domain.pkcs11_settings import Pkcs11Settings
 from .failures import failure
-from .process import WorkerProcess, wait_for
+from .process import WorkerProcess, login_guard, wait_for
 
 _START_ATTEMPTS = 3
 _START_PAUSE = 0.15  # s, with jitter, doubled at each attempt
@@ -62,6 +62,7 @@ class WorkerPool:
         self._settings = settings
         self._options = options
         self._workers: list[WorkerProcess] = []
+        self._guard = login_guard()
         self._pid = os.getpid()
         self._next_job = 1
         self._last_loss: OpsError | None = None
@@ -101,6 +102,7 @@ class WorkerPool:
         if os.getpid() == self._pid:
             for worker in workers:
                 worker.stop(within_s=self._options.stop_timeout_s)
+        self._guard.close()
 
     def abandon(self) -> None:
         """Forget the workers of the parent: called in a forked child."""
@@ -144,9 +146,10 @@ class WorkerPool:
             "token_label": settings.token_label,
             "token_serial": settings.token_serial,
             "pin": settings.pin or "",
+            "login_guard": self._guard.fileno(),
             "parent_pid": os.getpid(),
         }
-        worker = WorkerProcess(settings)
+        worker = WorkerProcess(settings, (self._guard.fileno(),))
         self._workers.append(worker)
         try:
             opening = Job("open", (), None)

@@ -13,6 +13,7 @@ import marshal
 import os
 import select
 import subprocess
+import tempfile
 import time
 from typing import IO, Any
 
@@ -25,10 +26,24 @@ _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
 _PRIVATE_PREFIX = "CERTAUTOPILOT_"  # variables of the product hold secrets; no vendor's library reads them
 
 
-class WorkerProcess:
-    """A started worker. job: the number of the request it is busy with, None when idle. deadline: monotonic s."""
+def login_guard() -> IO[bytes]:
+    """Return an empty file without a name: the workers of one run lock it to log in, and mark it after a bad PIN.
 
-    def __init__(self, settings: Pkcs11Settings) -> None:
+    WHY: an HSM that drops all sessions makes all workers log in again at once, and one run would lock a PIN that was
+    changed meanwhile.
+    """
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("login-guard"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
+
+
+class WorkerProcess:
+    """A started worker. inherited: descriptors that it gets under their own numbers.
+
+    job: the number of the request it is busy with, None when idle. deadline: monotonic s.
+    """
+
+    def __init__(self, settings: Pkcs11Settings, inherited: tuple[int, ...] = ()) -> None:
         self.job: int | None = None
         self.deadline = 0.0
         self._incoming = bytearray()
@@ -42,6 +57,7 @@ class WorkerProcess:
             env=_environment(settings),
             cwd="/",
             bufsize=0,
+            pass_fds=inherited,
         )
         self.pid = self._process.pid
         for stream in self._streams():

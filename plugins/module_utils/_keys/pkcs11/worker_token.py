@@ -9,21 +9,29 @@ would log out everything else, and private keys would then look missing instead 
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import Any
 
 from .worker_base import GONE, PIN_WRONG, Refusal, ckr, pkcs11, require_binding
 from .worker_raw import RawModule
 
+_CANT_LOCK = " 0xa"  # how the binding's text for a code without a name of its own ends, PKCS#11: CKR_CANT_LOCK
+
 
 class HsmSession:
-    """The logged-in session of this worker. `config`: module_path, token_label, token_serial, pin (text)."""
+    """The logged-in session of this worker.
+
+    config: module_path, token_label, token_serial, pin (text); login_guard, a descriptor that all workers of a run
+    share, None for a worker that has no others beside it.
+    """
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.module_path: str = config["module_path"]
         self.token_label: str = config["token_label"]
         self.token_serial: str = config["token_serial"]
         self._pin: str = config["pin"]
+        self._guard: int | None = config.get("login_guard")
         self._library: Any = None
         self._raw: RawModule | None = None
         self._token: Any = None
@@ -56,7 +64,7 @@ class HsmSession:
         try:
             session.close()
         except Exception:  # noqa: BLE001  the session may be long gone: that is why it is closed
-            return
+            self._give_back()
 
     def logged_in(self) -> bool:
         """Return False only when the module says that this session is not logged in as the user."""
@@ -96,6 +104,12 @@ class HsmSession:
         try:
             self._library = pkcs11.lib(self.module_path)
         except Exception as error:  # noqa: BLE001  a vendor's library may fail in any way
+            if str(error).endswith(_CANT_LOCK):
+                raise Refusal(
+                    "pkcs11.initialize_refused",
+                    f"{self.module_path} answers C_Initialize with CKR_CANT_LOCK; it was called without "
+                    "CKF_OS_LOCKING_OK, which python-pkcs11 cannot ask for",
+                ) from None
             raise Refusal(
                 "pkcs11.module_load_failed", f"{self.module_path} cannot be used as a PKCS#11 module ({ckr(error)})"
             ) from None
@@ -126,7 +140,29 @@ class HsmSession:
         )
 
     def _login(self) -> None:
-        """Try the PIN once, on a read-write session: some HSMs refuse read-only ones."""
+        """Try the PIN once, on a read-write session: some HSMs refuse read-only ones.
+
+        INVARIANT: after one refusal no worker of the run tries it again; the lock goes with a process that dies.
+        """
+        if self._guard is None:
+            self._log_in()
+            return
+        fcntl.lockf(self._guard, fcntl.LOCK_EX)
+        try:
+            if os.pread(self._guard, 1, 0):
+                token = f'token "{self.token_label}"'
+                raise Refusal(
+                    "pkcs11.pin_incorrect", f"{token} refused the user PIN in this run; it is not tried again"
+                )
+            self._log_in()
+        except Refusal as refusal:
+            if refusal.code == "pkcs11.pin_incorrect":
+                os.pwrite(self._guard, b"!", 0)
+            raise
+        finally:
+            fcntl.lockf(self._guard, fcntl.LOCK_UN)
+
+    def _log_in(self) -> None:
         self._token = self._select()
         self._judge_pin_flags(self._token.flags)
         try:
@@ -136,10 +172,23 @@ class HsmSession:
             if name == "UserAlreadyLoggedIn":  # the library kept the login of the session we gave up
                 self.session = self._token.open(rw=True)
                 return
+            self._give_back()
             refusal = self._refusal_of_login(name)
             if refusal is None:
                 raise
             raise refusal from None
+
+    def _give_back(self) -> None:
+        """End every session of this process, in C_Finalize, and start the library again.
+
+        WHY: where C_Login or C_Logout fails the binding closes nothing and keeps no handle of what it opened, and an
+        HSM with a session cap soon has no room for the next one.
+        """
+        for step in (self._library.finalize, self._library.initialize):
+            try:
+                step()
+            except Exception:  # noqa: BLE001, S112  the login that comes next says what is wrong
+                continue
 
     def _judge_pin_flags(self, flags: Any) -> None:
         token = f'token "{self.token_label}"'
