@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is true after a run: every record opened by the oracle, every acknowledged write looked for, by the load's logs."""
+"""What is true after a run: every record opened by the oracle, every acknowledged write of the logs looked for."""
 
 from __future__ import annotations
 

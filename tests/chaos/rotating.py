@@ -53,6 +53,7 @@ class Rotating:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         self.pid = self._process.pid
+        self._outcome: Outcome | None = None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._process.stdin as order_pipe:
@@ -80,6 +81,10 @@ class Rotating:
 
     def outcome(self) -> Outcome:
         """Wait for its end and return how that was."""
+        self._outcome = self._outcome or self._ending()
+        return self._outcome
+
+    def _ending(self) -> Outcome:
         try:
             status = self._process.wait(END_S)
         except subprocess.TimeoutExpired:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole run: install, put under load, rotate twice under fire, judge. `python -m tests.chaos` is its command line."""
+"""The whole run: install, put under load, rotate twice under fire, judge; `python -m tests.chaos` calls it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Size:
 
 
 FULL = Size(20_000, 20, Load(), span_s=3.0, hsm_share=1_500, limit_s=900.0)
-SHORT = Size(600, 4, Load(2, 10.0, 20.0), span_s=1.0, hsm_share=300, limit_s=120.0)
+SHORT = Size(600, 4, Load(2, 2.0, 20.0), span_s=1.0, hsm_share=300, limit_s=120.0)
 
 
 def run(site: Site, size: Size, seed: int) -> dict[str, Any]:

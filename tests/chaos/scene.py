@@ -70,17 +70,11 @@ class Scene:
     def work(self, load: Load) -> None:
         """Start the writers and the readers; return when each of them is at work."""
         half = load.processes // 2
-        for number in range(half):
-            log = self.site.folder / f"writer-{number}.log"
-            self._work("writer", load.writes_per_s / half, log)
-            self.write_logs.append(log)
-        for number in range(half):
-            log = self.site.folder / f"reader-{number}.log"
-            self._work("reader", load.reads_per_s / half, log)
-            self.read_logs.append(log)
+        for _number in range(half):
+            self._work("writer", load.writes_per_s / half, self.write_logs)
+            self._work("reader", load.reads_per_s / half, self.read_logs)
         for process, log in self._workers:
-            # a reader's log comes at its end: the file of its own output is there from the start
-            if log in self.write_logs:
+            if log in self.write_logs:  # a reader tells nothing before its end
                 self.wait("its first write", lambda log=log: log.exists() and log.stat().st_size, process)
 
     def end_work(self) -> list[str]:
@@ -95,6 +89,7 @@ class Scene:
                 status = f"none after {END_S:.0f} s"
             if status:
                 wrong.append(f"{log.stem} ended with exit status {status}")
+        self._workers.clear()
         return wrong
 
     def reads(self) -> dict[str, int]:
@@ -114,7 +109,9 @@ class Scene:
                 raise RuntimeError(f"{process.args!r} did not come to {what}; exit status {process.poll()}")
             time.sleep(0.05)
 
-    def _work(self, command: str, rate: float, log: Path) -> None:
+    def _work(self, command: str, rate: float, logs: list[Path]) -> None:
+        log = self.site.folder / f"{command}-{len(logs)}.log"
+        logs.append(log)
         line = self._command(command, "--seconds", str(ENDLESS_S), "--rate", str(rate), "--threads", "2")
         line += ["--reload", str(BEAT_S), "--log", str(log)]
         self._workers.append((self._start(line, f"{log.stem}.out"), log))

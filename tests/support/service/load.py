@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writers and readers that work on a live installation and keep a log a test can judge by.
 
-SIGTERM ends their work early as the end of their time would: nothing is cut off, logs are written. Exit status 1 when a worker could not do its work, so that a test cannot pass on what was never tried.
+SIGTERM ends their work early as the end of their time would: nothing is cut off, logs are written. Exit status
+1 when a worker could not do its work, so that a test cannot pass on what was never tried.
 """
 
 from __future__ import annotations
