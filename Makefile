@@ -22,7 +22,7 @@ SLOWER   := docs-lint build ansible-lint
 STEPS    := $(CHEAP) unit $(SLOWER) sanity integration molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow lint format $(STEPS) coverage bench demo demo-clean lock clean distclean
+.PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos demo demo-clean lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -94,6 +94,9 @@ bench: env ## measure rotations against their floors, under 6 minutes (ARGS=--qu
 	@test -d .build/bench-libs/pymongocrypt || $(PY) -m pip install --quiet --only-binary :all: \
 	  --target .build/bench-libs pymongocrypt==1.21.2 || echo "pymongocrypt: not installed, its rows are left out"
 	PYTHONPATH=.build/collections:. $(PY) -m tests.performance.bench $(ARGS)
+
+chaos: env ## two rotations of 20,000 envelopes under load, 20 kills (ARGS="--seed N" replays, --short is small)
+	PYTHONPATH=.build/collections:. $(PY) -m tests.chaos $(ARGS)
 
 demo: env ## an installation to try things on: stand-in service, database, SoftHSM2 token
 	$(PY) -m tests.support.demo

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writers and readers that work on a live installation and keep a log a test can judge by.
 
-Exit status 1 when a worker could not do its work, so that a test cannot pass on what was never tried.
+SIGTERM ends their work early as the end of their time would: nothing is cut off, logs are written. Exit status
+1 when a worker could not do its work, so that a test cannot pass on what was never tried.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import signal
 import sys
 import threading
 import time
@@ -26,6 +28,7 @@ from .registry import Registry, connect
 
 COLLECTION, FIELD = "dns_credentials", "encrypted_api_key"
 RETRY_S = 0.2
+_ended = threading.Event()
 
 
 def write(config: Config, *, seconds: float, rate: float, threads: int, log_file: Path, reload_s: float) -> None:
@@ -100,13 +103,13 @@ def _update(registry: Registry, record_id: ObjectId, fields: dict[str, Any]) -> 
 def _ticks(registry: Registry, seconds: float, rate: float, reload_s: float) -> Iterator[int]:
     """Yield sequence numbers at the rate until the time is over; hot reload on the way."""
     end, next_reload, sequence = time.monotonic() + seconds, time.monotonic() + reload_s, 0
-    while (now := time.monotonic()) < end:
+    while (now := time.monotonic()) < end and not _ended.is_set():
         if now >= next_reload:
             _reload(registry)
             next_reload = now + reload_s
         yield sequence
         sequence += 1
-        time.sleep(max(0.0, 1 / rate - (time.monotonic() - now)))
+        _ended.wait(max(0.0, 1 / rate - (time.monotonic() - now)))
 
 
 def _reload(registry: Registry) -> None:
@@ -119,6 +122,7 @@ def _reload(registry: Registry) -> None:
 def _together(work: Callable[[int], None], threads: int) -> None:
     """Run `work(0)` … `work(threads - 1)` at once. Raises SystemExit when one of them ended with an exception."""
     failures: list[str] = []
+    signal.signal(signal.SIGTERM, lambda *_ignored: _ended.set())
 
     def guarded(number: int) -> None:
         try:
