@@ -23,6 +23,7 @@ BOOKKEEPING = {
     "kek_install",
     "kek_versions",
     "kek_rotations",
+    "kek_ranges",
     "kek_journal",
     "kek_imports",
     "locks",
