@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -86,13 +87,16 @@ def worker_rows(folder: Path, counts: Sequence[int], seconds: float) -> list[Row
     os.environ["SHIM_MODULE"] = module_path()
     settings = token.settings(module_path=str(library))
     try:
-        return [_workers(settings, references, count, seconds) for count in counts]
+        return [row for count in counts for row in _workers(token, settings, references, count, seconds)]
     finally:
-        for name in ("SHIM_MODULE", "SHIM_LATENCY_US"):
+        for name in ("SHIM_MODULE", "SHIM_LATENCY_US", "SHIM_LATENCY_LENGTH"):
             os.environ.pop(name, None)
 
 
-def _workers(settings: dict[str, str], references: dict[int, KeyReference], count: int, seconds: float) -> Row:
+def _workers(
+    token: Token, settings: dict[str, str], references: dict[int, KeyReference], count: int, seconds: float
+) -> list[Row]:
+    """Return the row of so many bare loops, then that of so many workers: what this machine can do, and what we do."""
     size = max(BATCH, round(count * seconds / LATENCY_S / CALLS / BATCH) * BATCH)
     aad = os.urandom(32)
     os.environ["SHIM_LATENCY_US"] = "0"
@@ -101,25 +105,32 @@ def _workers(settings: dict[str, str], references: dict[int, KeyReference], coun
     requests = [UnwrapRequest(1, wrapped, aad) for wrapped in wraps if isinstance(wrapped, bytes)]
     os.environ["SHIM_LATENCY_US"] = str(round(LATENCY_S * 1e6))
     clock = CpuClock()
+    floor_s = _raw_hsm(token, references, size, loops=count, library=settings["module_path"])
+    floor = Row(
+        f"floor: {count} bare loops, 1 ms a call", size, floor_s, _of_ideal(size, floor_s, count), doubt=clock.doubt()
+    )
+    os.environ["SHIM_LATENCY_LENGTH"] = "1"  # who asks for a length pays for it; the bare loops are let off
+    clock = CpuClock()
     with _provider(settings, references, workers=count) as provider:
         began = time.perf_counter()
         moved = 0
         for start in range(0, size, BATCH):
             moved += sum(isinstance(one, bytes) for one in provider.rewrap(2, requests[start : start + BATCH]))
         wall_s = time.perf_counter() - began
+    os.environ.pop("SHIM_LATENCY_LENGTH")
     if moved != size:
         raise RuntimeError(f"{count} workers moved {moved} envelopes of {size}")
-    calls = size * CALLS / wall_s
-    note = f"{calls:.0f} HSM calls/s of {count / LATENCY_S:.0f}"
-    return Row(
-        f"workers P = {count}, 1 ms a call",
-        size,
-        wall_s,
-        calls * LATENCY_S / count,
-        AGAINST_LATENCY,
-        note,
-        clock.doubt(),
+    ratio = _of_ideal(size, wall_s, count)
+    note = (
+        f"{size * CALLS / wall_s:.0f} HSM calls/s of {count / LATENCY_S:.0f}, {floor_s / wall_s:.2f} of the bare loops"
     )
+    ours = Row(f"workers P = {count}, 1 ms a call", size, wall_s, ratio, AGAINST_LATENCY, note, clock.doubt())
+    return [floor, ours]
+
+
+def _of_ideal(size: int, wall_s: float, count: int) -> float:
+    """Return HSM calls a second over P/L."""
+    return size * CALLS / wall_s * LATENCY_S / count
 
 
 def _token(folder: Path) -> Token:
@@ -158,13 +169,33 @@ def _documents(settings: dict[str, str], references: dict[int, KeyReference], si
     return documents
 
 
-def _raw_hsm(token: Token, references: dict[int, KeyReference], size: int) -> float:
+def _raw_hsm(
+    token: Token, references: dict[int, KeyReference], size: int, *, loops: int = 1, library: str = ""
+) -> float:
+    """Return the seconds that the slowest of so many bare loops took for its share."""
     ids = [references[version].key_id.hex() for version in (1, 2)]
-    order = {"module_path": module_path(), "token": token.label, "pin": PIN, "ids": ids, "n": size}
-    ended = subprocess.run(
-        [sys.executable, "-m", f"{__package__}.hsm_floor"],
-        input=json.dumps(order), env=environment(), capture_output=True, text=True, check=False, cwd=REPOSITORY,
-    )  # fmt: skip
-    if ended.returncode:
-        raise RuntimeError(ended.stderr)
-    return float(json.loads(ended.stdout)["wall_s"])
+    order = {"module_path": library or module_path(), "token": token.label, "pin": PIN, "ids": ids}
+    command = [sys.executable, "-m", f"{__package__}.hsm_floor"]
+    with contextlib.ExitStack() as running:
+        started = []
+        for number in range(loops):
+            one = running.enter_context(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True, cwd=REPOSITORY
+                )
+            )
+            running.callback(one.kill)
+            share = size // loops + (number < size % loops)
+            _told(one, json.dumps({**order, "n": share}))
+            if one.stdout is None or one.stdout.readline() != "ready\n":  # one by one: SoftHSM2 dislikes a crowd
+                raise RuntimeError("a bare loop did not start")
+            started.append(one)
+        for one in started:
+            _told(one, "go")
+        return max(float(json.loads(one.communicate()[0])["wall_s"]) for one in started)
+
+
+def _told(process: subprocess.Popen[str], line: str) -> None:
+    if process.stdin is not None:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()

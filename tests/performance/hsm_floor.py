@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The raw HSM floor: unwrap, wrap and the unwrap that proves it, in a bare loop over python-pkcs11, one session.
 
-Nothing of plugins/ is used. The order comes as JSON on standard input (a PIN never travels in arguments):
-{module_path, token, pin, ids: [id of V1, id of V2], n}; the answer is {wall_s}.
+Nothing of plugins/ is used. The order comes as a line of JSON on standard input (a PIN never travels in arguments):
+{module_path, token, pin, ids: [id of V1, id of V2], n}. When all is prepared a line is printed and another one awaited,
+so that many can begin together; the answer is {wall_s}.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ GCM = pkcs11.Mechanism.AES_GCM
 
 
 def main() -> None:
-    order = json.load(sys.stdin)
+    order = json.loads(sys.stdin.readline())
     token = pkcs11.lib(order["module_path"]).get_token(token_label=order["token"])
     with token.open(rw=True, user_pin=order["pin"]) as session:
         old, new = (session.get_key(pkcs11.ObjectClass.SECRET_KEY, id=bytes.fromhex(one)) for one in order["ids"])
         aad = os.urandom(32)
         wraps = [_wrap(old, os.urandom(32), aad) for _number in range(order["n"])]
+        print("ready", flush=True)
+        sys.stdin.readline()
         began = time.perf_counter()
         for wrapped in wraps:
             dek = _unwrap(old, wrapped, aad)

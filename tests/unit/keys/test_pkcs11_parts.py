@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import Pkcs11Settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11 import bootstrap, failures
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider, cut
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import KeyFailure, UnwrapRequest
 
 FOLDER = Path(bootstrap.__file__).parent
 SETTINGS = Pkcs11Settings("/usr/lib/hsm.so", "kek", pin="314159")
@@ -75,3 +76,72 @@ def test_a_failure_names_module_token_and_library_and_never_the_pin(code):
 def test_no_pin_shows_in_the_reprs():
     assert "314159" not in repr(SETTINGS)
     assert "314159" not in repr(Pkcs11Provider(SETTINGS))
+
+
+class FakePool:
+    """Answers each item with its own number, or with a failure; `taken` is what workers were handed, in order."""
+
+    def __init__(self, workers):
+        self.workers = workers
+        self.taken = []
+
+    def pids(self):
+        return tuple(range(self.workers))
+
+    def run(self, jobs):
+        self.taken += [item for job in jobs for item in job.arguments[-1]]
+        assert [job.planned for job in jobs] == [len(job.arguments[-1]) for job in jobs]
+        return [
+            [wrapped if prove else ("verification", "") for _version, wrapped, _aad, prove in job.arguments[-1]]
+            for job in jobs
+        ]
+
+
+@pytest.mark.parametrize("workers", [1, 3, 16])
+@pytest.mark.parametrize("prove", [None, (), {0, 7, 599}])
+def test_the_mark_of_each_wrap_to_be_proved_travels_with_its_item(monkeypatch, workers, prove):
+    provider, pool = Pkcs11Provider(SETTINGS), FakePool(workers)
+    monkeypatch.setattr(provider, "_pool", pool)
+    monkeypatch.setattr(provider, "_check_values", {2: None})
+    requests = [UnwrapRequest(1, number.to_bytes(60), b"a") for number in range(600)]
+
+    results = provider.rewrap(2, requests, prove=prove)
+
+    proved = set(range(600)) if prove is None else set(prove)
+    wanted = [number.to_bytes(60) if number in proved else KeyFailure("verification") for number in range(600)]
+    assert pool.taken == [(1, number.to_bytes(60), b"a", number in proved) for number in range(600)]
+    assert results == wanted
+
+
+@pytest.mark.parametrize("place", [-1, 600])
+def test_a_place_to_prove_that_the_batch_does_not_have_reaches_no_worker(monkeypatch, place):
+    provider, pool = Pkcs11Provider(SETTINGS), FakePool(2)
+    monkeypatch.setattr(provider, "_pool", pool)
+    monkeypatch.setattr(provider, "_check_values", {2: None})
+
+    with pytest.raises(ValueError, match=str(place)):
+        provider.rewrap(2, [UnwrapRequest(1, bytes(60), b"")] * 600, prove={place})
+
+    assert pool.taken == []
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 16, 64])
+@pytest.mark.parametrize("count", [0, 1, 2, 15, 16, 17, 250, 500, 501, 10_000])
+def test_a_batch_is_cut_into_bounded_parts_that_make_it_up(count, workers):
+    sizes = cut(count, workers)
+
+    assert sum(sizes) == count
+    assert all(1 <= size <= 250 for size in sizes)
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) >= min(count, workers)
+
+
+@pytest.mark.parametrize(("slowness", "longest"), [(1, 1.04), (2, 1.6), (10, 8)])
+def test_a_slow_worker_holds_up_the_others_for_a_bounded_time(slowness, longest):
+    done = [0.0] * 16  # when each worker is free again, in units of one item; the first one is slow
+    for size in cut(500, 16):
+        first_free = done.index(min(done))
+        done[first_free] += size * (slowness if first_free == 0 else 1)
+
+    ideal = 500 / (15 + 1 / slowness)
+    assert max(done) <= ideal * longest
