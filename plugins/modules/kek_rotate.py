@@ -88,6 +88,8 @@ options:
       - Which fresh wraps are opened again before they are written. V(all) proves every one. V(sample) opens one in
         twenty, chosen by chance, and the whole batch when one of them is bad; RV(rotation.proof.bad_at_most) says what
         that is worth. V(none) trusts the HSM.
+      - With V(sample) and V(none) an HSM that returns wrong data without an error can destroy envelopes, for the old
+        wrap is overwritten. Have a backup.
       - Payloads that are sealed anew (O(compromised=true)) are always proven.
     type: str
     choices: [all, sample, none]
