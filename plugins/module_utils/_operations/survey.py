@@ -56,7 +56,7 @@ def take(store: Store, catalogue: Catalogue, *, each: Callable[[Found, Envelope]
     """Return the survey of a database. each: called with every well-formed envelope."""
     survey = Survey()
     for collection in records.data_collections(store):
-        for document in records.stream(store, collection):
+        for document in records.scan(store, collection):
             survey.documents += 1
             survey.by_collection[collection] += 1
             for found in catalogue.envelopes(collection, document):

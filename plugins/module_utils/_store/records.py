@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records: streamed out of a database in `_id` order, found again by id, written back by compare-and-set.
+"""Records: streamed out of a database, found again by id, written back by compare-and-set.
 
 PRIVATE to the collection. One cursor per collection and bounded batches: memory does not grow with the database.
 """
@@ -31,6 +31,17 @@ def stream(store: Store, collection: str, query: Mapping[str, Any] | None = None
     with driver_errors(store):
         cursor = store.collection(collection).find(query or {}, batch_size=READ_BATCH).sort("_id", 1)
         yield from cursor
+
+
+def scan(store: Store, collection: str) -> Iterator[Document]:
+    """Yield every document of a collection in the order in which the server keeps them: for counting and looking.
+
+    WHY not `stream`: for sorting by `_id` the server fetches each document by way of an index, a third of its work.
+    SAFE BECAUSE a record keeps its place while it lives, whoever updates it (SERVER-19593, WiredTiger), so that each is
+    seen once. It would not be for what compares two databases record by record.
+    """
+    with driver_errors(store):
+        yield from store.collection(collection).find({}, batch_size=READ_BATCH)
 
 
 def stream_raw(store: Store, collection: str) -> Iterator[Any]:
