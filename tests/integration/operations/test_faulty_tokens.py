@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 
@@ -31,9 +32,11 @@ def shim(tmp_path_factory):
 
 @pytest.fixture
 def faulty(hsm_site, token, shim, monkeypatch):
-    """Return a function that puts the shim between the site and its token, with these faults."""
+    """Return a function that puts the shim between the site and its token, with these faults and no others."""
 
     def put(**faults):
+        for name in [name for name in os.environ if name.startswith("SHIM_")]:
+            monkeypatch.delenv(name)
         for name, value in hsm_shim.environment(**faults).items():
             monkeypatch.setenv(name, value)
         hsm_site.pkcs11 = token.settings(module_path=shim)
@@ -136,6 +139,62 @@ def test_t27_a_wrap_that_comes_out_corrupt_never_reaches_the_database(faulty, bu
 
     assert moved > 0
     assert (report["records"], report["equal"], report["opened"]) == (305, 305, 300)
+
+
+@pytest.fixture
+def ready_to_rotate(faulty, bundle):
+    """Return a function that puts these faults before a token with the bundle's records under V1, and a V2."""
+
+    def prepare(**faults):
+        site = faulty()
+        site.call("kek_pkcs11_init", version=1)
+        site.call("data_import", **bundle)
+        site.call("kek_pkcs11_init", version=2)
+        return faulty(**faults)
+
+    return prepare
+
+
+@pytest.fixture
+def rotated_and_proven(ready_to_rotate, faulty, env_site, token, tmp_path):
+    """Return a function that rotates to V2 with these faults; it returns the rotation and what the shim counted.
+
+    Afterwards the oracle opens every record and compares it with what was imported.
+    """
+
+    def rotate(**faults):
+        state = tmp_path / "shim.state"
+        site = ready_to_rotate(state=state, **faults)
+        done = site.call("kek_rotate", to_version=2, batch_size=50, workers=2)
+        counted = hsm_shim.counters(state)
+        report = oracle(env_site, faulty(), token)
+        assert (report["records"], report["equal"], report["opened"]) == (305, 305, 300)
+        assert {document["kek_version"] for document in site.db.dns_credentials.find()} == {2}
+        return done.values["rotation"], counted
+
+    return rotate
+
+
+@pytest.mark.parametrize("code", ["0x30", "0xE0", "0xB3", "0x30,0xE0,0xB3"])
+def test_t21_a_rotation_outlives_a_blip_in_every_fifty_calls(rotated_and_proven, code):
+    rotation, counted = rotated_and_proven(error_every=50, error_codes=code)
+
+    assert (rotation["state"], rotation["failures"]) == ("complete", [])
+    assert counted["injected"] >= 300 * 3 // 50
+
+
+def test_t22_a_rotation_over_a_throttled_token_is_complete(rotated_and_proven):
+    rotation, counted = rotated_and_proven(rate_cap=500)
+
+    assert (rotation["state"], rotation["failures"]) == ("complete", [])
+    assert counted["refused"] > 0
+
+
+def test_t34_a_rotation_outlives_the_loss_of_all_sessions(rotated_and_proven):
+    rotation, counted = rotated_and_proven(drop_sessions_after=500, shuffle_handles=1)
+
+    assert (rotation["state"], rotation["failures"]) == ("complete", [])
+    assert (counted["drops"], counted["wrong_pins"]) == (1, 0)
 
 
 def oracle(source, destination, token):
