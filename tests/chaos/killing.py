@@ -18,7 +18,6 @@ from .rotating import Outcome, Rotating
 from .scene import Scene
 
 POLL_S = 0.02
-LEASE_S = 2
 AFTER_SWAP = ("settling", "complete")
 
 
@@ -26,7 +25,8 @@ AFTER_SWAP = ("settling", "complete")
 class Plan:
     """One rotation. kills: how many. span_s: a kill comes at a random moment of so many seconds of work.
 
-    hsm_share: holds the pace, so that the work outlasts the kills on a fast server too. limit_s: the end of patience.
+    hsm_share: holds the pace, so that the work outlasts the kills on a fast server too. lease_s: short, for each killed
+    holder costs as much. limit_s: the end of patience.
     """
 
     to_version: int
@@ -34,6 +34,7 @@ class Plan:
     kills: int
     span_s: float
     hsm_share: int
+    lease_s: int
     limit_s: float
 
 
@@ -148,7 +149,7 @@ class Rotation:
     def _start(self) -> Rotating:
         return Rotating(
             self._scene.site,
-            constants={"LEASE_S": LEASE_S},
+            constants={"LEASE_S": self._plan.lease_s},
             to_version=self._plan.to_version,
             hsm_share=self._plan.hsm_share,
         )

@@ -21,18 +21,19 @@ from .scene import BEAT_S, VERSIONS, Load, Scene, scene
 
 @dataclass(frozen=True)
 class Size:
-    """envelopes: at least so many. kills: at least so many must hit a running rotation. span_s and share: see Plan."""
+    """envelopes: at least so many. kills: at least so many must hit a running rotation. The rest: see Plan."""
 
     envelopes: int
     kills: int
     load: Load
     span_s: float
     hsm_share: int
+    lease_s: int
     limit_s: float
 
 
-FULL = Size(20_000, 20, Load(), span_s=3.0, hsm_share=1_500, limit_s=900.0)
-SHORT = Size(600, 4, Load(2, 2.0, 20.0), span_s=1.0, hsm_share=300, limit_s=120.0)
+FULL = Size(20_000, 20, Load(), span_s=3.0, hsm_share=1_500, lease_s=5, limit_s=900.0)
+SHORT = Size(600, 4, Load(2, 2.0, 20.0), span_s=1.0, hsm_share=300, lease_s=2, limit_s=120.0)
 
 
 def run(site: Site, size: Size, seed: int) -> dict[str, Any]:
@@ -48,7 +49,8 @@ def run(site: Site, size: Size, seed: int) -> dict[str, Any]:
         for to_version, processes in ((2, 1), (3, 2)):
             # WHY one more than asked for: the last one waits for the swap and may come after the end
             kills = size.kills // 2 + 1
-            plan = Plan(to_version, processes, kills, size.span_s, size.hsm_share, size.limit_s)
+            pace = {"span_s": size.span_s, "hsm_share": size.hsm_share, "lease_s": size.lease_s}
+            plan = Plan(to_version, processes, kills, **pace, limit_s=size.limit_s)
             Rotation(stage, plan, rng, told).run()
             wrong += _complete(site, to_version)
             if told.wrong or wrong:

@@ -123,7 +123,7 @@ def test_a_kill_after_the_end_does_not_count(judged):
     stage = type("Stage", (), {"site": judged.site, "rotation": lambda _self, _version: {"state": "complete"}})()
     told = Told()
 
-    plan = Plan(to_version=2, processes=1, kills=2, span_s=0.1, hsm_share=0, limit_s=60.0)
+    plan = Plan(to_version=2, processes=1, kills=2, span_s=0.1, hsm_share=0, lease_s=1, limit_s=60.0)
     Rotation(stage, plan, random.Random(1), told).run()
 
     assert sum(told.kills.values()) == 0
