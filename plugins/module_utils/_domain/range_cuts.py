@@ -1,29 +1,31 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where to cut collections into ranges of about equal work, found while a survey walks them anyway. Pure.
+"""Where to cut collections into ranges of about equal work, found while a survey walks them anyway.
 
-PRIVATE to the collection. Memory is bounded: when there are too many cuts, every second one is dropped and the rest
-stand for twice the work.
+PRIVATE to the collection. Pure but for chance. A random sample of the ids is kept, of bounded size and in whatever order they come; its
+quantiles are the cuts. They need not be exact: ranges only spread work.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from .catalogue import Found
 from .envelope import Envelope
 
-_CUTS_AT_MOST = 1024  # of one collection
+SAMPLE = 1024  # ids kept of a collection
+RANGES_AT_MOST = 128  # of a collection: eight ids of the sample for each
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
     """Ids of a collection from `low` (included) to `high` (excluded), None for an open end.
 
-    envelopes: how many were to be moved when it was cut.
+    envelopes: about how many were to be moved when it was cut.
     """
 
     collection: str
@@ -38,42 +40,61 @@ class Range:
         return {"_id": limits} if limits else {}
 
 
+@dataclass(slots=True)
+class _Seen:
+    """envelopes: to move. ids: a sample of the records that carry them, each as likely as any other (algorithm R)."""
+
+    envelopes: int = 0
+    ids: list[Any] = field(default_factory=list)
+
+    def add(self, record_id: Any) -> None:
+        self.envelopes += 1
+        if len(self.ids) < SAMPLE:
+            self.ids.append(record_id)
+        elif (place := random.randrange(self.envelopes)) < SAMPLE:  # noqa: S311  a sample, not a secret
+            self.ids[place] = record_id
+
+
 class Cuts:
-    """Collects where ranges may begin. stride: envelopes to move in a range, at least."""
+    """Collects where ranges may begin. stride: envelopes to move in a range, at least on average."""
 
     def __init__(self, to_version: int, *, stride: int) -> None:
         self._to_version = to_version
         self._stride = stride
-        self._seen: dict[str, list[tuple[Any, int]]] = {}
-        self._pending: Counter[str] = Counter()
-        self._strides: dict[str, int] = {}
+        self._seen: dict[str, _Seen] = {}
 
     def note(self, found: Found, envelope: Envelope) -> None:
-        """Take up one envelope of a survey that walks each collection in `_id` order."""
-        if envelope.kek_version == self._to_version:
-            return
-        name, count = found.collection, self._pending[found.collection]
-        self._pending[name] = count + 1
-        cuts = self._seen.setdefault(name, [])
-        stride = self._strides.get(name, self._stride)
-        if count and count - (cuts[-1][1] if cuts else 0) >= stride and (not cuts or cuts[-1][0] != found.record_id):
-            cuts.append((found.record_id, count))
-            if len(cuts) > _CUTS_AT_MOST:
-                del cuts[::2]
-                self._strides[name] = 2 * stride
+        """Take up one envelope of a survey."""
+        if envelope.kek_version != self._to_version:
+            self._seen.setdefault(found.collection, _Seen()).add(found.record_id)
 
     def ranges(self) -> list[Range]:
-        """Return ranges that together cover every collection with envelopes to move, ids of one BSON type only.
+        """Return ranges that together cover every collection with envelopes to move.
 
-        WHY only of one type: MongoDB compares ids within their type, so a range between an id of each would be empty.
+        A collection with ids of several BSON types has one open range: MongoDB compares ids within their type.
         """
         made = []
-        for name, pending in sorted(self._pending.items()):
-            cuts = self._seen[name]
-            if len({type(record_id) for record_id, _before in cuts}) > 1:
-                cuts = []
-            lows = [(None, 0), *cuts]
-            highs = [*cuts, (None, pending)]
-            for (low, before), (high, after) in zip(lows, highs, strict=True):
-                made.append(Range(name, low, high, after - before))
+        for name, seen in sorted(self._seen.items()):
+            count = max(1, min(seen.envelopes // self._stride, RANGES_AT_MOST))
+            cuts = _quantiles(seen.ids, count)
+            bounds = [None, *cuts, None]
+            shares = [seen.envelopes * number // (len(bounds) - 1) for number in range(len(bounds))]
+            for number, (low, high) in enumerate(pairwise(bounds)):
+                made.append(Range(name, low, high, shares[number + 1] - shares[number]))
         return made
+
+
+def _quantiles(ids: list[Any], count: int) -> list[Any]:
+    """Return up to `count - 1` different ids that part the sample evenly, ascending; none where ids have no order."""
+    if len({type(record_id) for record_id in ids}) != 1:
+        return []
+    try:
+        ordered = sorted(ids)
+    except TypeError:
+        return []
+    places = [len(ordered) * number // count for number in range(1, count)]
+    cuts: list[Any] = []
+    for place in places:
+        if ordered[place] > (cuts[-1] if cuts else ordered[0]):
+            cuts.append(ordered[place])
+    return cuts

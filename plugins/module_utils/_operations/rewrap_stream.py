@@ -64,18 +64,15 @@ class RewrapStream:
         self._progress = progress
         self._note = note
 
-    def run(
-        self, collection: str, *, guard: Callable[[], None], within: Mapping[str, Any] | None = None, paid: int = 0
-    ) -> int:
+    def run(self, collection: str, *, guard: Callable[[], None], within: Mapping[str, Any] | None = None) -> int:
         """Return how many envelopes moved or were contended.
 
-        guard: called before each write, raises when it must not be made. within: condition on `_id`. paid: wraps that
-        are counted in the keystore already. Stops between two batches when the deadline is over.
+        guard: called before each write, raises when it must not be made. within: condition on `_id`. Stops between two
+        batches when the deadline is over.
         """
         moved = 0
         selection = rewrap_plan.selection(self._catalogue.fields(collection), self._to_version)
         query = {**(within or {}), **selection}
-        spending = _Spending(self._store, self._to_version, paid)
         writing: Future[Tally] | None = None
         with ThreadPoolExecutor(1, "writer") as writer:
             for batch in records.batches(records.stream(self._store, collection, query), self._pace.batch_size):
@@ -83,12 +80,16 @@ class RewrapStream:
                     self._progress.timed_out = True
                     break
                 began = time.monotonic()
-                prepared = self._rewrapper.prepare(collection, batch, spend=spending.cover)
+                prepared = self._rewrapper.prepare(collection, batch, spend=self._spend)
                 moved += self._written(writing)
                 writing = writer.submit(self._write, prepared, guard)
                 self._leave_the_rest(prepared.envelopes, began)
             moved += self._written(writing)
         return moved
+
+    def _spend(self, wraps: int) -> None:
+        # WHY before they are made: a crash then counts too many and never too few.
+        keystore.spend(self._store, self._to_version, wraps)
 
     def _write(self, prepared: Prepared, guard: Callable[[], None]) -> Tally:
         guard()
@@ -109,18 +110,3 @@ class RewrapStream:
         if self._pace.hsm_share:
             calls = envelopes * CALLS_PER_ENVELOPE
             time.sleep(max(0.0, calls / self._pace.hsm_share - (time.monotonic() - began)))
-
-
-class _Spending:
-    """Wraps counted in the keystore before they are made: a crash then counts too many and never too few."""
-
-    def __init__(self, store: Store, version: int, paid: int) -> None:
-        self._store = store
-        self._version = version
-        self._left = paid
-
-    def cover(self, wraps: int) -> None:
-        if wraps > self._left:
-            keystore.spend(self._store, self._version, wraps - self._left)
-            self._left = wraps
-        self._left -= wraps

@@ -18,7 +18,7 @@ from .._domain.catalogue import Found
 from .._domain.envelope import Envelope
 from .._domain.errors import OpsError
 from .._domain.wrap_proof import Proof
-from .._store import keystore, ranges, rotations
+from .._store import ranges, rotations
 from .._store.keeper import Keeper
 from .deadline import Deadline
 from .installation import Installation
@@ -101,13 +101,12 @@ class SharedWork:
 
     def _move(self, claim: ranges.Claim) -> None:
         part = claim.range
-        keystore.spend(self._store, self._plan.to_version, part.envelopes)
         left = True
         try:
             with Keeper(
                 lambda: ranges.renew(self._store, claim, lease_s=self._plan.lease_s), self._plan.lease_s
             ) as kept:
-                self._stream.run(part.collection, guard=kept.require, within=part.query(), paid=part.envelopes)
+                self._stream.run(part.collection, guard=kept.require, within=part.query())
             left = self.progress.timed_out
         except OpsError as error:
             if error.code != "lease.lost":
