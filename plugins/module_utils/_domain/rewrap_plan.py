@@ -31,7 +31,7 @@ def selection(fields: Sequence[str], to_version: int) -> dict[str, Any]:
 
     fields: dotted catalogue paths; one with an array in it cannot be asked for exactly and selects by the outer tag.
     """
-    # WHY two operators and not `$nin: [to_version, None]`: a tag that is there and null must be found, an absent one not.
+    # WHY not `$nin: [to_version, None]`: a tag that stands there as null must be found, an absent one not.
     clauses: list[dict[str, Any]] = [{"kek_version": {"$exists": True, "$ne": to_version}}]
     for path in fields:
         plain = path.replace(".*", "")
