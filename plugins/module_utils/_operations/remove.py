@@ -4,7 +4,7 @@
 """Verb kek_remove: retire a KEK version that nothing uses, so that nothing can use it again.
 
 PRIVATE to the collection. Order: refusals by what is known -> every envelope opened without this version -> fence (the
-server refuses writes of it) -> scan again -> row destroyed -> and, as an act of its own with the check value typed, the
+server refuses writes of it) -> scanned and opened again -> row destroyed -> and, as an act of its own with the check value typed, the
 HSM key.
 The scan after the fence is the proof: whatever a sleeping writer had under way either is found or was refused.
 """
@@ -192,6 +192,7 @@ def _remove(installation: Installation, version: int, state: str, fields: dict[s
         raise _moved(version)
     fence.raise_around(installation.store, fields, version)
     _require_unused(installation, version)
+    _require_readable(installation)  # again: what was written since the first time may lie about its version (T6)
     if not keystore.set_state(installation.store, version, expected=state, state=REMOVED):
         raise _moved(version)
 
