@@ -5,8 +5,8 @@
 
 Run as a script with an order as JSON on standard input: {params, options, constants, stop}. It prints "started" when
 everything is imported, and one line of JSON at its end. constants: name -> value, set in every module of the collection
-that has the name, for leases of half a minute are too long for a test. stop: {effect: "module:function", nth}: the
-process stops itself (SIGSTOP) just before that call.
+that has the name, for leases of half a minute are too long for a test. stop: {effect, nth}: the process stops itself
+(SIGSTOP) just before the nth call of effect, "module:function" or "module:Class.method".
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Outcome:
     changed: bool
     state: str
     text: str
+    rewrapped: int = 0
 
 
 class Rotating:
@@ -100,7 +101,9 @@ class Rotating:
         if not lines:
             return Outcome("crashed", False, False, "", f"exit status {status}: {text}")
         told = json.loads(lines[-1])
-        return Outcome(told["code"], told["retryable"], told["changed"], told["state"], told["message"])
+        return Outcome(
+            told["code"], told["retryable"], told["changed"], told["state"], told["message"], told["rewrapped"]
+        )
 
 
 def main() -> None:
@@ -112,14 +115,22 @@ def main() -> None:
     if order["stop"]:
         stop_before(order["stop"]["effect"], int(order["stop"]["nth"]))
     print("started", flush=True)
-    told: dict[str, Any] = {"code": "", "retryable": False, "changed": False, "state": "", "message": ""}
+    told: dict[str, Any] = {
+        "code": "",
+        "retryable": False,
+        "changed": False,
+        "state": "",
+        "message": "",
+        "rewrapped": 0,
+    }
     try:
         settings = sources.settings_from(order["params"], environment={}, warn=lambda _text: None)
         result = rotate.run(settings, rotate.Options(**order["options"]), check=False, warn=lambda _text: None)
     except importlib.import_module(f"{UTILS}._domain.errors").OpsError as failure:
         told.update(code=failure.code, retryable=failure.retryable, message=failure.message)
     else:
-        told.update(changed=result.changed, state=result.values["rotation"]["state"])
+        rotation = result.values["rotation"]
+        told.update(changed=result.changed, state=rotation["state"], rewrapped=rotation["rewrapped"])
     print(json.dumps(told), flush=True)
     raise SystemExit(1 if told["code"] else 0)
 
@@ -138,7 +149,10 @@ def set_constants(constants: dict[str, Any]) -> None:
 def stop_before(effect: str, nth: int) -> None:
     """Make this process stop itself just before the nth call of the named function."""
     place, name = effect.split(":")
-    owner = importlib.import_module(f"{UTILS}.{place}")
+    owner: Any = importlib.import_module(f"{UTILS}.{place}")
+    *path, name = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
     real, calls = getattr(owner, name), iter(range(1, sys.maxsize))
 
     def stopping(*arguments: Any, **named: Any) -> Any:

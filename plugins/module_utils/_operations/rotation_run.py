@@ -61,6 +61,7 @@ class RotationRun:
         planned = sum(part.envelopes for part in laid)
         if not rotations.begin(self._store, name, self._plan.facts, self._token, planned=planned):
             raise fenced(name)
+        self._guard()
         ranges.lay(self._store, name, self._token, laid)
         self._rewrap()
         found = self._verify() if self._moved_all else None
