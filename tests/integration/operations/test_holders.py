@@ -48,7 +48,7 @@ def opened(site, version):
 
 
 def standing(site):
-    """Return all documents but two kinds of bookkeeping that one which woke up may still write, and that decide nothing.
+    """Return all documents but two kinds of bookkeeping that a sleeper may still write, and that decide nothing.
 
     It may wrap, which counts in the budget, and lay ranges under its old token, which nobody claims.
     """
