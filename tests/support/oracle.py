@@ -61,7 +61,7 @@ class Side:
         self._keks: dict[int, Kek] = {version: HexKek(key) for version, key in self.config.keks.items()}
         if self.config.provider == "pkcs11":
             token = Token(self.config.module_path, self.config.token_label, self.config.pin)
-            for row in self.db.kek_versions.find({"key.id": {"$exists": True}}):
+            for row in self.db.kek_versions.find({"key.id": {"$exists": True}, "state": {"$ne": "destroyed"}}):
                 self._keks[row["_id"]] = token.kek(bytes.fromhex(row["key"]["id"]))
 
     def collections(self) -> list[str]:
