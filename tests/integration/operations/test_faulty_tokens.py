@@ -175,6 +175,18 @@ def rotated_and_proven(ready_to_rotate, faulty, env_site, token, tmp_path):
     return rotate
 
 
+def test_t19_a_library_that_crashes_stops_a_rotation_by_name_and_the_next_run_ends_it(ready_to_rotate, faulty):
+    site = ready_to_rotate(crash_after=300)
+
+    with pytest.raises(OpsError) as crashed:
+        site.call("kek_rotate", to_version=2, batch_size=50, workers=2)
+    done = faulty().call("kek_rotate", to_version=2, batch_size=50)
+
+    assert (crashed.value.code, crashed.value.retryable) == ("pkcs11.worker_crashed", True)
+    assert "signal 11" in crashed.value.message
+    assert (done.values["rotation"]["state"], done.values["rotation"]["remaining"]) == ("complete", 0)
+
+
 @pytest.mark.parametrize("code", ["0x30", "0xE0", "0xB3", "0x30,0xE0,0xB3"])
 def test_t21_a_rotation_outlives_a_blip_in_every_fifty_calls(rotated_and_proven, code):
     rotation, counted = rotated_and_proven(error_every=50, error_codes=code)
