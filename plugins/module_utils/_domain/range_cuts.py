@@ -10,6 +10,7 @@ its quantiles are the cuts. They need not be exact: ranges only spread work.
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -98,3 +99,14 @@ def _quantiles(ids: list[Any], count: int) -> list[Any]:
         if ordered[place] > (cuts[-1] if cuts else ordered[0]):
             cuts.append(ordered[place])
     return cuts
+
+
+def range_of(record_id: Any, lows: list[Any]) -> int:
+    """Return which range an id is in. lows: of ranges in ascending order, the first one may be open (None).
+
+    An id of another type counts to the first range.
+    """
+    try:
+        return max(0, bisect_right(lows, record_id, lo=1 if lows[0] is None else 0) - 1)
+    except TypeError:
+        return 0

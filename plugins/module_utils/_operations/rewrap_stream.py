@@ -9,15 +9,13 @@ PRIVATE to the collection. Memory is bounded by two batches, whatever the size o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
-from .._domain import rewrap_plan
-from .._domain.catalogue import Catalogue
 from .._store import keystore, records
 from .._store.connection import Store
+from .._store.driver import Document
 from .deadline import Deadline
 from .rewrap import Prepared, Rewrapper, Tally
 from .sealing import Failure
@@ -52,11 +50,10 @@ class RewrapStream:
     """Moves whatever stands under another version. note: called after each batch with what it did."""
 
     def __init__(
-        self, store: Store, catalogue: Catalogue, rewrapper: Rewrapper, to_version: int, *, pace: Pace,
-        deadline: Deadline, progress: Progress, note: Callable[[Tally], None],
+        self, store: Store, rewrapper: Rewrapper, to_version: int, *, pace: Pace, deadline: Deadline,
+        progress: Progress, note: Callable[[Tally], None],
     ) -> None:  # fmt: skip
         self._store = store
-        self._catalogue = catalogue
         self._rewrapper = rewrapper
         self._to_version = to_version
         self._pace = pace
@@ -64,18 +61,16 @@ class RewrapStream:
         self._progress = progress
         self._note = note
 
-    def run(self, collection: str, *, guard: Callable[[], None], within: Mapping[str, Any] | None = None) -> int:
-        """Return how many envelopes moved or were contended.
+    def run(self, collection: str, documents: Iterator[Document], *, guard: Callable[[], None]) -> int:
+        """Return how many envelopes moved or were contended. documents: of this collection, read as they are asked for.
 
-        guard: called before each write, raises when it must not be made. within: condition on `_id`. Stops between two
-        batches when the deadline is over.
+        guard: called before each write, raises when it must not be made. Stops between two batches when the deadline is
+        over.
         """
         moved = 0
-        selection = rewrap_plan.selection(self._catalogue.fields(collection), self._to_version)
-        query = {**(within or {}), **selection}
         writing: Future[Tally] | None = None
         with ThreadPoolExecutor(1, "writer") as writer:
-            for batch in records.batches(records.stream(self._store, collection, query), self._pace.batch_size):
+            for batch in records.batches(documents, self._pace.batch_size):
                 if self._deadline.over():
                     self._progress.timed_out = True
                     break

@@ -50,7 +50,7 @@ def lead_or_help(store: Store, work: SharedWork, plan: RotationPlan) -> Turn:
                 return Turn(None, waited=True)
             token = _token_to_help(store, plan)
             if token is not None:
-                work.work_off(token)
+                work.work_off(token, from_the_end=True)
                 patience = time.monotonic() + plan.lease_s + _PATIENCE_S
             elif time.monotonic() >= patience:
                 raise

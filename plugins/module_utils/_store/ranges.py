@@ -16,11 +16,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .._domain.errors import OpsError
 from .._domain.range_cuts import Range
 from .connection import Store, driver_errors
-from .driver import pymongo
 from .server_clock import EXPIRED, NOT_EXPIRED, expires_in
 
 COLLECTION = "kek_ranges"
@@ -33,7 +33,6 @@ class Claim:
 
     range_id: str
     owner: str
-    range: Range
 
 
 def lay(store: Store, rotation: str, token: int, parts: Sequence[Range]) -> None:
@@ -43,6 +42,7 @@ def lay(store: Store, rotation: str, token: int, parts: Sequence[Range]) -> None
             "_id": f"{rotation}/{token}/{number}",
             "rotation": rotation,
             "token": token,
+            "number": number,
             "collection": part.collection,
             "low": part.low,
             "high": part.high,
@@ -57,18 +57,24 @@ def lay(store: Store, rotation: str, token: int, parts: Sequence[Range]) -> None
             store.collection(COLLECTION).insert_many(rows)
 
 
-def claim(store: Store, rotation: str, token: int, *, lease_s: float) -> Claim | None:
-    """Return a range that nobody works on, None when there is none."""
+def free(store: Store, rotation: str, token: int) -> dict[str, list[tuple[str, Range]]]:
+    """Return the ranges that nobody works on, by collection: (range id, range), ascending as they were laid."""
+    with driver_errors(store):
+        rows = sorted(store.collection(COLLECTION).find(_free(rotation, token)), key=lambda row: row["number"])
+    found: dict[str, list[tuple[str, Range]]] = {}
+    for row in rows:
+        part = Range(row["collection"], row["low"], row["high"], int(row["envelopes"]))
+        found.setdefault(part.collection, []).append((str(row["_id"]), part))
+    return found
+
+
+def claim(store: Store, rotation: str, token: int, range_id: str, *, lease_s: float) -> Claim | None:
+    """Return the claim of a range, None when somebody else has it or it is done."""
     owner = uuid.uuid4().hex
-    free = {"rotation": rotation, "token": token, "done": False, "revoked": {"$exists": False}, "$expr": EXPIRED}
     mine = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid(), "expires_at": expires_in(lease_s)}
     with driver_errors(store):
-        row = store.collection(COLLECTION).find_one_and_update(
-            free, [{"$set": mine}], sort=[("_id", 1)], return_document=pymongo.ReturnDocument.AFTER
-        )
-    if row is None:
-        return None
-    return Claim(str(row["_id"]), owner, Range(row["collection"], row["low"], row["high"], int(row["envelopes"])))
+        outcome = store.collection(COLLECTION).update_one({"_id": range_id, **_free(rotation, token)}, [{"$set": mine}])
+    return Claim(range_id, owner) if outcome.matched_count == 1 else None
 
 
 def renew(store: Store, held: Claim, *, lease_s: float) -> None:
@@ -127,3 +133,7 @@ def end_others(store: Store, rotation: str) -> None:
         while store.collection(COLLECTION).count_documents(held, limit=1):
             time.sleep(_POLL_S)
         store.collection(COLLECTION).delete_many(others)
+
+
+def _free(rotation: str, token: int) -> dict[str, Any]:
+    return {"rotation": rotation, "token": token, "done": False, "revoked": {"$exists": False}, "$expr": EXPIRED}

@@ -26,11 +26,14 @@ def data_collections(store: Store) -> tuple[str, ...]:
     return tuple(name for name in store.collection_names() if name not in BOOKKEEPING)
 
 
-def stream(store: Store, collection: str, query: Mapping[str, Any] | None = None) -> Iterator[Document]:
-    """Yield the documents of a collection in `_id` order."""
+def stream(
+    store: Store, collection: str, query: Mapping[str, Any] | None = None, *, batch_size: int = READ_BATCH,
+    descending: bool = False,
+) -> Iterator[Document]:  # fmt: skip
+    """Yield the documents of a collection in `_id` order. batch_size: documents a round trip."""
     with driver_errors(store):
-        cursor = store.collection(collection).find(query or {}, batch_size=READ_BATCH).sort("_id", 1)
-        yield from cursor
+        cursor = store.collection(collection).find(query or {}, batch_size=batch_size)
+        yield from cursor.sort("_id", -1 if descending else 1)
 
 
 def scan(store: Store, collection: str) -> Iterator[Document]:
