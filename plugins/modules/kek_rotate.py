@@ -85,7 +85,8 @@ options:
     default: 1
   verify:
     description:
-      - Which fresh wraps are opened again before they are written. V(all) proves every one. V(sample) opens one in
+      - Which fresh wraps are opened again before they are written. V(all) proves every one; with an HSM also that the
+        payload opens with the data key in it, for an HSM may return wrong data without an error. V(sample) opens one in
         twenty, chosen by chance, and the whole batch when one of them is bad; RV(rotation.proof.bad_at_most) says what
         that is worth. V(none) trusts the HSM.
       - With V(sample) and V(none) an HSM that returns wrong data without an error can destroy envelopes, for the old
@@ -172,6 +173,9 @@ rotation:
           share of bad ones that a clean sample excludes with 95 % confidence, null where nothing was opened.
         - Not in check mode, nor where there was nothing to do.
       type: dict
+    retries:
+      description: HSM calls that this host had to make again. Where RV(rotation.proof) is.
+      type: int
     failures:
       description: Envelopes that could not move, with place, code and reason.
       type: list
@@ -193,6 +197,7 @@ rotation:
     conflicts: 0
     failures: []
     proof: {verify: all, made: 401, opened: 401, bad_at_most: 0.0}
+    retries: 0
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.

@@ -51,6 +51,11 @@ class Provider(Protocol):
     """A loaded KEK provider. Obtained from `registry.build_registry`, closed by whoever opened it."""
 
     name: str
+    device: bool  # True where another device computes, which may be wrong without saying so
+
+    @property
+    def retries(self) -> int:
+        """Return how many calls had to be made again since the provider was opened."""
 
     def versions(self) -> tuple[int, ...]:
         """Return the KEK versions this process can use, ascending."""

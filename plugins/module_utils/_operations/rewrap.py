@@ -9,22 +9,23 @@ the keys and `write` the database, so that one batch can be prepared while the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._domain import rewrap_plan
 from .._domain.catalogue import Catalogue, Found, record_id_text
-from .._domain.envelope import Envelope, parse
+from .._domain.envelope import parse
 from .._domain.errors import OpsError
 from .._domain.rewrap_plan import Moved
 from .._domain.wrap_proof import Proof
-from .._keys.provider import KeyFailure, UnwrapRequest
+from .._keys.provider import KeyFailure
 from .._store import records
 from .._store.connection import Store
 from .._store.driver import Document
 from .._store.records import Change
 from .sealing import Failure, Plain, Sealing
+from .wrap_check import Asked, checked
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class _Work:
     """One document on its way. blocked: one of its envelopes cannot move, so none of them does."""
 
     document: Document
-    asked: list[tuple[Found, Envelope, UnwrapRequest]] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     blocked: bool = False
 
@@ -91,8 +92,8 @@ class Rewrapper:
 
     def _move_envelopes(self, works: Sequence[_Work], tally: Tally, spend: Callable[[int], None]) -> None:
         """Give every asked-for envelope a new wrap of the same data key, or block its document."""
-        requests = [request for work in works for _found, _envelope, request in work.asked]
-        outcomes = iter(self._rewrapped(requests, spend) if requests else [])
+        asked = [each for work in works for each in work.asked]
+        outcomes = iter(self._rewrapped(asked, spend) if asked else [])
         for work in works:
             for found, envelope, _request in work.asked:
                 outcome = next(outcomes)
@@ -102,18 +103,27 @@ class Rewrapper:
                 else:
                     work.moved.append(Moved(found, self._sealing.layout.stored_wrap(outcome)))
 
-    def _rewrapped(self, requests: Sequence[UnwrapRequest], spend: Callable[[int], None]) -> list[bytes | KeyFailure]:
-        """Return one new wrap or failure per request, as many of them opened again as the proof asks for."""
-        chosen = self._proof.choose(len(requests))
-        spend(len(requests))
-        outcomes = self._sealing.provider.rewrap(self._to_version, requests, prove=chosen)
+    def _rewrapped(self, asked: Sequence[Asked], spend: Callable[[int], None]) -> list[bytes | KeyFailure]:
+        """Return one new wrap or failure per envelope, as many of them opened again as the proof asks for."""
+        chosen = self._proof.choose(len(asked))
+        outcomes = self._proven(asked, chosen, spend)
         if chosen is not None and any(isinstance(o, KeyFailure) and o.reason == "verification" for o in outcomes):
             # WHY all of them now: one bad wrap in a sample says that the others are not to be trusted either.
-            spend(len(requests))
-            outcomes = self._sealing.provider.rewrap(self._to_version, requests)
             chosen = None
-        self._proof.note(len(requests), chosen)
+            outcomes = self._proven(asked, None, spend)
+        self._proof.note(len(asked), chosen)
         return outcomes
+
+    def _proven(
+        self, asked: Sequence[Asked], chosen: Collection[int] | None, spend: Callable[[int], None]
+    ) -> list[bytes | KeyFailure]:
+        spend(len(asked))
+        provider, requests = self._sealing.provider, [request for _found, _envelope, request in asked]
+        if not provider.device:
+            return provider.rewrap(self._to_version, requests, prove=chosen)
+        # The device opens no more often than it would to prove the wraps itself.
+        wraps = provider.rewrap(self._to_version, requests, prove=())
+        return checked(self._sealing, self._to_version, asked, wraps, chosen)
 
     def _planned(self, collection: str, document: Document, tally: Tally) -> _Work:
         work = _Work(document)

@@ -82,7 +82,7 @@ def cancelled_meanwhile(store: Store, plan: RotationPlan, standing_state: str) -
 def finished_by_another(seen: Result, work: SharedWork, before: Mapping[str, Any]) -> Result:
     """Return the result of a helper whose rotation was completed by the leader. seen: what it found at the end."""
     mine = {"rewrapped": work.progress.rewrapped, "conflicts": work.progress.conflicts}
-    rotation = {**seen.values["rotation"], **mine, "proof": work.proof.as_result()}
+    rotation = {**seen.values["rotation"], **mine, **work.account()}
     return replace(seen, changed=work.progress.rewrapped > 0, values={"rotation": rotation}, before=dict(before))
 
 
@@ -93,7 +93,7 @@ def out_of_time(store: Store, plan: RotationPlan, work: SharedWork, before: Mapp
     shown = {"verifying": "rewrapping", "swapping": "settling"}.get(state, state)
     remaining = max(0, int(standing.get("planned") or 0) - int(standing.get("moved") or 0))
     result = result_of(plan.name, shown, dict(plan.facts), work.progress, remaining=remaining)
-    result["proof"] = work.proof.as_result()
+    result.update(work.account())
     if work.progress.failures:
         raise incomplete(result, work.progress, swapped=shown in ("settling", "complete"))
     return Result(

@@ -110,12 +110,18 @@ class RotationRun:
                 return
 
     def _pass(self) -> int:
-        """Return how many envelopes moved or were contended in one pass over every catalogued collection."""
-        moved = 0
+        """Return how many envelopes moved or were contended in one pass over every catalogued collection.
+
+        Failures are those of the last whole pass: what could not move before is met again, and may move now.
+        """
+        moved, failures = 0, dict(self._progress.failures)
+        self._progress.failures.clear()
         for collection in self._installation.catalogue.collections():
             if self._work.over():
                 break
             moved += self._work.sweep(collection, self._guard)
+        if self._work.over():
+            self._progress.failures = {**failures, **self._progress.failures}
         self._work.say()
         return moved
 
@@ -172,7 +178,7 @@ class RotationRun:
         state = "complete" if settled else "settling" if swapped else "rewrapping"
         remaining = 0 if settled else sum(n for version, n in found.by_version.items() if version != to_version)
         result = result_of(self._plan.name, state, dict(self._plan.facts), self._progress, remaining=remaining)
-        result["proof"] = self._work.proof.as_result()
+        result.update(self._work.account())
         if self._plan.facts["compromised"] and settled:
             # WHY before the record says complete: a run killed in between is then taken up again and marks them.
             for version in self._plan.facts["from_versions"]:

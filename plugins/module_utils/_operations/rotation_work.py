@@ -68,6 +68,7 @@ class SharedWork:
         self.progress, self.proof = mine.progress, mine.proof
         self._store = installation.store
         self._catalogue = installation.catalogue
+        self._provider = installation.provider
         self._plan = plan
         self._deadline = deadline
         mover = Resealer if plan.facts["compromised"] else Rewrapper
@@ -79,6 +80,10 @@ class SharedWork:
         )  # fmt: skip
         self._unsaid = Tally()
         self._said_at = time.monotonic()
+
+    def account(self) -> dict[str, Any]:
+        """Return {proof, retries} of this process, as modules show it."""
+        return {"proof": self.proof.as_result(), "retries": self._provider.retries}
 
     def over(self) -> bool:
         """Return whether the time is over; what was stopped by it is marked so."""

@@ -140,6 +140,10 @@ class Sealing:
             else Failure(found.place, "envelope.malformed", f"its stored form is not of layout {self.layout.name}")
         )
 
+    def opens_payload(self, found: Found, envelope: Envelope, dek: bytes) -> bool:
+        """Return whether this data key opens the envelope's payload."""
+        return isinstance(self._payload(found, envelope, dek), bytes)
+
     def _payload(self, found: Found, envelope: Envelope, dek: bytes) -> bytes | Failure:
         nonce, ciphertext = self.layout.decode(envelope.nonce), self.layout.decode(envelope.ciphertext)
         aad = self.layout.payload_aad(record_id_text(found.record_id), found.field)

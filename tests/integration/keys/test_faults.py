@@ -67,18 +67,21 @@ def test_t21_a_blip_in_fifty_calls_is_tried_again_and_counted(known_keys, loaded
     assert len(provider.worker_pids) == 2
 
 
-def test_t22_a_throttled_hsm_gets_all_the_work_done_and_hardly_any_of_it_twice(known_keys, loaded, shim):
-    provider = loaded(PoolOptions(workers=2), **shim.faults(rate_cap=RATE_CAP))
-    before, asked = shim.counters(), wrap_requests(600)
+@pytest.mark.parametrize(("workers", "wraps"), [(2, 600), (8, 1000)])
+def test_t22_a_throttled_hsm_gets_all_the_work_done_and_hardly_any_of_it_twice(
+    known_keys, loaded, shim, workers, wraps
+):
+    provider = loaded(PoolOptions(workers=workers), **shim.faults(rate_cap=RATE_CAP))
+    before, asked = shim.counters(), wrap_requests(wraps)
 
-    wraps = provider.wrap(1, asked)
+    answers = provider.wrap(1, asked)
 
     after = shim.counters()
     admitted = after["admitted"] - before["admitted"]
-    assert software_opens(known_keys[1], wraps, asked)
+    assert software_opens(known_keys[1], answers, asked)
     assert after["refused"] > before["refused"]
     assert 2 * len(asked) / admitted >= 0.9
-    assert len(provider.worker_pids) == 2
+    assert len(provider.worker_pids) == workers
 
 
 @pytest.mark.parametrize("dropped_at", [4, 19, 700])

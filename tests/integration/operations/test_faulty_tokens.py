@@ -155,6 +155,36 @@ def ready_to_rotate(faulty, bundle):
     return prepare
 
 
+def test_t27_a_data_key_that_the_token_opens_wrongly_never_reaches_the_database(
+    ready_to_rotate, faulty, env_site, token, tmp_path
+):
+    state = tmp_path / "shim.state"
+    site = ready_to_rotate(state=state, corrupt_decrypt_every=50)
+
+    with contextlib.suppress(OpsError):
+        site.call("kek_rotate", to_version=2, batch_size=50)
+
+    report = oracle(env_site, faulty(), token)
+    assert hsm_shim.counters(state)["corrupted"] >= 300 * 2 // 50
+    assert site.db.dns_credentials.count_documents({"kek_version": 2}) > 0
+    assert (report["records"], report["equal"], report["opened"]) == (305, 305, 300)
+
+
+def test_a_payload_that_was_damaged_before_does_not_keep_its_wrap_from_moving(ready_to_rotate):
+    site = ready_to_rotate()
+    victim = site.db.dns_credentials.find_one()
+    damaged = bytearray(victim["encrypted_api_key"]["ciphertext"])
+    damaged[0] ^= 1
+    site.db.dns_credentials.update_one(
+        {"_id": victim["_id"]}, {"$set": {"encrypted_api_key.ciphertext": bytes(damaged)}}
+    )
+
+    rotation = site.call("kek_rotate", to_version=2).values["rotation"]
+
+    assert (rotation["state"], rotation["rewrapped"], rotation["failures"]) == ("complete", 300, [])
+    assert site.db.dns_credentials.find_one({"_id": victim["_id"]})["encrypted_api_key"]["ciphertext"] == damaged
+
+
 @pytest.fixture
 def rotated_and_proven(ready_to_rotate, faulty, env_site, token, tmp_path):
     """Return a function that rotates to V2 with these faults; it returns the rotation and what the shim counted.
@@ -193,6 +223,7 @@ def test_t21_a_rotation_outlives_a_blip_in_every_fifty_calls(rotated_and_proven,
 
     assert (rotation["state"], rotation["failures"]) == ("complete", [])
     assert counted["injected"] >= 300 * 3 // 50
+    assert rotation["retries"] >= counted["injected"] // 2  # the others met the opening of the token
 
 
 def test_t22_a_rotation_over_a_throttled_token_is_complete(rotated_and_proven):

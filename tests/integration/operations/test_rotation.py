@@ -67,6 +67,7 @@ def test_t38_check_mode_predicts_what_the_real_run_does_and_writes_nothing(rotat
     assert untouched
     assert predicted.changed
     assert real.changed
+    assert real.values["rotation"].pop("retries") == 0
     assert real.values["rotation"].pop("proof") == {"verify": "all", "made": 12, "opened": 12, "bad_at_most": 0.0}
     assert predicted.values["rotation"] == real.values["rotation"]
     assert (predicted.before, predicted.after) == (real.before, real.after)

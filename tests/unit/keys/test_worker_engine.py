@@ -94,7 +94,7 @@ def test_an_hsm_that_stays_away_is_named_after_a_bounded_number_of_attempts(hsm,
         engine.wrap(1, [(b"d" * 32, AAD)])
 
     assert refused.value.code == code
-    assert engine.take_retries() == 6
+    assert engine.take_retries() == 9
 
 
 def test_t27_no_corrupted_wrap_leaves_the_worker(hsm, engine):

@@ -26,6 +26,7 @@ class Pkcs11Provider:
     """The `pkcs11` provider. Implements `provider.Provider`; open, load, use, close."""
 
     name = "pkcs11"
+    device = True
 
     def __init__(self, settings: Pkcs11Settings, options: PoolOptions | None = None) -> None:
         self._settings = settings

@@ -24,8 +24,9 @@ from .worker_token import HsmSession
 Item = Union[bytes, tuple[str, str]]  # noqa: UP007 - Ansible's pylint knows no `|` between a class and a generic
 T = TypeVar("T")
 
-_ATTEMPTS = 6
-_PAUSE = 0.02  # s, doubled at each attempt, with jitter
+_ATTEMPTS = 9
+_PAUSE = 0.02  # s, doubled at each of the first attempts, with jitter
+_DOUBLINGS = 5
 
 
 class Engine:
@@ -60,7 +61,7 @@ class Engine:
                     raise
                 last = error
             self._retries += 1
-            time.sleep(_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311  jitter, not a secret
+            time.sleep(_PAUSE * 2 ** min(attempt, _DOUBLINGS) * random.uniform(0.5, 1.5))  # noqa: S311  jitter, not a secret
         name = type(last).__name__
         code = "pkcs11.token_gone" if name in GONE else "pkcs11.session_lost"
         raise Refusal(code, f"the HSM keeps answering {name}, {_ATTEMPTS} attempts, the last ones in a new session")
@@ -94,7 +95,7 @@ class Engine:
     def wrap(self, version: int, requests: list[tuple[bytes, bytes]]) -> list[Item]:
         """Return a verified wrap per (dek, aad)."""
         self._require(version)
-        return [self.persist(self._proved_wrap, version, dek, aad) for dek, aad in requests]
+        return [self._proved_wrap(version, dek, aad) for dek, aad in requests]
 
     def unwrap(self, requests: list[tuple[int, bytes, bytes]]) -> list[Item]:
         """Return a DEK per (version, wrapped, aad)."""
@@ -109,7 +110,7 @@ class Engine:
         for version, wrapped, aad, prove in requests:
             dek = self._persistent_unwrap(version, wrapped, aad)
             if isinstance(dek, bytes):
-                results.append(self.persist(self._proved_wrap if prove else self._wrap, to_version, dek, aad))
+                results.append((self._proved_wrap if prove else self._wrap)(to_version, dek, aad))
             else:
                 results.append(dek)
         self._feel_pulses(requests, results)
@@ -172,13 +173,14 @@ class Engine:
         """Return a wrap that nobody opened yet. A broken IV rule or length is seen here all the same."""
         if len(dek) != DEK_LENGTH:
             return ("malformed", f"DEK of {len(dek)} bytes, expected {DEK_LENGTH}")
+        # WHY each call persists alone: a throttled HSM that refuses the proof must not be asked for the wrap again too.
         try:
-            return make_wrap(self._keys[version], dek, aad, self._known_rule())
+            return self.persist(lambda: make_wrap(self._keys[version], dek, aad, self._known_rule()))
         except BrokenWrap as broken:
             return ("verification", str(broken))
-        except Exception as error:
-            if is_transient(error):
-                raise
+        except Refusal:
+            raise
+        except Exception as error:  # noqa: BLE001  a vendor's library may fail in any way
             raise Refusal("pkcs11.encryption_failed", f"KEK version {version} cannot encrypt ({ckr(error)})") from None
 
     def _proved_wrap(self, version: int, dek: bytes, aad: bytes) -> Item:
@@ -187,10 +189,10 @@ class Engine:
             return wrapped
         # INVARIANT: no wrap that was to be proved leaves the worker unless the HSM opened it again to its DEK.
         try:
-            opened = open_wrap(self._keys[version], wrapped, aad)
-        except Exception as error:
-            if is_transient(error):
-                raise
+            opened = self.persist(lambda: open_wrap(self._keys[version], wrapped, aad))
+        except Refusal:
+            raise
+        except Exception as error:  # noqa: BLE001  a vendor's library may fail in any way
             return ("verification", f"the fresh wrap did not open again ({ckr(error)})")
         if not hmac.compare_digest(opened, dek):
             return ("verification", "the fresh wrap opened to another DEK")
