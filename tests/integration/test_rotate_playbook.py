@@ -198,6 +198,7 @@ def test_t13_a_failed_rotation_keeps_evidence_and_its_printed_commands_take_it_b
     assert kept["rotation"]["state"] == "rewrapping"
     assert [str(victim["_id"]) in failure["place"] for failure in kept["rotation"]["failures"]] == [True]
     assert kept["active"]["version"] == 1
+    assert {reason.split(": ")[0] for reason in kept["reasons"]} == set(HOSTS)
     assert back_status == 0, taken_back[-2000:]
     assert {version for _record, version, _payload in after_back.values()} == {1}
     assert "rotate_batch_size=7" in on
