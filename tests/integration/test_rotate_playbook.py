@@ -162,8 +162,7 @@ def test_check_writes_nothing_two_hosts_move_everything_once_and_a_second_run_ch
     assert f"{len(before)} envelope(s) would be re-wrapped by this host" in checked
     shares = [int(share) for share in re.findall(r"(\d+) envelope\(s\) were re-wrapped by this host", output)]
     assert len(shares) == 2
-    # a host that was asked again says what its last attempt moved
-    assert sum(shares) == len(before) or "FAILED - RETRYING" in output
+    assert sum(shares) == len(before)
     assert fleet.opened() == moved_to(2, before)
     assert fleet.active() == 2
     assert {beat["current_version"] for beat in fleet.db.process_heartbeats.find()} == {2}

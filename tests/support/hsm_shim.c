@@ -157,7 +157,7 @@ static CK_RV ask_length(CRYPT next, CK_ULONG session, CK_BYTE *in, CK_ULONG in_l
 static void corrupt(CK_BYTE *out, CK_ULONG number, const char *name) {
     CK_ULONG every = setting(name);
     if (every && number % every == 0) {
-        out[0] ^= 1;
+        out[number % 16] ^= (CK_BYTE)(1 << number / every % 8); /* elsewhere each time: two must not undo each other */
         count(corrupted);
     }
 }
