@@ -31,7 +31,7 @@ POLL_S = 1.0
 RANGES_POLL_S = 0.2
 # Passes before the swap. WHY bounded: writers seal under the old version until it is swapped, so a busy database never
 # comes to rest before; what they leave is drained while the rotation settles.
-PASSES_AT_MOST = 5
+PASSES_AT_MOST = 4
 
 
 class RotationRun:
@@ -64,7 +64,7 @@ class RotationRun:
         self._guard()
         ranges.lay(self._store, name, self._token, laid)
         self._rewrap()
-        found = self._verify() if self._moved_all else None
+        found = self._verified() if self._moved_all else None
         settled = False
         if found is not None and self._moved_all:
             self._swap(active)
@@ -96,7 +96,7 @@ class RotationRun:
         return keys.active or keystore.initialise_active(self._store, int(self._plan.facts["from_versions"][0]))
 
     def _rewrap(self) -> None:
-        """Work off the ranges together with whoever helps, then pass over everything until a pass moves nothing."""
+        """Work off the ranges together with whoever helps; what could not move is tried once more."""
         while True:
             self._guard()
             self._work.work_off(self._token)
@@ -105,9 +105,20 @@ class RotationRun:
             if not ranges.unfinished(self._store, self._plan.name, self._token):
                 break
             time.sleep(RANGES_POLL_S)
+        if self._progress.failures:
+            self._pass()
+
+    def _verified(self) -> Survey | None:
+        """Survey everything, with a pass while something is under another version; None when it cannot all move."""
         for _number in range(PASSES_AT_MOST):
-            if not self._pass() or self._work.over():
-                return
+            found = self._verify()
+            if not self._moved_all or set(found.by_version) <= {self._to_version}:
+                return found
+            self._enter("rewrapping")
+            self._pass()
+            if not self._moved_all:
+                return None
+        return self._verify()
 
     def _pass(self) -> int:
         """Return how many envelopes moved or were contended in one pass over every catalogued collection.
