@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.wrap_proof import Proof
+
 from ._progress import progress_line
 
 GOES_ON = ("rewrapping", "settling")
@@ -38,11 +40,13 @@ class Account:
 
     rewrapped: int = 0
     conflicts: int = 0
+    retries: int = 0
     changed: bool = False
     idle: int = 0
     rotation: dict[str, Any] = field(default_factory=dict)
     diff: dict[str, Any] = field(default_factory=dict)
     warnings: list[Any] = field(default_factory=list)
+    _proof: Proof | None = None
     _lowest: int | None = None
     _states: set[str] = field(default_factory=set)
 
@@ -55,12 +59,23 @@ class Account:
         if rotation := returned.get("rotation"):
             self.rewrapped += whole(rotation.get("rewrapped"))
             self.conflicts += whole(rotation.get("conflicts"))
+            self.retries += whole(rotation.get("retries"))
+            self._note_proof(rotation.get("proof"))
             # The first slice saw the versions as one long run would have; later ones see fewer.
             first = self.rotation.get("from_versions", rotation.get("from_versions"))
             self.rotation = {
                 **rotation, "from_versions": first, "rewrapped": self.rewrapped, "conflicts": self.conflicts,
             }  # fmt: skip
+            if self._proof is not None:
+                self.rotation |= {"retries": self.retries, "proof": self._proof.as_result()}
             self._note_progress(whole(rotation.get("remaining")), str(rotation.get("state")))
+
+    def _note_proof(self, shown: Mapping[str, Any] | None) -> None:
+        if shown is None:  # a slice that found nothing to do
+            return
+        self._proof = self._proof or Proof(str(shown.get("verify")))
+        self._proof.made += whole(shown.get("made"))
+        self._proof.opened += whole(shown.get("opened"))
 
     def _note_progress(self, remaining: int, state: str) -> None:
         # WHY not "something was re-wrapped": a writer that keeps the old version gives every slice something to do.

@@ -217,3 +217,19 @@ def test_a_count_that_ansible_masked_does_not_break_the_loop():
     play = Play([answer(masked, 10), answer(10, 0, "complete")])
 
     assert play.run()["rotation"]["rewrapped"] == 10
+
+
+def test_retries_and_proofs_add_up_and_the_bound_is_that_of_all_slices_together():
+    def told(made, opened, retries):
+        return {"retries": retries, "proof": {"verify": "sample", "made": made, "opened": opened, "bad_at_most": 0.9}}
+
+    play = Play([
+        answer(1000, 1000, rotation=told(1000, 50, 2)),
+        answer(1000, 0, rotation=told(1000, 50, 1)),
+        answer(0, 0, "complete"),
+    ])  # fmt: skip
+
+    rotation = play.run()["rotation"]
+
+    assert rotation["retries"] == 3
+    assert rotation["proof"] == {"verify": "sample", "made": 2000, "opened": 100, "bad_at_most": 0.029513}
