@@ -48,7 +48,6 @@ def test_t6_a_proof_from_before_the_last_write_does_not_let_a_version_be_removed
     assert state_of(rotated, 1) == "deactivated"
 
 
-@pytest.mark.xfail(reason="kek_remove looks only at tags after the fence, it opens nothing a second time")
 def test_t6_a_write_between_the_proof_and_the_fence_is_opened_too_before_the_version_is_gone(rotated, monkeypatch):
     real = remove.fence.raise_around
 

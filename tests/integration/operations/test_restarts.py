@@ -24,7 +24,7 @@ PHASES = {
     "settling": ({"effect": "_store.fleet:read", "nth": 2}, "settling", 2),
 }
 WAIT_S = 60.0
-LOAD = Load(2, 5.0, 20.0)
+LOAD = Load(2, 20.0, 20.0)
 
 
 @pytest.fixture

@@ -50,7 +50,6 @@ def busy(rotatable, monkeypatch):
     return rotatable
 
 
-@pytest.mark.xfail(reason="the version is swapped only after two passes that found nothing, which may never come")
 def test_t15_a_rotation_ends_though_a_writer_seals_under_the_old_version_until_the_swap(busy):
     done = busy.call("kek_rotate", to_version=2)
 
@@ -60,7 +59,6 @@ def test_t15_a_rotation_ends_though_a_writer_seals_under_the_old_version_until_t
         assert plaintext_of(busy.keks[2], document["_id"], "encrypted_api_key", document["encrypted_api_key"])
 
 
-@pytest.mark.xfail(reason="settle_timeout is looked at only after a pass that found nothing, which may never come")
 def test_t15_the_wait_for_a_writer_that_does_not_follow_the_swap_ends_when_its_time_is_over(busy):
     busy.follows = lambda: False
     stubborn_process(busy)
@@ -72,7 +70,6 @@ def test_t15_the_wait_for_a_writer_that_does_not_follow_the_swap_ends_when_its_t
     assert 0 < len(busy.added) < LIMIT
 
 
-@pytest.mark.xfail(reason="the lease is renewed with each batch only, and there may be none for a while after the swap")
 def test_t16_a_holder_that_only_waits_keeps_its_lease_and_ends_by_itself(rotatable, request):
     stubborn_process(rotatable)
     options = {"constants": {"LEASE_S": 3}, "to_version": 2}
