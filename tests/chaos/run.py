@@ -33,7 +33,7 @@ class Size:
 
 
 FULL = Size(20_000, 20, Load(), span_s=3.0, hsm_share=1_500, lease_s=5, limit_s=900.0)
-SHORT = Size(600, 4, Load(2, 2.0, 20.0), span_s=1.0, hsm_share=300, lease_s=2, limit_s=120.0)
+SHORT = Size(600, 4, Load(2, 10.0, 20.0), span_s=1.0, hsm_share=300, lease_s=2, limit_s=120.0)
 
 
 def run(site: Site, size: Size, seed: int) -> dict[str, Any]:

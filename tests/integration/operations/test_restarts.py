@@ -24,6 +24,7 @@ PHASES = {
     "settling": ({"effect": "_store.fleet:read", "nth": 2}, "settling", 2),
 }
 WAIT_S = 60.0
+LOAD = Load(2, 20.0, 20.0)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def stage(new_site):
         made.install(60)
         made.before = judging.fingerprints(made.site)
         made.serving = [made.serve("api"), made.serve("worker")]
-        made.work(Load(2, 20.0, 20.0))
+        made.work(LOAD)
         yield made
 
 
@@ -69,7 +70,7 @@ def test_t40_services_writers_and_readers_restarted_in_any_phase_find_everything
         service.wait()
         stage.serve()
     wrong = stage.end_work()
-    stage.work(Load(2, 20.0, 20.0))
+    stage.work(LOAD)
     writes_go_on(stage)
     if killed:
         process.kill()
