@@ -13,6 +13,8 @@ PY       := $(BIN)/python
 IN_COPY   = $(PY) .ci/in_copy.py $@
 PYVER     = $(shell $(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 REPORTS  := .build/reports
+# Integration tests run side by side, each process with a database server of its own.
+JOBS     ?= 2
 # Narrow a run down: make unit ARGS="-k envelope -x", make molecule SCENARIOS=rotate
 ARGS     ?=
 SCENARIOS ?= $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
@@ -79,7 +81,8 @@ unit: ## unit tests
 
 integration: ## tests against SoftHSM2 and a MongoDB-protocol server
 	@mkdir -p $(REPORTS)
-	$(PY) -m pytest tests/integration -m "not slow" --junitxml=$(REPORTS)/integration.xml $(ARGS)
+	$(PY) -m pytest tests/integration -m "not slow" -n $(JOBS) --dist worksteal \
+	  --junitxml=$(REPORTS)/integration.xml $(ARGS)
 
 molecule: ## every scenario below molecule/, one after the other
 	$(PY) .ci/scenarios.py $(SCENARIOS)

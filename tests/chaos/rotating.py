@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +157,8 @@ def stop_before(effect: str, nth: int) -> None:
 
     def stopping(*arguments: Any, **named: Any) -> Any:
         if next(calls) == nth:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # WHY this thread: sent to the process, another thread may take it, and this one goes on for a moment.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         return real(*arguments, **named)
 
     setattr(owner, name, stopping)

@@ -82,7 +82,7 @@ def test_t16_after_the_holder_was_killed_the_next_run_takes_the_rotation_over_an
         ("_store.rotations:begin", 1),
         ("_store.ranges:lay", 1),
         ("_store.ranges:claim", 1),
-        ("_store.keeper:Keeper.require", 2),
+        ("_store.keeper:Keeper.require", 3),
         ("_store.records:compare_and_set", 2),
         ("_store.keystore:spend", 2),
         ("_store.rotations:advance", 1),

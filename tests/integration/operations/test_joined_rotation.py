@@ -17,7 +17,7 @@ from tests.chaos.rotating import Rotating
 from tests.support.sealed import credential, plaintext_of
 
 RECORDS, BATCH = 60, 10
-BEFORE_THE_GUARD = "_store.keeper:Keeper.require"
+BEFORE_THE_GUARD = {"stop_before": "_store.keeper:Keeper.require", "nth": 3}  # of the first range's first write
 BEFORE_THE_WRITE = "_store.records:compare_and_set"
 
 
@@ -37,10 +37,10 @@ def start(rotatable):
     """Start a rotating process, and wait until it stopped where it should; none outlives the test."""
     started = []
 
-    def begin(*, stop_before=None, lease_s=30, **options):
+    def begin(*, stop_before=None, nth=1, lease_s=30, **options):
         constants = {"RANGE_ENVELOPES": BATCH, "LEASE_S": lease_s}
         options = {"to_version": 2, "batch_size": BATCH, "allow_empty_fleet": True, **options}
-        stop = {"effect": stop_before, "nth": 1} if stop_before else None
+        stop = {"effect": stop_before, "nth": nth} if stop_before else None
         started.append(Rotating(rotatable, constants=constants, stop=stop, **options))
         if stop_before:
             started[-1].wait_until_stopped()
@@ -133,7 +133,7 @@ def test_t16_a_leader_that_is_killed_is_followed_by_its_helper(rotatable, start)
 
 
 def test_a_rotation_that_is_cancelled_while_a_process_of_it_sleeps_stays_cancelled(rotatable, start, monkeypatch):
-    zombie = start(stop_before=BEFORE_THE_GUARD, lease_s=1)
+    zombie = start(**BEFORE_THE_GUARD, lease_s=1)
     monkeypatch.setattr(rotate, "LEASE_S", 1)
     cancelled = rotatable.call("kek_rotate", to_version=2, state="cancelled")
     before = rotatable.documents()
@@ -148,7 +148,7 @@ def test_a_rotation_that_is_cancelled_while_a_process_of_it_sleeps_stays_cancell
 
 
 def test_a_helper_of_a_rotation_that_is_cancelled_says_so(rotatable, start, monkeypatch):
-    leader = start(stop_before=BEFORE_THE_GUARD, lease_s=1)
+    leader = start(**BEFORE_THE_GUARD, lease_s=1)
     helper = start(stop_before="_operations.rotate:lead_or_help", lease_s=1)
     monkeypatch.setattr(rotate, "LEASE_S", 1)
     wait_until(lambda: rotatable.db.kek_ranges.count_documents({}) == RECORDS // BATCH)
