@@ -17,9 +17,9 @@ TAG_BITS = 10
 def tag(salt: bytes, refused_pin: str) -> int:
     """Return 10 bits of HMAC-SHA-256 of the PIN under the salt, 0 to 1023.
 
-    SAFE BECAUSE it is made of refused PINs only, and one salt for each token gives a PIN the same tag each time: whoever
-    reads it can drop all but one in 1024 guesses at a PIN that opens nothing. It would not be safe for a PIN that is
-    right, nor with a new salt for each refusal: two of those leave one guess in a million.
+    SAFE BECAUSE it is made of refused PINs only, and one salt for each token gives a PIN the same tag each time:
+    whoever reads it can drop all but one in 1024 guesses at a PIN that opens nothing. It would not be safe for a PIN
+    that is right, nor with a new salt for each refusal: two of those leave one guess in a million.
     Source: RFC 2104; the cut takes the leftmost bits, its section 5.
     """
     digest = hmac.digest(salt, refused_pin.encode("utf-8"), "sha256")

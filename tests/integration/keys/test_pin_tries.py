@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Prove how many tries of a PIN that locks after three a wrong one costs, and that sessions are given back (T32, T33).
 
-One HSM behind the shim; its try counter, its lock and its session cap are shared by all hosts, runs and workers.
+One HSM behind the shim; its try counter, its lock and its session cap are shared by all hosts, runs and workers. This
+is the provider by itself: hosts that share a database are in tests/integration/operations/test_one_pin_try.py.
 """
 
 from __future__ import annotations
