@@ -25,23 +25,10 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._store import in
 from tests.integration.token import PIN
 from tests.support import hsm_shim
 from tests.support.sealed import credential
-from tests.support.softhsm import module_path
 
 HOST, DYING = Path(__file__).with_name("host.py"), Path(__file__).with_name("dying.py")
 HOSTS, WORKERS, LIMIT = 5, 4, 3
 BAD, WORSE = "0000-wrong", "1111-wrong"
-CHANGE_PIN = """
-import sys
-import PyKCS11 as api
-library = api.PyKCS11Lib()
-library.load(sys.argv[1])
-slots = library.getSlotList(tokenPresent=True)
-[slot] = [s for s in slots if library.getTokenInfo(s).flags & api.CKF_USER_PIN_INITIALIZED]
-old, new = sys.stdin.read().split()
-session = library.openSession(slot, api.CKF_SERIAL_SESSION | api.CKF_RW_SESSION)
-session.login(old)
-session.setPin(old, new)
-"""
 
 pytestmark = pytest.mark.skipif(hsm_shim.compiler() is None, reason=hsm_shim.NO_COMPILER)
 
@@ -123,12 +110,6 @@ def ready(fleet):
     for version in (1, 2):
         fleet.site.call("kek_pkcs11_init", version=version)
     return fleet
-
-
-def change_pin(token, old, new):
-    environment = {**os.environ, "SOFTHSM2_CONF": token.conf}
-    command = [sys.executable, "-c", CHANGE_PIN, module_path()]
-    subprocess.run(command, input=f"{old}\n{new}\n", env=environment, text=True, check=True)
 
 
 def codes_of(answers):
@@ -213,7 +194,7 @@ def test_t32_a_token_whose_pin_was_set_to_the_refused_one_is_tried_again_for_tha
     ready.give_pin(BAD)
     ready.code()
     refusal = ready.refusal()
-    change_pin(token, PIN, BAD)
+    token.oracle("set_pin", new_pin=BAD)
 
     codes = [
         ready.code("kek_pkcs11_init", version=1, retry_refusal=asked)
@@ -280,7 +261,7 @@ def test_t32_a_pin_that_is_changed_during_a_run_is_not_tried_by_the_next_one(rea
             installation.open_database(settings) as store,
             installation.opened_keys(settings, store, install_lock.read(store), workers=WORKERS) as opened,
         ):
-            change_pin(token, PIN, BAD)
+            token.oracle("set_pin", new_pin=BAD)
             opened.provider.wrap(1, [WrapRequest(os.urandom(32), b"") for _number in range(2000)])
 
     with pytest.raises(OpsError) as refused:
