@@ -27,7 +27,8 @@ options:
     type: str
   pkcs11_pin:
     description:
-      - User PIN of the token. Tried once; never again after the token refused it.
+      - User PIN of the token. Tried once; never again after the token refused it, by no host that works on the same
+        database. For that, hosts log in one after the other under a lease, also in check mode.
       - Prefer O(pkcs11_pin_file), or leave both out where O(secrets_file) has
         C(CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN).
     type: str

@@ -24,6 +24,13 @@ options:
     description: KEK version to make, V(1) on a fresh database, the next one for a rotation.
     type: int
     required: true
+  retry_refusal:
+    description:
+      - Id of a refused login, as C(pkcs11.pin_refused_before) names it. The PIN is tried once more, though the token
+        refused it then.
+      - For a token whose PIN was set to the one that it refused. When the token refuses it again, that is another
+        refusal with another id.
+    type: str
 extends_documentation_fragment:
   - certautopilot.ops._attributes
   - certautopilot.ops._attributes.changes
@@ -53,6 +60,12 @@ EXAMPLES = r"""
   certautopilot.ops.kek_pkcs11_init:
     version: 1
   check_mode: true
+  become: true
+
+- name: Try a refused PIN again, once the token's PIN was set to it
+  certautopilot.ops.kek_pkcs11_init:
+    version: 1
+    retry_refusal: 5d21c0ae
   become: true
 """
 
@@ -137,14 +150,14 @@ failure:
     code: pkcs11.pin_incorrect
     step: ""
     retryable: false
-    hint: "correct the PIN; it was tried once and is not tried again"
+    hint: "correct the PIN before the next run; a token locks after a few wrong ones"
 """
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._operations import init_pkcs11
 
-ARGUMENTS = with_installation(version={"type": "int", "required": True})
+ARGUMENTS = with_installation(version={"type": "int", "required": True}, retry_refusal={"type": "str"})
 
 
 def main() -> None:

@@ -43,9 +43,8 @@ def _obey(order: Mapping[str, Any]) -> Any:
     [slot] = [slot for slot in slots if library.getTokenInfo(slot).label.rstrip("\0 ") == order["token"]]
     session = library.openSession(slot, PyKCS11.CKF_SERIAL_SESSION | PyKCS11.CKF_RW_SESSION)
     session.login(order["pin"])
-    return {"keys": _keys, "make": _make, "destroy": _destroy, "open": _open, "seal": _seal}[order["do"]](
-        PyKCS11, session, order
-    )
+    does = {"keys": _keys, "make": _make, "destroy": _destroy, "open": _open, "seal": _seal, "set_pin": _set_pin}
+    return does[order["do"]](PyKCS11, session, order)
 
 
 def _init(api: Any, library: Any, order: Mapping[str, Any]) -> str:
@@ -56,6 +55,10 @@ def _init(api: Any, library: Any, order: Mapping[str, Any]) -> str:
     session.initPin(order["pin"])
     session.logout()
     return str(library.getTokenInfo(slot).serialNumber).rstrip("\0 ")
+
+
+def _set_pin(_api: Any, session: Any, order: Mapping[str, Any]) -> None:
+    session.setPin(order["pin"], order["new_pin"])
 
 
 def _find(api: Any, session: Any, order: Mapping[str, Any]) -> list[Any]:

@@ -37,6 +37,7 @@ BOOKKEEPING = frozenset(
         "kek_ranges",
         "kek_journal",
         "kek_imports",
+        "kek_pin_refusals",
         "locks",
         "process_heartbeats",
     }

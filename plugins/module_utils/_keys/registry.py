@@ -10,6 +10,7 @@ PKCS#11 module is never loaded for a database that is locked for another provide
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from .._domain.pkcs11_settings import KeyReference
@@ -32,17 +33,23 @@ def check_lock(settings: Settings, *, installed: str, since: datetime | None) ->
         raise provider_mismatch(installed, since, configured)
 
 
-def build_registry(settings: Settings, references: Mapping[int, KeyReference], *, workers: int = 1) -> Provider:
+def build_registry(
+    settings: Settings,
+    references: Mapping[int, KeyReference],
+    *,
+    workers: int = 1,
+    first_login: AbstractContextManager[None] | None = None,
+) -> Provider:
     """Return the configured provider with its keys loaded; call `check_lock` before.
 
-    references: where each KEK version's key is in the HSM. workers: processes that talk to it. Both unused for env.
-    Raises what the provider raises.
+    references: where each KEK version's key is in the HSM. workers: processes that talk to it. first_login: entered
+    around the first login, see `Pkcs11Provider.open`. All unused for env. Raises what the provider raises.
     """
     if settings.require_provider() == "env":
         return EnvProvider(settings.require_env_keks())
     provider = Pkcs11Provider(settings.require_pkcs11(), PoolOptions(workers=workers))
     try:
-        provider.open()
+        provider.open(first_login)
         provider.load(references)
     except BaseException:
         provider.close()

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ from .._store.leases import Lease
 from . import survey as surveys
 from .install_lock import envelopes_without_lock, rows_without_lock
 from .installation import key_facts, make_canary, open_database, prove_canaries, references
+from .pin_turn import first_login
 from .survey import Survey
 
 PROVIDER = "pkcs11"
@@ -49,9 +50,10 @@ LEASE_S = 10
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """version: the KEK version to make, 1 on a fresh database."""
+    """version: the KEK version to make, 1 on a fresh database. retry_refusal: see `pin_turn.first_login`."""
 
     version: int
+    retry_refusal: str = ""
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -65,7 +67,10 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         # WHY again: another first start may have locked it meanwhile, and rows always come after their lock.
         lock = lock or _judged_lock(settings, store)
         _judge_version(store, lock, keys, found, version)
-        with _token(settings) as provider:
+        # WHY no queue for a check run on a fresh database: the lease would be the first thing in it.
+        queue = not check or bool(store.collection_names())
+        turn = first_login(settings, store, queue=queue, retry_refusal=options.retry_refusal)
+        with _token(settings, turn) as provider:
             probe = provider.probe()
             if version in keys.rows:
                 return _prove_standing(store, provider, probe, version, check=check)
@@ -117,10 +122,10 @@ def _judge_version(store: Store, lock: InstallLock | None, keys: Keystore, found
 
 
 @contextmanager
-def _token(settings: Settings) -> Iterator[Pkcs11Provider]:
+def _token(settings: Settings, turn: AbstractContextManager[None]) -> Iterator[Pkcs11Provider]:
     provider = Pkcs11Provider(settings.require_pkcs11())
     try:
-        provider.open()
+        provider.open(turn)
         yield provider
     finally:
         provider.close()

@@ -28,6 +28,7 @@ from .._store.install_lock import InstallLock
 from .._store.keystore import Keystore
 from . import survey as surveys
 from .installation import key_facts, make_canary, open_database, prove_canaries, references
+from .pin_turn import first_login
 from .sealing import Failure, Sealing, detect_layout
 from .survey import Survey
 
@@ -152,7 +153,7 @@ def _prove_all_open(settings: Settings, store: Store, found: Survey) -> None:
     found.require_catalogued()
     lock = InstallLock(settings.require_provider(), None, None, None)
     keys = keystore.read(store)
-    provider = registry.build_registry(settings, references(lock, keys))
+    provider = registry.build_registry(settings, references(lock, keys), first_login=first_login(settings, store))
     try:
         prove_canaries(provider, keys)
         sealing = Sealing(provider, detect_layout(provider, found.sample))

@@ -27,6 +27,7 @@ from .._store import install_lock, keystore
 from .._store.connection import Store, open_store
 from .._store.install_lock import InstallLock
 from .._store.keystore import KeyRow, Keystore
+from .pin_turn import first_login, later_logins
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,12 @@ def open_installation(settings: Settings) -> Iterator[Installation]:
 def opened_keys(settings: Settings, store: Store, lock: InstallLock, *, workers: int = 1) -> Iterator[Installation]:
     """Yield the installation of a database whose lock has been judged already. workers: processes for the HSM."""
     keys = keystore.read(store)
-    provider = registry.build_registry(settings, references(lock, keys), workers=workers)
+    turn = first_login(settings, store)
+    provider = registry.build_registry(settings, references(lock, keys), workers=workers, first_login=turn)
     try:
-        prove_canaries(provider, keys)
-        yield Installation(store, lock, keys, provider, Catalogue(settings.catalogue))
+        with later_logins(settings, store):
+            prove_canaries(provider, keys)
+            yield Installation(store, lock, keys, provider, Catalogue(settings.catalogue))
     finally:
         provider.close()
 

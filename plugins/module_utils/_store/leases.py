@@ -95,7 +95,7 @@ def holding(store: Store, name: str, *, lease_s: int = LEASE_S, wait_s: int = 0)
 
     wait_s: how long to wait for another holder; more than a lease lets a holder that was killed run out.
     """
-    lease = _acquired_within(store, name, lease_s, wait_s)
+    lease = acquire_within(store, name, lease_s=lease_s, wait_s=wait_s)
     try:
         yield lease
     finally:
@@ -121,7 +121,8 @@ def token_of(store: Store, name: str) -> int | None:
     return None if document is None else int(document["token"])
 
 
-def _acquired_within(store: Store, name: str, lease_s: int, wait_s: int) -> Lease:
+def acquire_within(store: Store, name: str, *, lease_s: int, wait_s: int) -> Lease:
+    """Return the lease once it is free. Raises OpsError lease.held when that takes longer than `wait_s` seconds."""
     deadline = time.monotonic() + wait_s
     while True:
         try:

@@ -3,14 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Prove how many tries of a PIN that locks after three a wrong one costs, and that sessions are given back (T32, T33).
 
-One HSM behind the shim; its try counter, its lock and its session cap are shared by all hosts, runs and workers.
+One HSM behind the shim; its try counter, its lock and its session cap are shared by all hosts, runs and workers. This
+is the provider by itself: hosts that share a database are in tests/integration/operations/test_one_pin_try.py.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -18,20 +16,8 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors i
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
 
-from tests.integration.keys.conftest import PIN, SOFTHSM, software_opens, unwrap_requests, wrap_requests
+from tests.integration.keys.conftest import software_opens, unwrap_requests, wrap_requests
 
-CHANGE_PIN = """
-import sys
-import PyKCS11 as api
-library = api.PyKCS11Lib()
-library.load(sys.argv[1])
-slots = library.getSlotList(tokenPresent=True)
-[slot] = [s for s in slots if library.getTokenInfo(s).flags & api.CKF_USER_PIN_INITIALIZED]
-old, new = sys.stdin.read().split()
-session = library.openSession(slot, api.CKF_SERIAL_SESSION | api.CKF_RW_SESSION)
-session.login(old)
-session.setPin(old, new)
-"""
 HOSTS, RESTARTS, WORKERS, LIMIT = 5, 3, 8, 3
 
 
@@ -100,13 +86,7 @@ def test_t32_a_pin_that_is_changed_during_a_run_costs_one_try_when_all_workers_l
 ):
     faults = shim.faults(pin_tries=LIMIT, pin_silent=silent, drop_sessions_after=1000)
     provider = loaded(PoolOptions(workers=6), **faults)
-    subprocess.run(
-        [sys.executable, "-c", CHANGE_PIN, SOFTHSM],
-        input=f"{PIN}\nanother-pin-4410\n",
-        env={**os.environ, "SOFTHSM2_CONF": hsm.conf},
-        text=True,
-        check=True,
-    )
+    hsm.oracle("set_pin", new_pin="another-pin-4410")
 
     with pytest.raises(OpsError) as refused:
         provider.wrap(1, wrap_requests(3000))

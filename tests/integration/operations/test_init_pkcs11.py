@@ -98,7 +98,7 @@ def test_t10_killed_at_any_step_it_ends_with_one_key_one_row_and_one_lock(hsm_si
         "options": {"version": 1},
         "effect": effect,
         "at": at,
-        "patches": {"_operations.init_pkcs11:LEASE_S": 1},
+        "patches": {"_operations.init_pkcs11:LEASE_S": 1, "_operations.pin_turn:LEASE_S": 1},
     }
     died = subprocess.run(
         [sys.executable, str(DYING)], input=json.dumps(order), text=True, capture_output=True, check=False
@@ -143,7 +143,6 @@ def test_on_an_env_lock_a_library_that_kills_its_process_is_not_even_opened(env_
         ({"module_path": "/nonexistent/libvendor.so"}, "pkcs11.module_not_found"),
         ({"module_path": "libsofthsm2.so"}, "settings.module_path"),
         ({"token_label": "another"}, "pkcs11.token_not_found"),
-        ({"pin": "wrong-pin-000"}, "pkcs11.pin_incorrect"),
     ],
 )
 def test_a_token_that_cannot_be_used_is_refused_and_nothing_is_written(hsm_site, token, change, code):
@@ -153,7 +152,19 @@ def test_a_token_that_cannot_be_used_is_refused_and_nothing_is_written(hsm_site,
     refusal = refused(hsm_site)
 
     assert refusal.code == code
-    assert "wrong-pin-000" not in str(refusal.as_result())
+    assert token.keys() == []
+
+
+def test_a_wrong_pin_is_refused_and_nothing_is_written_but_a_note_that_does_not_hold_it(hsm_site, token):
+    hsm_site.pkcs11 = token.settings(pin="wrong-pin-000")
+    hsm_site.write()
+
+    with pytest.raises(OpsError) as refusal:
+        hsm_site.call("kek_pkcs11_init", version=1)
+
+    assert refusal.value.code == "pkcs11.pin_incorrect"
+    assert hsm_site.documents().keys() == {"kek_pin_refusals"}
+    assert "wrong-pin-000" not in f"{refusal.value.as_result()} {hsm_site.documents()}"
     assert token.keys() == []
 
 

@@ -47,7 +47,14 @@ _WAYS_OUT: dict[str, tuple[str, bool]] = {
     "pkcs11.token_ambiguous": ("set encryption.pkcs11.token_serial to the right one of the serials", False),
     "pkcs11.pin_missing": ("set CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN in secrets.env, or pass pkcs11_pin_file", False),
     "pkcs11.pin_incorrect": (
-        "correct CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN before the next run: each run uses up one try of the token",
+        "correct CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN before the next run: a token locks after a few wrong PINs",
+        False,
+    ),
+    "pkcs11.pin_refused_before": (
+        (
+            "correct CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN; where the token's PIN was set to this one since, run "
+            "kek_pkcs11_init once with `retry_refusal` and the id of the refusal"
+        ),
         False,
     ),
     "pkcs11.pin_final_try": (

@@ -16,6 +16,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +71,12 @@ class WorkerPool:
         self.retries = 0
         _POOLS.add(self)
 
-    def open(self) -> None:
+    def open(self, first_login: AbstractContextManager[None] | None = None) -> None:
         """Start the workers; the first one alone, so that a wrong PIN costs one try. Raises OpsError pkcs11.*."""
         self._refuse_in_a_fork()
         try:
-            self.info = self._start_patiently()
+            with first_login or nullcontext():
+                self.info = self._start_patiently()
             for _number in range(1, self._planned_workers()):
                 if not self._start_another():
                     break

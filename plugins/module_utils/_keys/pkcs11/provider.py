@@ -10,6 +10,7 @@ use, not that it used it. All PKCS#11 work happens in worker processes (ADR-0005
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
@@ -46,14 +47,17 @@ class Pkcs11Provider:
     ) -> None:
         self.close()
 
-    def open(self) -> None:
-        """Start the workers and log in; nothing when they run already. Raises OpsError dependency.missing, pkcs11.*."""
+    def open(self, first_login: AbstractContextManager[None] | None = None) -> None:
+        """Start the workers and log in; nothing when they run already. Raises OpsError dependency.missing, pkcs11.*.
+
+        first_login: entered before the library is loaded, left when one worker is logged in; it may refuse.
+        """
         if self._pool is not None:
             return
         if not self._settings.pin:
             raise failure(self._settings, "pkcs11.pin_missing", "no user PIN is set")
         pool = WorkerPool(self._settings, self._options)
-        pool.open()
+        pool.open(first_login)
         self._pool = pool
 
     def close(self) -> None:

@@ -1,0 +1,26 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A short tag of a refused PIN: enough to know the PIN again, too little to find it out.
+
+PRIVATE to the collection. ADR-0015.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+SALT_LENGTH = 16  # bytes
+TAG_BITS = 10
+
+
+def tag(salt: bytes, refused_pin: str) -> int:
+    """Return 10 bits of HMAC-SHA-256 of the PIN under the salt, 0 to 1023.
+
+    SAFE BECAUSE it is made of refused PINs only, and one salt for each token gives a PIN the same tag each time:
+    whoever reads it can drop all but one in 1024 guesses at a PIN that opens nothing. It would not be safe for a PIN
+    that is right, nor with a new salt for each refusal: two of those leave one guess in a million.
+    Source: RFC 2104; the cut takes the leftmost bits, its section 5.
+    """
+    digest = hmac.digest(salt, refused_pin.encode("utf-8"), "sha256")
+    return int.from_bytes(digest[:2], "big") >> (16 - TAG_BITS)

@@ -1,0 +1,85 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which user PINs a token refused, so that no host tries one of them again (T32, ADR-0015).
+
+PRIVATE to the collection. One document per token in `kek_pin_refusals`:
+`{_id: name of the token, salt, refused: [{tag, refusal, at, host}]}`, the latest refusal last. The PIN is not in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from .._domain.pin_tag import SALT_LENGTH, tag
+from .._domain.texts import rfc3339
+from .connection import Store, driver_errors
+from .driver import errors
+
+COLLECTION = "kek_pin_refusals"
+KEPT = 8  # refusals of a token; WHY so few: each makes one right PIN in 1024 look refused
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """refusal: its id, 8 hex characters. at: RFC 3339 by the server's clock. host: that tried the PIN."""
+
+    refusal: str
+    at: str
+    host: str
+
+
+def find(store: Store, token: str, pin: str) -> Refusal | None:
+    """Return the latest refusal of this PIN (or of one with the same tag) by the token, None where there is none."""
+    standing = _read(store, token)
+    if standing is None:
+        return None
+    ours = tag(standing["salt"], pin)
+    matching = [entry for entry in standing["refused"] if entry["tag"] == ours]
+    if not matching:
+        return None
+    latest = matching[-1]
+    return Refusal(str(latest["refusal"]), rfc3339(latest["at"]), str(latest["host"]))
+
+
+def note(store: Store, token: str, pin: str) -> None:
+    """Note that the token refused this PIN just now, under a new id; an older note of the same PIN gives way."""
+    collection = store.collection(COLLECTION)
+    fresh = {"salt": os.urandom(SALT_LENGTH), "refused": []}
+    with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
+        collection.update_one({"_id": token}, {"$setOnInsert": fresh}, upsert=True)
+    ours = _forget(store, token, pin)
+    entry = {
+        "tag": ours,
+        "refusal": secrets.token_hex(4),
+        "at": store.server_time(),
+        "host": socket.gethostname(),
+    }
+    with driver_errors(store):
+        collection.update_one({"_id": token}, {"$push": {"refused": {"$each": [entry], "$slice": -KEPT}}})
+
+
+def forget(store: Store, token: str, pin: str) -> None:
+    """Remove every note of this PIN: the token took it. The salt stays, see `_domain/pin_tag.py`."""
+    _forget(store, token, pin)
+
+
+def _forget(store: Store, token: str, pin: str) -> int | None:
+    standing = _read(store, token)
+    if standing is None:
+        return None
+    ours = tag(standing["salt"], pin)
+    with driver_errors(store):
+        store.collection(COLLECTION).update_one({"_id": token}, {"$pull": {"refused": {"tag": ours}}})
+    return ours
+
+
+def _read(store: Store, token: str) -> dict[str, Any] | None:
+    with driver_errors(store):
+        found = store.collection(COLLECTION).find_one({"_id": token})
+    return None if found is None else dict(found)

@@ -1,0 +1,42 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tag knows a PIN again, and does not give it away."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pin_tag import tag
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+SALT = bytes(range(16))
+
+
+def leftmost_ten_bits(salt, pin):
+    """The oracle: another library, and the bits read as text."""
+    mac = HMAC(salt, SHA256())
+    mac.update(pin.encode())
+    return int("".join(f"{byte:08b}" for byte in mac.finalize())[:10], 2)
+
+
+def test_the_tag_is_the_first_ten_bits_of_the_hmac_of_rfc_4231_case_2():
+    assert tag(b"Jefe", "what do ya want for nothing?") == 0x5BDCC146 >> 22
+
+
+@pytest.mark.parametrize("pin", ["", "1234", "pin-7391", "contraseña-ß", "x" * 255])
+@pytest.mark.parametrize("salt", [SALT, b"\xff" * 16])
+def test_the_tag_is_that_of_another_library(salt, pin):
+    assert tag(salt, pin) == leftmost_ten_bits(salt, pin)
+
+
+def test_a_refused_pin_hides_among_a_thousandth_of_all_pins():
+    ours = tag(SALT, "73910")
+
+    sharing = sum(tag(SALT, f"{number:05}") == ours for number in range(100_000))
+
+    assert 60 < sharing < 140  # 98 expected; the salt is fixed, so this does not change from run to run
+
+
+def test_a_tag_uses_all_its_values_and_no_more():
+    assert {tag(SALT, str(number)) for number in range(20_000)} == set(range(1024))
