@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import WrapRequest
 from ansible_collections.certautopilot.ops.plugins.module_utils._module import sources
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import installation
+from ansible_collections.certautopilot.ops.plugins.module_utils._operations import installation, pin_turn
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import install_lock
 
 from tests.integration.token import PIN
@@ -297,3 +297,14 @@ def test_a_verb_without_keys_takes_no_turn(ready):
     ready.site.call("kek_install_lock")
 
     assert list(ready.site.db.locks.find()) == []
+
+
+def test_a_database_user_who_may_only_read_logs_in_without_a_turn(ready, monkeypatch):
+    def refused(*_arguments, **_options):
+        raise OpsError("refused the credentials", code="database.unauthorized", hint="")
+
+    turns = list(ready.site.db.locks.find())
+    monkeypatch.setattr(pin_turn.leases, "acquire_within", refused)
+
+    assert ready.code("kek_verify", allow_empty_fleet=True) == ""
+    assert list(ready.site.db.locks.find()) == turns
