@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -101,12 +102,15 @@ def _quantiles(ids: list[Any], count: int) -> list[Any]:
     return cuts
 
 
-def range_of(record_id: Any, lows: list[Any]) -> int:
-    """Return which range an id is in. lows: of ranges in ascending order, the first one may be open (None).
+def range_of(record_id: Any, ranges: Sequence[Range], lows: list[Any]) -> int | None:
+    """Return which of the ranges an id is in, None when it is in none: ranges that others have are holes between them.
 
-    An id of another type counts to the first range.
+    ranges: in ascending order; lows: their low ends, the first one may be open (None). An id of another type than the
+    cuts is in a range only where that is the whole collection.
     """
     try:
-        return max(0, bisect_right(lows, record_id, lo=1 if lows[0] is None else 0) - 1)
+        place = bisect_right(lows, record_id, lo=1 if lows[0] is None else 0) - 1
+        high = ranges[place].high
+        return place if place >= 0 and (high is None or record_id < high) else None
     except TypeError:
-        return 0
+        return None

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
 from .._domain.result import Result
 from .._domain.settings import Settings
@@ -30,7 +31,7 @@ from .deadline import Deadline
 from .installation import Installation, lock_missing, open_database, opened_keys
 from .rewrap_stream import Progress
 from .rotation_join import LEASE_NAME, cancelled_meanwhile, finished_by_another, lead_or_help, out_of_time
-from .rotation_judgement import judge
+from .rotation_judgement import Seen, judge, settled_already
 from .rotation_options import Options
 from .rotation_result import result_of
 from .rotation_run import RotationRun
@@ -51,10 +52,15 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if lock.provider in registry.KNOWN and settings.require_provider() != lock.provider:
             raise rotate_across_providers(lock.provider, settings.require_provider())
         registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
+        seen = None
+        if options.state == "rotated":
+            settled, seen = settled_already(store, Catalogue(settings.catalogue), options, lease_s=LEASE_S)
+            if settled is not None:
+                return settled.nothing_to_do()
         with opened_keys(settings, store, lock, workers=options.workers) as installation:
             if options.state == "cancelled":
                 return _cancel(installation, options, check=check)
-            return _rotate(installation, options, check=check, warn=warn)
+            return _rotate(installation, options, check=check, warn=warn, seen=seen)
 
 
 def _rotate(
@@ -63,13 +69,14 @@ def _rotate(
     *,
     check: bool,
     warn: Callable[[str], None],
+    seen: Seen | None = None,
     taking_back: Callable[[Keystore], None] | None = None,
 ) -> Result:
     """taking_back: for a cancellation, called with the keystore as it is now when another process led meanwhile; may
     refuse to go on. A cancellation takes the lead even when nothing is to be moved: a leader may be about to.
     """
     deadline = Deadline(options.max_seconds)
-    judged = judge(installation, options, lease_s=LEASE_S, warn=warn)
+    judged = judge(installation, options, lease_s=LEASE_S, warn=warn, seen=seen)
     if judged.settled and (check or taking_back is None):
         return judged.nothing_to_do()
     if check:

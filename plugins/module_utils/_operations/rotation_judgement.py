@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._domain import gcm_budget
-from .._domain.catalogue import Found
+from .._domain.catalogue import Catalogue, Found
 from .._domain.envelope import Envelope
 from .._domain.errors import OpsError
 from .._domain.fleet_gate import refusal
 from .._domain.range_cuts import Cuts, Range
 from .._domain.result import Result
-from .._store import rotations
+from .._store import keystore, rotations
+from .._store.connection import Store
 from .._store.keystore import Active
 from . import survey as surveys
 from .installation import Installation
@@ -64,15 +65,58 @@ class Judged:
         return result_of(self.plan.name, "complete", dict(self.plan.facts), progress, remaining=0)
 
 
-def judge(installation: Installation, options: Options, *, lease_s: float, warn: Callable[[str], None]) -> Judged:
-    """Return what is to be done. Raises OpsError rotate.*, fleet.*, catalogue.outside, budget.exhausted."""
-    to_version, name = options.to_version, rotations.rotation_id(options.to_version)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A survey of the database and what was found of ranges on the way. Needs no key."""
+
+    found: Survey
+    cuts: Cuts
+    pace: Pace
+
+
+def look(store: Store, catalogue: Catalogue, options: Options, *, lease_s: float) -> Seen:
+    """Return what the database holds. Raises OpsError catalogue.outside."""
     pace = Pace(_batch_size(options, lease_s), options.hsm_share)
-    cuts = Cuts(to_version, stride=max(pace.batch_size, RANGE_ENVELOPES))
-    active, found = _preflight(installation, options, cuts)
+    cuts = Cuts(options.to_version, stride=max(pace.batch_size, RANGE_ENVELOPES))
+    found = surveys.take(store, catalogue, each=cuts.note)
+    found.require_catalogued()
+    return Seen(found, cuts, pace)
+
+
+def settled_already(
+    store: Store, catalogue: Catalogue, options: Options, *, lease_s: float
+) -> tuple[Judged | None, Seen | None]:
+    """Return (the judgement of a rotation that is complete, else None; what was seen, None where nobody looked).
+
+    WHY without keys: a rotation that has nothing to do must not log in to the token, nor write that it does (T20).
+    """
+    active = keystore.read(store).active
+    if active is None or active.version != options.to_version:
+        return None, None
+    seen = look(store, catalogue, options, lease_s=lease_s)
+    judged = _judged(store, options, active, seen, lease_s=lease_s)
+    return (judged if judged.settled else None), seen
+
+
+def judge(
+    installation: Installation, options: Options, *, lease_s: float, warn: Callable[[str], None],
+    seen: Seen | None = None,
+) -> Judged:  # fmt: skip
+    """Return what is to be done. Raises OpsError rotate.*, fleet.*, catalogue.outside, budget.exhausted."""
+    seen = seen or look(installation.store, installation.catalogue, options, lease_s=lease_s)
+    active = _preflight(installation, options, seen.found)
+    judged = _judged(installation.store, options, active, seen, lease_s=lease_s)
+    if not judged.settled:
+        _gate(installation, options)
+        _judge_budget(installation, seen.found, options.to_version, warn)
+    return judged
+
+
+def _judged(store: Store, options: Options, active: Active, seen: Seen, *, lease_s: float) -> Judged:
+    to_version, name, found = options.to_version, rotations.rotation_id(options.to_version), seen.found
     moving = {version: count for version, count in found.by_version.items() if version != to_version}
     before = {"active": active.version, "envelopes": by_version(found)}
-    standing = rotations.read(installation.store, name)
+    standing = rotations.read(store, name)
     unfinished = standing if standing is not None and standing.get("state") not in rotations.ENDED else {}
     # WHY also those of the earlier run: it emptied versions that the survey cannot see any more.
     sources = {*moving, *(unfinished.get("from_versions") or [])} - {to_version}
@@ -83,16 +127,13 @@ def judge(installation: Installation, options: Options, *, lease_s: float, warn:
     }
     settled = active.version == to_version and not moving and not found.anomalies
     settled = settled and (standing is None or standing.get("state") == "complete")
-    if not settled:
-        _gate(installation, options)
-        _judge_budget(installation, found, to_version, warn)
     return Judged(
-        plan=RotationPlan(to_version, facts, pace, lease_s, options.settle_timeout),
+        plan=RotationPlan(to_version, facts, seen.pace, lease_s, options.settle_timeout),
         settled=settled,
         before=before,
         total=found.total,
         standing_state=str((standing or {}).get("state") or "none"),
-        ranges=cuts.ranges(),
+        ranges=seen.cuts.ranges(),
         sample=found.sample,
     )
 
@@ -140,11 +181,9 @@ def _gate(installation: Installation, options: Options) -> None:
         raise refused
 
 
-def _preflight(installation: Installation, options: Options, cuts: Cuts) -> tuple[Active, Survey]:
-    """Return the active version and the survey. Raises OpsError before anything is written."""
+def _preflight(installation: Installation, options: Options, found: Survey) -> Active:
+    """Return the active version. Raises OpsError before anything is written."""
     keys, loaded = installation.keystore, installation.provider.versions()
-    found = surveys.take(installation.store, installation.catalogue, each=cuts.note)
-    found.require_catalogued()
     if options.to_version not in loaded:
         raise OpsError(
             f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",
@@ -165,4 +204,4 @@ def _preflight(installation: Installation, options: Options, cuts: Cuts) -> tupl
             code="rotate.other_versions",
             hint="leave from_version out: every other version moves in one run",
         )
-    return active, found
+    return active

@@ -117,11 +117,14 @@ class SharedWork:
 
         WHY one reading for all ranges: a server that finds ids without an index would read everything for each.
         """
-        lows = [part.low for _name, part in free]
-        whole = Range(collection, lows[0], free[-1][1].high, 0)
+        parts = [part for _name, part in free]
+        lows = [part.low for part in parts]
+        whole = Range(collection, lows[0], parts[-1].high, 0)
         documents = self._documents(collection, whole.query(), descending=from_the_end)
         entered = set()
-        for number, inside in groupby(documents, key=lambda document: range_of(document["_id"], lows)):
+        for number, inside in groupby(documents, key=lambda document: range_of(document["_id"], parts, lows)):
+            if number is None:
+                continue
             entered.add(number)
             self._claimed(free[number][0], token, collection, inside)
             if self.over():

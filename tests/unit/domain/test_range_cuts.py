@@ -69,3 +69,23 @@ def test_the_sample_is_bounded_and_parts_a_large_collection_about_evenly(monkeyp
     sizes = [sum(holds(part, record_id) for record_id in ids) for part in ranges]
     assert (len(ranges), sum(sizes), sum(part.envelopes for part in ranges)) == (4, 10_000, 10_000)
     assert min(sizes) > 1000  # a quarter is 2500; so far off it is once in some billion runs
+
+
+def test_an_id_is_in_the_range_that_holds_it_and_in_none_where_others_have_it():
+    free = [
+        range_cuts.Range("keys", None, 10, 0),
+        range_cuts.Range("keys", 20, 30, 0),
+        range_cuts.Range("keys", 40, None, 0),
+    ]
+    lows = [part.low for part in free]
+
+    found = [range_cuts.range_of(record_id, free, lows) for record_id in (-5, 9, 10, 19, 20, 29, 30, 40, 99, "text")]
+
+    assert found == [0, 0, None, None, 1, 1, None, 2, 2, None]
+
+
+def test_an_id_before_the_first_range_is_in_none_and_every_id_is_in_an_open_one():
+    later, whole = [range_cuts.Range("keys", 5, None, 0)], [range_cuts.Range("keys", None, None, 0)]
+
+    assert range_cuts.range_of(4, later, [5]) is None
+    assert [range_cuts.range_of(record_id, whole, [None]) for record_id in (1, "text", b"")] == [0, 0, 0]
