@@ -169,10 +169,22 @@ rotation:
       type: int
     proof:
       description:
-        - How the wraps that this host made were proven, with C(verify), C(made), C(opened) and C(bad_at_most), the
-          share of bad ones that a clean sample excludes with 95 % confidence, null where nothing was opened.
-        - Not in check mode, nor where there was nothing to do.
+        - How the wraps that this host made were proven. Not in check mode, nor where there was nothing to do.
       type: dict
+      contains:
+        verify:
+          description: As asked for by O(verify).
+          type: str
+        made:
+          description: Wraps that this host made.
+          type: int
+        opened:
+          description: Those of them that were opened again before they were written.
+          type: int
+        bad_at_most:
+          description:
+            - Share of bad wraps that a clean sample excludes with 95 % confidence, null where nothing was opened.
+          type: float
     retries:
       description: HSM calls that this host had to make again. Where RV(rotation.proof) is.
       type: int

@@ -52,7 +52,7 @@ def parse(value: Any, *, outer_version: Any = None) -> Envelope:
     outer_version: the carrier document's `kek_version`, None where the document has none. Raises OpsError
     envelope.malformed (a field is missing or of a wrong type) or envelope.version_mismatch (the tags disagree).
     """
-    plain = _parse_plain(value, outer_version) if type(value) is dict else None
+    plain = _parse_plain(value, outer_version) if value.__class__ is dict else None
     return plain if plain is not None else _parse_any(value, outer_version)
 
 
@@ -66,7 +66,7 @@ def _parse_plain(value: dict[str, Any], outer_version: Any) -> Envelope | None:
         version, provider, kv = value["kek_version"], value["provider"], value.get("kv")
     except KeyError:
         return None
-    kind = type(version)
+    kind = version.__class__
     if (
         type(wrapped_dek) in _STORED_TYPES
         and type(nonce) in _STORED_TYPES
@@ -74,9 +74,9 @@ def _parse_plain(value: dict[str, Any], outer_version: Any) -> Envelope | None:
         and (wrapped_dek and nonce and ciphertext)
         and (isinstance(version, int) and kind is not bool and version >= 1)
         # SAFE BECAUSE equal numbers of one type are the same; True and 2.0 equal whole numbers without being one.
-        and (kv is None or (type(kv) is kind and kv == version))
-        and (outer_version is None or (type(outer_version) is kind and outer_version == version))
-        and type(provider) is str
+        and (kv is None or (kv.__class__ is kind and kv == version))
+        and (outer_version is None or (outer_version.__class__ is kind and outer_version == version))
+        and provider.__class__ is str
     ):
         return Envelope(wrapped_dek, nonce, ciphertext, int(version), provider)
     return None

@@ -399,7 +399,7 @@ def test_t27_one_bad_wrap_in_a_sample_proves_the_whole_batch_and_only_bad_ones_s
     def corrupt(self, to_version, requests, *, prove=None):
         """As an HSM that spoils the first and the last wrap of a batch: it shows only where it is opened again."""
         outcomes = real(self, to_version, requests, prove=prove)
-        for index in {0, len(requests) - 1}:
+        for index in (0, len(requests) - 1):
             seen = prove is None or index in prove
             outcomes[index] = KeyFailure("verification", "spoilt") if seen else bytes(60)
         return outcomes

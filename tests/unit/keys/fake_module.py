@@ -92,7 +92,7 @@ class FakeModule:
         try:
             offered, body = ctypes.string_at(iv, iv_length), ctypes.string_at(data, length)
             made, left = key.seal(offered, body, aad) if name == "encrypt" else (key.open(offered, body, aad), offered)
-        except tuple(CODES) as error:
+        except (GeneralError, MechanismParamInvalid, DeviceError, SessionHandleInvalid) as error:
             self._active = self._active if self.leaves_active else None
             return CODES[type(error)]
         ctypes.memmove(iv, left, len(left))

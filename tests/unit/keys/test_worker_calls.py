@@ -132,7 +132,7 @@ def test_refusals_come_as_the_bindings_exceptions(module):
 def test_a_code_without_a_name_is_told_by_number():
     error = worker_calls.error_of(0x80000001)
 
-    assert type(error) is PKCS11Error
+    assert error.__class__ is PKCS11Error
     assert "0x80000001" in str(error)
 
 
