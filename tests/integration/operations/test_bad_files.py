@@ -83,7 +83,9 @@ def test_a_bad_pin_file_initialises_nothing(hsm_site, token, tmp_path, content, 
 
     assert refusal.value.code == code
     assert "wrong-pin-9999" not in str(refusal.value.as_result())
-    assert hsm_site.documents() == before
+    after = hsm_site.documents()
+    after.pop("kek_pin_refusals", None)  # that a PIN was refused is noted for the other hosts, see test_one_pin_try.py
+    assert after == before
     assert token.keys() == []
 
 
