@@ -28,21 +28,6 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "settings": ("encrypted_licence",),
 }
 
-# State of one installation's keys and processes: it must not travel to another one, and it is no user's record.
-BOOKKEEPING = frozenset(
-    {
-        "kek_install",
-        "kek_versions",
-        "kek_rotations",
-        "kek_ranges",
-        "kek_journal",
-        "kek_imports",
-        "kek_pin_refusals",
-        "locks",
-        "process_heartbeats",
-    }
-)
-
 
 # WHY not frozen: there is one for each envelope read, and freezing takes a quarter of the walk. Nobody assigns to it.
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from .._domain.pkcs11_settings import KeyReference
 from .._domain.settings import Settings
-from .._domain.texts import provider_mismatch, unknown_provider
+from .._domain.vendor_messages import provider_mismatch, unknown_provider
 from .env import EnvProvider
 from .pkcs11.pool import PoolOptions
 from .pkcs11.provider import Pkcs11Provider

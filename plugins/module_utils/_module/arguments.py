@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .sources import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE
+from .configuration import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE
 
 Spec = dict[str, Any]
 

@@ -23,15 +23,15 @@ from .._domain.result import Result
 from .._domain.settings import Settings
 from . import dependencies, redaction
 from .arguments import EXCLUSIVE
-from .plain import plain
-from .sources import settings_from
+from .configuration import settings_from
+from .json_values import plain
 
 INSTALLATION_NEEDS = ("pymongo", "cryptography", "yaml")
 SHORT_PIN = 6  # characters
 
 
 class Verb(Protocol):
-    """`run` of a file in `_operations`."""
+    """`run` of a file in `_verbs`."""
 
     def __call__(self, settings: Settings, options: Any, *, check: bool, warn: Callable[[str], None]) -> Result: ...
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._domain.errors import OpsError
-from .._domain.texts import rfc3339
+from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors
 

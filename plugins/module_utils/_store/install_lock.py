@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .._domain.texts import rfc3339
+from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any
 
-from .._domain.texts import rfc3339
+from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors
 

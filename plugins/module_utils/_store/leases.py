@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._domain.errors import OpsError
-from .._domain.texts import rfc3339
+from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
-from .keeper import Keeper
+from .lease_renewal import Keeper
 from .server_clock import EXPIRED, expires_in
 
 COLLECTION = "locks"

@@ -16,8 +16,8 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from .._domain.instants import rfc3339
 from .._domain.pin_tag import SALT_LENGTH, tag
-from .._domain.texts import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from .._domain.catalogue import BOOKKEEPING
+from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_codec
 
