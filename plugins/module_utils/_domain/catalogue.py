@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which fields of which collections are sealed, and how a document is walked to find every envelope in it.
 
-PRIVATE to the collection. The catalogue says what must be there; discovery (the same walk over every collection)
-says what is there. Coverage is found, not believed. A path is dotted; an element of an array is `*` in the catalogue.
+The catalogue says what must be there; discovery (the same walk over every collection) says what is there. Coverage is
+found, not believed. A path is dotted; an element of an array is `*` in the catalogue.
 """
 
 from __future__ import annotations

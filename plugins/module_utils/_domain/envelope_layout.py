@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How sealed bytes are laid out in a database, and which layout a database really uses.
 
-PRIVATE to the collection. The vendor documents neither the layout of `wrapped_dek` nor the exact AAD, so reading goes
-through a short list of named layouts and the choice is made by authentication: GCM opens under one of them or none.
-A layout is detected on a sample and then held to; see ADR-0002. Nothing here performs I/O.
+The vendor documents neither the layout of `wrapped_dek` nor the exact AAD, so reading goes through a short list of
+named layouts and the choice is made by authentication: GCM opens under one of them or none. A layout is detected on a
+sample and then held to; see ADR-0002. Nothing here performs I/O.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """secrets.env read as systemd reads it, or a refusal where systemd would drop a line in silence.
 
-PRIVATE to the collection. Pure. What the service would see is what the verbs must see: a KEK read differently is a
-wrong key. States: key, before value, value, single quotes, double quotes, comment; a backslash is a move of its own.
-Source: systemd.exec(5), EnvironmentFile=, and the behaviour of its parser.
+Pure. What the service would see is what the verbs must see: a KEK read differently is a wrong key. States: key, before
+value, value, single quotes, double quotes, comment; a backslash is a move of its own. Source: systemd.exec(5),
+EnvironmentFile=, and the behaviour of its parser.
 """
 
 from __future__ import annotations

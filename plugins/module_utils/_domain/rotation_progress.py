@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far a rotation is and how long the rest takes, from what it wrote into its document. Pure.
 
-PRIVATE to the collection. The counters of the present leader's turn are used: what earlier turns did says nothing about
-the rate of this one.
+The counters of the present leader's turn are used: what earlier turns did says nothing about the rate of this one.
 """
 
 from __future__ import annotations

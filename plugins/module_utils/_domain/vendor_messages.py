@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The vendor's guard messages, word for word.
 
-PRIVATE to the collection. Source: vendor's page "Changing KEK provider", section 05. Where a foreign lock misses the
-instant or the writer, the words say "unknown" in its place.
+Source: vendor's page "Changing KEK provider", section 05. Where a foreign lock misses the instant or the writer, the
+words say "unknown" in its place.
 """
 
 from __future__ import annotations

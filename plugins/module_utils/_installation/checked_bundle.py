@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A bundle judged whole before anything is done with it, then read record by record.
 
-PRIVATE to the collection. The first reading checks manifest, seal, order, every record's digest and the end, and writes
-nothing; so a bundle that is truncated, altered, duplicated, reordered or meant for somebody else is refused in time.
+The first reading checks manifest, seal, order, every record's digest and the end, and writes nothing; so a bundle that
+is truncated, altered, duplicated, reordered or meant for somebody else is refused in time.
 """
 
 from __future__ import annotations

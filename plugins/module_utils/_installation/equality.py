@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The proof that a destination holds what the bundle says: every record opened again and its digest compared.
 
-PRIVATE to the collection. Read only. Exit status of a migration follows this proof and nothing else.
+Read only. Exit status of a migration follows this proof and nothing else.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An installation, opened: database, lock, keystore and proven keys joined. Every verb begins here.
 
-PRIVATE to the collection. Order: settings, database, lock, registry, canaries. What is refused is refused before the
-next thing is touched.
+Order: settings, database, lock, registry, canaries. What is refused is refused before the next thing is touched.
 """
 
 from __future__ import annotations

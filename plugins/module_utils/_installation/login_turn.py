@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The first login of a run: hosts take turns, and a PIN that one of them saw refused is not tried by another (T32).
 
-PRIVATE to the collection. Around the first login of the provider `pkcs11`:
+Around the first login of the provider `pkcs11`:
  1 lease    "pin:<token>", so that the next host sees what became of this one's try
  2 notes    a PIN that the token refused before is refused here, before the PKCS#11 library is loaded
  3 login    by the caller
@@ -17,7 +17,7 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from .._domain.errors import OpsError
+from .._domain.errors import OpsError, Unauthorized
 from .._domain.pkcs11_settings import Pkcs11Settings
 from .._domain.settings import Settings
 from .._keys.pkcs11.failures import failure
@@ -71,9 +71,7 @@ def _turn(pkcs11: Pkcs11Settings, store: Store, *, queue: bool, retry_refusal: s
 def _queued(store: Store, name: str) -> Iterator[None]:
     try:
         lease = leases.acquire_within(store, name, lease_s=LEASE_S, wait_s=WAIT_S)
-    except OpsError as refusal:
-        if refusal.code != "database.unauthorized":
-            raise
+    except Unauthorized:
         lease = None  # a user who may only read, as for an export: it logs in without a turn
     with leases.kept(store, lease, lease_s=LEASE_S) if lease is not None else nullcontext():
         yield

@@ -3,10 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records with their sealed fields opened, as they travel in a bundle, and back to sealed ones.
 
-PRIVATE to the collection. In an opened record each envelope is replaced, at the same place, by
-`{OPENED: payload, keys: [...], extra: {...}}`, so that field order, foreign keys of an envelope and everything around
-it survive. A record's digest is an HMAC over its BSON in that form, its `kek_version` left out: equal on both sides of
-a migration.
+In an opened record each envelope is replaced, at the same place, by `{OPENED: payload, keys: [...], extra: {...}}`, so
+that field order, foreign keys of an envelope and everything around it survive. A record's digest is an HMAC over its
+BSON in that form, its `kek_version` left out: equal on both sides of a migration.
 """
 
 from __future__ import annotations

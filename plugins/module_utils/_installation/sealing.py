@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Opening and sealing envelopes in batches: provider and layout joined, failures named one by one.
 
-PRIVATE to the collection. The layout is found by authentication on a sample (ADR-0002) and held to afterwards.
+The layout is found by authentication on a sample (ADR-0002) and held to afterwards.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A survey: every document of every collection walked once, every envelope counted, every oddity named.
 
-PRIVATE to the collection. Read only. Memory is bounded: counts, a small sample, and capped lists of places.
+Read only. Memory is bounded: counts, a small sample, and capped lists of places.
 """
 
 from __future__ import annotations

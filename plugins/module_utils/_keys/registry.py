@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BuildRegistry: settings and install lock become a provider, or a refusal before anything else is touched.
 
-PRIVATE to the collection. Source: vendor's page "Changing KEK provider", section 05. The lock is judged first, so a
-PKCS#11 module is never loaded for a database that is locked for another provider.
+Source: vendor's page "Changing KEK provider", section 05. The lock is judged first, so a PKCS#11 module is never loaded
+for a database that is locked for another provider.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One call from Ansible into a verb and one way back: arguments, settings, the verb, result or structured failure.
 
-PRIVATE to the collection. No rule lives here. An exception nobody expected is reported by its type and place only,
-for its text may hold what it was working on.
+No rule lives here. An exception nobody expected is reported by its type and place only, for its text may hold what it
+was working on.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where settings come from on a host: options, their files, the environment, secrets.env and config.yaml.
 
-PRIVATE to the collection. The only place that reads configuration files. A default file that is not there is passed
-over; a file that was named must be there. Files that hold secrets must not be readable by others.
+The only place that reads configuration files. A default file that is not there is passed over; a file that was named
+must be there. Files that hold secrets must not be readable by others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .._domain.environment_file import grammar, parse_assignments
-from .._domain.errors import OpsError
+from .._domain.errors import FileMissing, OpsError
 from .._domain.settings import Settings, Source, conflict, resolve
 from .._store.private_files import read_private
 
@@ -95,8 +95,8 @@ def _secrets(named: Any) -> tuple[str | None, dict[str, str]]:
         return None, {}
     try:
         content = read_private(path)
-    except OpsError as refusal:
-        if refusal.code == "file.missing" and str(path) == DEFAULT_SECRETS_FILE:
+    except FileMissing:
+        if str(path) == DEFAULT_SECRETS_FILE:
             return None, {}
         raise
     return str(path), parse_assignments(content, origin=str(path))
@@ -109,7 +109,7 @@ def _config(named: Any) -> list[Source]:
     except FileNotFoundError:
         if str(path) == DEFAULT_CONFIG_FILE:
             return []
-        raise OpsError(f"no file {path}", code="file.missing", hint="correct `config_file`") from None
+        raise FileMissing(f"no file {path}", hint="correct `config_file`") from None
     except (OSError, UnicodeDecodeError) as cause:
         raise OpsError(
             f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"

@@ -1,10 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values as JSON knows them: what a verb returns may hold driver types, and Ansible chokes on those.
-
-PRIVATE to the collection.
-"""
+"""Values as JSON knows them: what a verb returns may hold driver types, and Ansible chokes on those."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several processes at one rotation: one of them leads, the others help it, and one of these leads when it is gone.
 
-PRIVATE to the collection. Whoever finds the lease taken by a leader that goes to the same version claims ranges of it.
+Whoever finds the lease taken by a leader that goes to the same version claims ranges of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._domain.errors import OpsError
+from .._domain.errors import LeaseHeld, OpsError
 from .._domain.result import Result
 from .._store import leases, rotations
 from .._store.connection import Store
@@ -44,9 +44,7 @@ def lead_or_help(store: Store, work: SharedWork, plan: RotationPlan) -> Turn:
     while True:
         try:
             return Turn(leases.acquire(store, LEASE_NAME, lease_s=plan.lease_s), waited)
-        except OpsError as refusal:
-            if refusal.code != "lease.held":
-                raise
+        except LeaseHeld:
             if work.over():
                 return Turn(None, waited=True)
             token = _token_to_help(store, plan)

@@ -1,10 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a rotation returns: counts, failures, what must be reissued, and the errors of one that is not done.
-
-PRIVATE to the collection.
-"""
+"""What a rotation returns: counts, failures, what must be reissued, and the errors of one that is not done."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stream of documents re-wrapped: while one batch is being written, the next one is read and given its new wraps.
 
-PRIVATE to the collection. Memory is bounded by two batches, whatever the size of the collection.
+Memory is bounded by two batches, whatever the size of the collection.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a rotation finds before it begins: whether there is anything to do, and whether it may be done.
 
-PRIVATE to the collection. Reads only. Before the first write every envelope is in the catalogue, the target's key is
-loaded here and in every live process, and its GCM budget suffices.
+Reads only. Before the first write every envelope is in the catalogue, the target's key is loaded here and in every live
+process, and its GCM budget suffices.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The work of a rotation that any number of processes share: ranges are claimed, re-wrapped, and said to be done.
 
-PRIVATE to the collection. The leader and those who help it run the same code. A claim is a lease: a process that is
-killed leaves one that runs out, one that was paused finds it gone and writes nothing.
+The leader and those who help it run the same code. A claim is a lease: a process that is killed leaves one that runs
+out, one that was paused finds it gone and writes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from .._domain import rewrap_plan
 from .._domain.catalogue import Found
 from .._domain.envelope import Envelope
-from .._domain.errors import OpsError
+from .._domain.errors import LeaseLost
 from .._domain.range_cuts import Range, range_of
 from .._domain.wrap_proof import Proof
 from .._installation.installation import Installation
@@ -144,9 +144,8 @@ class SharedWork:
             with Keeper(lambda: ranges.renew(self._store, claim, lease_s=lease_s), lease_s) as kept:
                 self._stream.run(collection, documents, guard=kept.require)
             left = self.progress.timed_out
-        except OpsError as error:
-            if error.code != "lease.lost":
-                raise
+        except LeaseLost:
+            pass  # whoever has the range now moves it
         finally:
             if left:
                 ranges.give_back(self._store, claim)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fleet: which processes of the product live, by the server's clock and their last heartbeat.
 
-PRIVATE to the collection. A record's presence proves nothing, for the server's TTL monitor runs late: its time does.
+A record's presence proves nothing, for the server's TTL monitor runs late: its time does.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The install lock: one document that says for ever which provider seals this database.
 
-PRIVATE to the collection. Inserted once, never updated; read leniently, because foreign locks may miss fields.
+Inserted once, never updated; read leniently, because foreign locks may miss fields.
 """
 
 from __future__ import annotations

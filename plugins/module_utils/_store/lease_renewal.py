@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keeping a claim fresh while long work goes on, and refusing the next write once it may be somebody else's.
 
-PRIVATE to the collection. A thread renews; the worker asks `require` before each write. A process that was stopped
-finds its claim stale by its own clock and asks the server before it writes again.
+A thread renews; the worker asks `require` before each write. A process that was stopped finds its claim stale by its
+own clock and asks the server before it writes again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from .._domain.errors import OpsError
+from .._domain.errors import LeaseLost, OpsError
 
 _RENEWALS = 3  # in the life of a claim
 _SAFE_SHARE = 0.75  # of the life of a claim, after which a write must ask first
@@ -58,20 +58,19 @@ class Keeper:
             with self._guard:
                 try:
                     self._renewed()
-                except OpsError as error:
-                    if error.code == "lease.lost":
-                        self._lost = error
-                        return
-                    # An unreachable server is asked again; `require` judges by the clock meanwhile.
+                except LeaseLost as lost:
+                    self._lost = lost
+                    return
+                except OpsError:
+                    continue  # an unreachable server is asked again; `require` goes by the clock meanwhile
 
     def _renewed(self) -> None:
         # WHY the clock is read first: the server's answer may be late, and the claim runs from when it was made.
         asked = _clock()
         try:
             self._renew()
-        except OpsError as error:
-            if error.code == "lease.lost":
-                self._lost = error
+        except LeaseLost as lost:
+            self._lost = lost
             raise
         self._fresh_until = asked + self._lease_s * _SAFE_SHARE
 

@@ -1,10 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private files written whole or not at all: temporary file beside the target, 0600, synced, renamed, folder synced.
-
-PRIVATE to the collection.
-"""
+"""Private files written whole or not at all: temporary file beside the target, 0600, synced, renamed, folder synced."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from .._domain.errors import OpsError
+from .._domain.errors import FileMissing, OpsError
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = True, owner: tuple[int, int] | None = None) -> None:
@@ -74,9 +71,7 @@ def read_private(path: Path, *, empty_code: str = "") -> str:
     try:
         status, content = path.stat(), path.read_text("utf-8")
     except FileNotFoundError:
-        raise OpsError(
-            f"no file {path}", code="file.missing", hint="correct the path, or create it with mode 0600"
-        ) from None
+        raise FileMissing(f"no file {path}", hint="correct the path, or create it with mode 0600") from None
     except (OSError, UnicodeDecodeError) as cause:
         raise OpsError(
             f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"
@@ -101,9 +96,7 @@ def read_passphrase(path: Path) -> bytes:
     try:
         status, content = path.stat(), path.read_bytes()
     except OSError as cause:
-        raise OpsError(
-            f"cannot read {path}: {cause.strerror}", code="file.missing", hint="give a readable `passphrase_file`"
-        ) from None
+        raise FileMissing(f"cannot read {path}: {cause.strerror}", hint="give a readable `passphrase_file`") from None
     if status.st_mode & 0o077:
         raise OpsError(
             f"{path} has mode {status.st_mode & 0o777:04o}, expected 0600",

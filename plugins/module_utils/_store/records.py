@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records: streamed out of a database, found again by id, written back by compare-and-set.
 
-PRIVATE to the collection. One cursor per collection and bounded batches: memory does not grow with the database.
+One cursor per collection and bounded batches: memory does not grow with the database.
 """
 
 from __future__ import annotations

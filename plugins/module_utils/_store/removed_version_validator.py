@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fence around a removed KEK version: the server itself refuses every write that carries it.
 
-PRIVATE to the collection. A writer that slept since before a rotation may wake up and write an envelope that nobody can
-open any more; no heartbeat shows it (T1, T3). A validator on each catalogued collection stops it in the write itself,
-whatever program it is. Source: MongoDB manual, "Schema Validation". ADR-0012.
+A writer that slept since before a rotation may wake up and write an envelope that nobody can open any more; no
+heartbeat shows it (T1, T3). A validator on each catalogued collection stops it in the write itself, whatever program it
+is. Source: MongoDB manual, "Schema Validation". ADR-0012.
 """
 
 from __future__ import annotations

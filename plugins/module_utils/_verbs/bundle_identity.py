@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb bundle_identity: the destination's age identity, made once, so that bundles can be encrypted to it.
 
-PRIVATE to the collection. The identity never leaves the host; only its public recipient is returned.
+The identity never leaves the host; only its public recipient is returned.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb cert_export: certificates and, when asked, their keys as files: 0600, atomic, untouched when they are the same.
 
-PRIVATE to the collection. Read from the database; the KEK is loaded only when keys are asked for. A key never enters a
-result.
+Read from the database; the KEK is loaded only when keys are asked for. A key never enters a result.
 """
 
 from __future__ import annotations

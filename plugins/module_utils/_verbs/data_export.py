@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb data_export: everything that must survive, as an encrypted bundle with a manifest. The source is only read.
 
-PRIVATE to the collection. Records are opened with the source's KEK, digested with a fresh key, and encrypted to the
-destination's recipients in one stream; no plaintext reaches a disk. A second export of an unchanged source to the same
-folder changes nothing.
+Records are opened with the source's KEK, digested with a fresh key, and encrypted to the destination's recipients in
+one stream; no plaintext reaches a disk. A second export of an unchanged source to the same folder changes nothing.
 """
 
 from __future__ import annotations

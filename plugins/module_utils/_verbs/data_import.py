@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb data_import: a bundle's records sealed under the destination's KEK, then proven equal one by one.
 
-PRIVATE to the collection. Steps: bundle judged whole -> destination judged -> records written, only where they differ
--> records the source no longer has removed -> every record opened again and compared. Kill it anywhere and run it
-again: what is equal is left alone.
+Steps: bundle judged whole -> destination judged -> records written, only where they differ -> records the source no
+longer has removed -> every record opened again and compared. Kill it anywhere and run it again: what is equal is left
+alone.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb db_backup: a dump of the database that was read back, counted, and whose every envelope opened.
 
-PRIVATE to the collection. A backup is none before it has been decrypted. The source is only read. A folder without
-manifest is an unfinished backup and is never trusted.
+A backup is none before it has been decrypted. The source is only read. A folder without manifest is an unfinished
+backup and is never trusted.
 """
 
 from __future__ import annotations

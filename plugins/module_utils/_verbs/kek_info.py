@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_info: what a database holds and how far anything under way has come. Reads only, loads no key.
 
-PRIVATE to the collection. It works on a database whose provider does not match the configuration, for that is when an
-operator needs it most.
+It works on a database whose provider does not match the configuration, for that is when an operator needs it most.
 """
 
 from __future__ import annotations

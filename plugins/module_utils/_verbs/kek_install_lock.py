@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_install_lock: write the install lock once, or say what stands.
 
-PRIVATE to the collection. Order: settings, lock, survey, keys, lock written, first keystore row. A crash after the lock
-is finished by running it again. A KEK is never made here.
+Order: settings, lock, survey, keys, lock written, first keystore row. A crash after the lock is finished by running it
+again. A KEK is never made here.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_pkcs11_init: one key in the HSM, one row, one lock; a crash anywhere is finished by running it again.
 
-PRIVATE to the collection. Steps, each leaving a state the next run recognises:
+Steps, each leaving a state the next run recognises:
  1 lock      read and judged; on another provider's lock the HSM is never touched
  2 database  no envelope without lock, no envelope that already names the new version
  3 probe     token, mechanisms, IV mode

@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_remove: retire a KEK version that nothing uses, so that nothing can use it again.
 
-PRIVATE to the collection. Order: refusals by what is known -> every envelope opened without this version -> fence (the
-server refuses writes of it) -> scanned and opened again -> row destroyed -> and, as an act of its own with the check
-value typed, the HSM key.
+Order: refusals by what is known -> every envelope opened without this version -> fence (the server refuses writes of
+it) -> scanned and opened again -> row destroyed -> and, as an act of its own with the check value typed, the HSM key.
 The scan after the fence is the proof: whatever a sleeping writer had under way either is found or was refused.
 """
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_rotate: every envelope re-wrapped under a new KEK version of the same provider, then that version active.
 
-PRIVATE to the collection. States (kept in `kek_rotations`, each move a guarded write under the lease's token):
+States (kept in `kek_rotations`, each move a guarded write under the lease's token):
  rewrapping  ranges by compare-and-set, shared with whoever helps; then passes for what came meanwhile
  verifying   everything is walked once more: nothing is damaged, nothing stands where nobody listed it
  swapping    the active version is changed by one compare-and-set

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a worker process gets its program: as source over its standard input, never from a path.
 
-PRIVATE to the collection. Inside a module the collection is a zip file that may be gone tomorrow, and `-m` or
-multiprocessing would run the module's `__main__` again; a worker that is handed its source needs neither (ADR-0005).
+Inside a module the collection is a zip file that may be gone tomorrow, and `-m` or multiprocessing would run the
+module's `__main__` again; a worker that is handed its source needs neither (ADR-0005).
 """
 
 from __future__ import annotations

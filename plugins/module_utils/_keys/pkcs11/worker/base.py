@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The floor of the worker: the binding, named refusals, and the kinds of CKR codes.
 
-PRIVATE to the worker process. The files of this folder are shipped as source into a process of their
-own (see `bootstrap.py`): they import the standard library, pkcs11 and each other, nothing else. ADR-0005.
+The files of this folder are shipped as source into a process of their own (see `bootstrap.py`): they import the
+standard library, pkcs11 and each other, nothing else. ADR-0005.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Batches of wraps in one worker: an item fails alone, a blip is tried again, and what is to be proved is opened again.
 
-PRIVATE to the worker process. Results are bytes, or (reason, detail) with the reasons of `provider.KeyFailure`.
+Results are bytes, or (reason, detail) with the reasons of `provider.KeyFailure`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module's own function list, and two questions the binding does not ask: session cap, and still logged in?
 
-PRIVATE to the worker process. Reads through the function list with ctypes; every answer may be None, and nobody may
-depend on one. Source: PKCS#11 v2.40 base specification, CK_FUNCTION_LIST, CK_TOKEN_INFO, CK_SESSION_INFO.
+Reads through the function list with ctypes; every answer may be None, and nobody may depend on one. Source: PKCS#11
+v2.40 base specification, CK_FUNCTION_LIST, CK_TOKEN_INFO, CK_SESSION_INFO.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CKM_AES_GCM with one call of the module for each operation, or through the binding where that is out of reach.
 
-PRIVATE to the worker process. The binding asks C_Encrypt and C_Decrypt for the length of their output before each real
-call. On a module that answers this over a network it is a second round trip for a number we know: outputs here have at
-most 60 bytes. Source: PKCS#11 v2.40 base specification, C_EncryptInit to C_DecryptFinal; CK_GCM_PARAMS as in errata 01.
+The binding asks C_Encrypt and C_Decrypt for the length of their output before each real call. On a module that answers
+this over a network it is a second round trip for a number we know: outputs here have at most 60 bytes. Source: PKCS#11
+v2.40 base specification, C_EncryptInit to C_DecryptFinal; CK_GCM_PARAMS as in errata 01.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """AES-GCM on HSMs that disagree about the IV: which rule a module follows is found by trying, then held to.
 
-PRIVATE to the worker process. Three rules are known: "caller" (our IV is used), "in_place" (the HSM writes its own IV
-into our buffer; some demand that the buffer is zeroed) and "appended" (the HSM's IV comes after the tag).
+Three rules are known: "caller" (our IV is used), "in_place" (the HSM writes its own IV into our buffer; some demand
+that the buffer is zeroed) and "appended" (the HSM's IV comes after the tag).
 """
 
 from __future__ import annotations

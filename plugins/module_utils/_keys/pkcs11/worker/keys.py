@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keys of the token: counted by label and by id, made once, described, and turned into handles exactly once.
 
-PRIVATE to the worker process. A search that does not match exactly one key is a refusal with both counts: a token may
-hold two keys under one label without a word, and after a lost login it shows none.
+A search that does not match exactly one key is a refusal with both counts: a token may hold two keys under one label
+without a word, and after a lost login it shows none.
 """
 
 from __future__ import annotations

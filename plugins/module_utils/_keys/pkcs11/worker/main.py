@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The worker process: frames in, frames out, until end of file. One C_Initialize, one login, one session.
 
-PRIVATE to the collection; started by `process.py` through `bootstrap.py`. Frame: 4 bytes length, big endian, then a
+Started by `process.py` through `bootstrap.py`. Frame: 4 bytes length, big endian, then a
 marshalled tuple. Request (job, operation, arguments); reply (job, "ok", value, retries) or
 (job, "refused", code, message, facts, retries). Job 0 is the opening: its request is the configuration with the PIN.
 Operations: probe, count, generate, destroy, describe, load, wrap, unwrap, rewrap.

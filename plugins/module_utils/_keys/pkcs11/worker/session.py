@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One module, one token, one session: opened, logged in once, opened again when the HSM ended the session.
 
-PRIVATE to the worker process. The session that logs in is the only one and lives as long as the process: closing it
-would log out everything else, and private keys would then look missing instead of forbidden.
+The session that logs in is the only one and lives as long as the process: closing it would log out everything else, and
+private keys would then look missing instead of forbidden.
 """
 
 from __future__ import annotations
