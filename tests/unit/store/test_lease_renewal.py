@@ -8,11 +8,11 @@ from __future__ import annotations
 import threading
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import LeaseLost, OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import lease_renewal as keepers
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.lease_renewal import Keeper
 
-LOST = OpsError("gone", code="lease.lost", hint="")
+LOST = LeaseLost("gone", hint="")
 AWAY = OpsError("away", code="database.unreachable", hint="")
 
 
