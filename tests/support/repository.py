@@ -29,7 +29,9 @@ def files() -> tuple[str, ...]:
     return tuple(name for name in names if (ROOT / name).is_file() and not (ROOT / name).is_symlink())
 
 
+@cache
 def text(name: str) -> str:
+    """Return the text of a file, read once in a test run."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
@@ -39,6 +41,7 @@ def folders() -> tuple[str, ...]:
     return tuple(sorted({str(above) for name in files() for above in Path(name).parents} - {"."}))
 
 
+@cache
 def said(name: str) -> list[tuple[int, str]]:
     """Return (line number, text) of what the file says to people; nothing for files of data."""
     if name.endswith(".py"):
