@@ -26,7 +26,7 @@ from tests.integration.token import PIN
 from tests.support import hsm_shim
 from tests.support.sealed import credential
 
-HOST, DYING = Path(__file__).parents[1] / "host.py", Path(__file__).parents[1] / "dying.py"
+HOST, DYING = Path(__file__).parents[1] / "processes" / "host.py", Path(__file__).parents[1] / "processes" / "dying.py"
 HOSTS, WORKERS, LIMIT = 5, 4, 3
 BAD, WORSE = "0000-wrong", "1111-wrong"
 
