@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VERSIONS = ("3.8", "3.9", "3.10")  # ansible-core 2.18 and 2.19 start modules with these
-_TELL = "import platform, sys; print(platform.python_version(), sys.executable)"
+_TELL = "import sys; print(sys.version.split()[0], sys.executable)"
 
 _SITECUSTOMIZE = """\
 import collections
