@@ -77,7 +77,7 @@ failure:
 """
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import bundle_identity
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import bundle_identity
 
 ARGUMENTS = {"path": {"type": "path", "required": True}}
 

@@ -127,7 +127,7 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import export_certificates
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import cert_export
 
 ARGUMENTS = with_installation(
     dest={"type": "path", "required": True},
@@ -145,7 +145,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, export_certificates.Options, export_certificates.run)
+    run_module(ARGUMENTS, cert_export.Options, cert_export.run)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import export_data
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import data_export
 
 ARGUMENTS = with_installation(
     dest={"type": "path", "required": True},
@@ -128,7 +128,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, export_data.Options, export_data.run, needs=("pyrage",))
+    run_module(ARGUMENTS, data_export.Options, data_export.run, needs=("pyrage",))
 
 
 if __name__ == "__main__":

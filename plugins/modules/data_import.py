@@ -123,7 +123,7 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import import_data
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import data_import
 
 ARGUMENTS = with_installation(
     src={"type": "path", "required": True},
@@ -133,7 +133,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, import_data.Options, import_data.run, needs=("pyrage",))
+    run_module(ARGUMENTS, data_import.Options, data_import.run, needs=("pyrage",))
 
 
 if __name__ == "__main__":

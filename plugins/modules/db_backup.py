@@ -85,13 +85,13 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import backup
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import db_backup
 
 ARGUMENTS = with_installation(dest={"type": "path", "required": True})
 
 
 def main() -> None:
-    run_module(ARGUMENTS, backup.Options, backup.run)
+    run_module(ARGUMENTS, db_backup.Options, db_backup.run)
 
 
 if __name__ == "__main__":

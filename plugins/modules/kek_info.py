@@ -160,13 +160,13 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import status
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_info
 
 ARGUMENTS = with_installation(digest={"type": "bool", "default": False})
 
 
 def main() -> None:
-    run_module(ARGUMENTS, status.Options, status.run)
+    run_module(ARGUMENTS, kek_info.Options, kek_info.run)
 
 
 if __name__ == "__main__":

@@ -100,13 +100,13 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import install_lock
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_install_lock
 
 ARGUMENTS = with_installation(adopt={"type": "bool", "default": False})
 
 
 def main() -> None:
-    run_module(ARGUMENTS, install_lock.Options, install_lock.run)
+    run_module(ARGUMENTS, kek_install_lock.Options, kek_install_lock.run)
 
 
 if __name__ == "__main__":

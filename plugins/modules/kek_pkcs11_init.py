@@ -155,13 +155,13 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import init_pkcs11
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_pkcs11_init
 
 ARGUMENTS = with_installation(version={"type": "int", "required": True}, retry_refusal={"type": "str"})
 
 
 def main() -> None:
-    run_module(ARGUMENTS, init_pkcs11.Options, init_pkcs11.run)
+    run_module(ARGUMENTS, kek_pkcs11_init.Options, kek_pkcs11_init.run)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import remove
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_remove
 
 ARGUMENTS = with_installation(
     version={"type": "int", "required": True},
@@ -129,7 +129,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, remove.Options, remove.run)
+    run_module(ARGUMENTS, kek_remove.Options, kek_remove.run)
 
 
 if __name__ == "__main__":

@@ -237,7 +237,7 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import rotate
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_rotate
 
 ARGUMENTS = with_installation(
     to_version={"type": "int", "required": True},
@@ -258,7 +258,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, rotate.Options, rotate.run)
+    run_module(ARGUMENTS, kek_rotate.Options, kek_rotate.run)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import verify
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_verify
 
 ARGUMENTS = with_installation(
     target={"type": "int"},
@@ -107,7 +107,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, verify.Options, verify.run)
+    run_module(ARGUMENTS, kek_verify.Options, kek_verify.run)
 
 
 if __name__ == "__main__":

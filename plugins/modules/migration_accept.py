@@ -86,7 +86,7 @@ failure:
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations import accept_migration
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import migration_accept
 
 ARGUMENTS = with_installation(
     state={"type": "str", "choices": ["accepted", "withdrawn"], "default": "accepted"},
@@ -95,7 +95,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, accept_migration.Options, accept_migration.run)
+    run_module(ARGUMENTS, migration_accept.Options, migration_accept.run)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One line that says how far a rotation is.
 
-PRIVATE to the collection. Pure: no clock, no Ansible. A line holds counts and times only, nothing that the target
-could choose the text of.
+Pure: no clock, no Ansible. A line holds counts and times only, nothing that the target could choose the text of.
 """
 
 from __future__ import annotations

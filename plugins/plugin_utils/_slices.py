@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A rotation in time slices: when the next one runs, when it is over, and one result made of all of them.
 
-PRIVATE to the collection. The world comes in as functions (run a slice, print, clock, sleep), so that no Ansible and no
+The world comes in as functions (run a slice, print, clock, sleep), so that no Ansible and no
 waiting is needed to test it. A slice is one run of the module; what it returned is judged by rotation.state:
  rewrapping, settling  the next slice goes on
  anything else         over; so is every failure but one: after rotate.incomplete the envelopes that can move still move

@@ -8,5 +8,5 @@
  killing   when which process is killed, and the rotation taken up again until it is complete
  judging   what is true afterwards, by the oracle and the logs of the load; no code of the collection
 
-The short run is tests/integration/operations/test_chaos.py.
+The short run is tests/integration/rotation/test_chaos.py.
 """

@@ -109,8 +109,8 @@ class Rotating:
 def main() -> None:
     order = json.load(sys.stdin)
     sys.path[:0] = [str(ROOT / ".build" / "collections"), str(ROOT)]
-    sources = importlib.import_module(f"{UTILS}._module.sources")
-    rotate = importlib.import_module(f"{UTILS}._operations.rotate")
+    sources = importlib.import_module(f"{UTILS}._module.configuration")
+    rotate = importlib.import_module(f"{UTILS}._verbs.kek_rotate")
     set_constants(order["constants"])
     if order["stop"]:
         stop_before(order["stop"]["effect"], int(order["stop"]["nth"]))

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One installation for a test: its files, its database, and a way to run any verb on it as a module would.
 
-The path is the module's own: files are read by `_module.sources`, settings resolved, the verb run. Only Ansible's
+The path is the module's own: files are read by `_module.configuration`, settings resolved, the verb run. Only Ansible's
 argument parsing is left out; tests/integration/modules covers that.
 """
 
@@ -16,23 +16,10 @@ from typing import Any
 
 import pymongo
 import yaml
-from ansible_collections.certautopilot.ops.plugins.module_utils._module import sources
+from ansible_collections.certautopilot.ops.plugins.module_utils._module import configuration
 
-VERBS = {
-    "kek_install_lock": "install_lock",
-    "kek_pkcs11_init": "init_pkcs11",
-    "kek_rotate": "rotate",
-    "kek_verify": "verify",
-    "kek_remove": "remove",
-    "kek_info": "status",
-    "cert_export": "export_certificates",
-    "data_export": "export_data",
-    "data_import": "import_data",
-    "db_backup": "backup",
-    "migration_accept": "accept_migration",
-}
 GATED = ("kek_rotate",)
-OPERATIONS = "ansible_collections.certautopilot.ops.plugins.module_utils._operations"
+VERBS = "ansible_collections.certautopilot.ops.plugins.module_utils._verbs"
 
 
 class Site:
@@ -82,8 +69,8 @@ class Site:
         params = {"config_file": str(self.config_file), "secrets_file": str(self.secrets_file), **(overrides or {})}
         if verb in GATED:
             options.setdefault("allow_empty_fleet", True)  # most tests have no service; those of the gate say otherwise
-        operation = importlib.import_module(f"{OPERATIONS}.{VERBS[verb]}")
-        settings = sources.settings_from(params, environment={}, warn=self.warnings.append)
+        operation = importlib.import_module(f"{VERBS}.{verb}")
+        settings = configuration.settings_from(params, environment={}, warn=self.warnings.append)
         return operation.run(settings, operation.Options(**options), check=check, warn=self.warnings.append)
 
     def documents(self) -> dict[str, list[dict[str, Any]]]:

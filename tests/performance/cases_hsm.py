@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain import layout
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import envelope_layout
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import (
     KeyReference,
     Pkcs11Settings,
@@ -159,7 +159,7 @@ def _provider(settings: dict[str, str], references: dict[int, KeyReference], *, 
 def _documents(settings: dict[str, str], references: dict[int, KeyReference], size: int) -> list[dict[str, Any]]:
     """Return documents sealed under the token's V1: the data keys are ours, the token wraps them."""
     documents = [credential(os.urandom(32), PAYLOAD) for _number in range(size)]
-    contexts = [layout.context_digest(str(document["_id"]), FIELD) for document in documents]
+    contexts = [envelope_layout.context_digest(str(document["_id"]), FIELD) for document in documents]
     deks = [os.urandom(32) for _document in documents]
     with _provider(settings, references) as provider:
         wraps = provider.wrap(1, [WrapRequest(*pair) for pair in zip(deks, contexts, strict=True)])

@@ -22,11 +22,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import bson
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain import layout
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import envelope_layout
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation.sealing import Sealing
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import EnvProvider
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations.rewrap import Rewrapper
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations.sealing import Sealing
+from ansible_collections.certautopilot.ops.plugins.module_utils._rotation.batch import Rewrapper
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 
 from tests.support.sealed import credential
@@ -63,7 +63,7 @@ def _measure(number: int, profile: cProfile.Profile | None) -> dict[str, Any]:
     keks = {1: os.urandom(32), 2: os.urandom(32)}
     pool = [bson.encode(credential(keks[1], b"x" * 40)) for _number in range(POOL)]
     store = MemoryStore()
-    rewrapper = Rewrapper(store, Sealing(EnvProvider(keks), layout.DEFAULT), Catalogue(), 2)  # type: ignore[arg-type]
+    rewrapper = Rewrapper(store, Sealing(EnvProvider(keks), envelope_layout.DEFAULT), Catalogue(), 2)  # type: ignore[arg-type]
     moved, cpu_s, wall_s = 0, 0.0, 0.0
     for batch in records.batches(_stream(pool, number), BATCH):
         wall, cpu = time.perf_counter(), time.process_time()

@@ -19,7 +19,7 @@ def call(monkeypatch, capsys, tmp_path):
 
     No default file of this host gets in. installed: False for a module without the shared options.
     """
-    sources = "ansible_collections.certautopilot.ops.plugins.module_utils._module.sources"
+    sources = "ansible_collections.certautopilot.ops.plugins.module_utils._module.configuration"
     absent = {"config_file": str(tmp_path / "absent.yaml"), "secrets_file": str(tmp_path / "absent.env")}
     monkeypatch.setattr(f"{sources}.DEFAULT_CONFIG_FILE", absent["config_file"])
     monkeypatch.setattr(f"{sources}.DEFAULT_SECRETS_FILE", absent["secrets_file"])

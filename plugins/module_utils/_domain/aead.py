@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """AES-256-GCM over payloads and digests of records: the only primitives of this floor.
 
-PRIVATE to the collection. KEKs never come here; they stay under `_keys`.
+KEKs never come here; they stay under `_keys`.
 """
 
 from __future__ import annotations

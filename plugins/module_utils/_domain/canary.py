@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The canary: an envelope of a known value under one KEK version. A KEK that does not open it is the wrong key.
 
-PRIVATE to the collection. Labels, ids and check values can all be right while the key bytes are not; the canary cannot.
+Labels, ids and check values can all be right while the key bytes are not; the canary cannot.
 """
 
 from __future__ import annotations

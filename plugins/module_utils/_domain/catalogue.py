@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which fields of which collections are sealed, and how a document is walked to find every envelope in it.
 
-PRIVATE to the collection. The catalogue says what must be there; discovery (the same walk over every collection)
-says what is there. Coverage is found, not believed. A path is dotted; an element of an array is `*` in the catalogue.
+The catalogue says what must be there; discovery (the same walk over every collection) says what is there. Coverage is
+found, not believed. A path is dotted; an element of an array is `*` in the catalogue.
 """
 
 from __future__ import annotations
@@ -27,21 +27,6 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "users": ("totp.encrypted_seed",),
     "settings": ("encrypted_licence",),
 }
-
-# State of one installation's keys and processes: it must not travel to another one, and it is no user's record.
-BOOKKEEPING = frozenset(
-    {
-        "kek_install",
-        "kek_versions",
-        "kek_rotations",
-        "kek_ranges",
-        "kek_journal",
-        "kek_imports",
-        "kek_pin_refusals",
-        "locks",
-        "process_heartbeats",
-    }
-)
 
 
 # WHY not frozen: there is one for each envelope read, and freezing takes a quarter of the walk. Nobody assigns to it.

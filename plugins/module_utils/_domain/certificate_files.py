@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One certificate as the files operators know: cert.pem, chain.pem, fullchain.pem, key.pem, bundle.p12, bundle.zip.
 
-PRIVATE to the collection. Bytes in, bytes out. PKCS#12 and zip are compared by what they hold, because a fresh salt
-makes every PKCS#12 file different. Source: vendor's download page (formats), RFC 5958 (PKCS#8), RFC 7292 (PKCS#12).
+Bytes in, bytes out. PKCS#12 and zip are compared by what they hold, because a fresh salt makes every PKCS#12 file
+different. Source: vendor's download page (formats), RFC 5958 (PKCS#8), RFC 7292 (PKCS#12).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """KEKs of the env provider, read strictly from variables. Pure.
 
-PRIVATE to the collection. Source: vendor's page on KEK providers (variable per version, 64 hex characters). What the
-vendor leaves open is refused rather than guessed: a KEK that one host reads and another does not is lost data.
+Source: vendor's page on KEK providers (variable per version, 64 hex characters). What the vendor leaves open is refused
+rather than guessed: a KEK that one host reads and another does not is lost data.
 """
 
 from __future__ import annotations

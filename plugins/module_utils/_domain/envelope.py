@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The envelope: one sealed field of one record, read strictly from whatever the database holds.
 
-PRIVATE to the collection. A sub-document `{wrapped_dek, nonce, ciphertext, kek_version, kv, provider}`; see
-product documentation "Encryption overview" and ADR-0002. Nothing here decrypts.
+A sub-document `{wrapped_dek, nonce, ciphertext, kek_version, kv, provider}`; see product documentation "Encryption
+overview" and ADR-0002. Nothing here decrypts.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one error of the collection: a stable code, what was found against what was expected, and the way out.
 
-PRIVATE to the collection. Raised on every floor, turned into a module result only by `_module`.
+Raised on every floor, turned into a module result only by `_module`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 
 class OpsError(Exception):
@@ -18,15 +18,19 @@ class OpsError(Exception):
     code: stable, dotted, listed in the guide to failure codes. message: found against expected, and where it
     came from; never a secret. hint: what to do next. step: the part of the operation that stopped, "" when it had not
     begun. retryable: the same call may succeed later without anybody changing anything. facts: JSON-clean extras
-    (ids, counts, fingerprints) merged into the module's result.
+    (ids, counts, check values) merged into the module's result.
+
+    A failure to which a caller of ours reacts is a class of its own below, so that no caller compares codes as text.
     """
 
+    CODE: ClassVar[str] = ""  # of a class that has one code
+
     def __init__(
-        self, message: str, *, code: str, hint: str, step: str = "", retryable: bool = False, **facts: Any
+        self, message: str, *, code: str = "", hint: str, step: str = "", retryable: bool = False, **facts: Any
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.code = code
+        self.code = code or self.CODE
         self.hint = hint
         self.step = step
         self.retryable = retryable
@@ -42,3 +46,27 @@ class OpsError(Exception):
         """Return the arguments of `fail_json`: msg (the bare message, for some are the vendor's), failure, facts."""
         failure = {"code": self.code, "step": self.step, "retryable": self.retryable, "hint": self.hint}
         return {**self.facts, "msg": self.message, "failure": failure}
+
+
+class LeaseHeld(OpsError):
+    """Another process holds the lease. Who waits for it tries again."""
+
+    CODE = "lease.held"
+
+
+class LeaseLost(OpsError):
+    """The lease or the claim went to another process. Who held it writes nothing more."""
+
+    CODE = "lease.lost"
+
+
+class Unauthorized(OpsError):
+    """The database refuses this user what was asked. Who may do without it goes on."""
+
+    CODE = "database.unauthorized"
+
+
+class FileMissing(OpsError):
+    """There is no such file. A default file that is not there is passed over."""
+
+    CODE = "file.missing"

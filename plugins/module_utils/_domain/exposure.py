@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What must be reissued after a KEK was compromised, most exposed first. Pure.
 
-PRIVATE to the collection. Whoever had the old KEK and a dump has the secrets themselves: new data keys protect what is
-written from now on, not what was read. Source: NIST SP 800-57 part 1, section 8.3 (compromise recovery).
+Whoever had the old KEK and a dump has the secrets themselves: new data keys protect what is written from now on, not
+what was read. Source: NIST SP 800-57 part 1, section 8.3 (compromise recovery).
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether every live process of the fleet can use a KEK version, or writes with it already. Pure.
 
-PRIVATE to the collection. A heartbeat may carry a proof for a version: the process opened the version's canary and
-shows an HMAC made with the canary's data key over its own id. Loaded is then proven; without it, it is only claimed.
-Source: vendor's fleet-readiness page (a version must be loaded, not yet current, before a rotation).
+A heartbeat may carry a proof for a version: the process opened the version's canary and shows an HMAC made with the
+canary's data key over its own id. Loaded is then proven; without it, it is only claimed. Source: vendor's
+fleet-readiness page (a version must be loaded, not yet current, before a rotation).
 """
 
 from __future__ import annotations

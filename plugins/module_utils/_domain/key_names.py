@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a KEK version is named inside an HSM: a label for people, an id for us. Pure.
 
-PRIVATE to the collection. A label may be copied to another token or given twice; the id carries the installation, so
-two installations on one token cannot mistake each other's keys.
+A label may be copied to another token or given twice; the id carries the installation, so two installations on one
+token cannot mistake each other's keys.
 """
 
 from __future__ import annotations

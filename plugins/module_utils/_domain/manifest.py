@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The manifest of a bundle: what it holds, where it came from, and a keyed seal over both. Pure.
 
-PRIVATE to the collection. The manifest lies in clear beside the encrypted records so that an operator can read it; its
-seal is made with a key that only travels inside the encrypted part, so altering it shows.
+The manifest lies in clear beside the encrypted records so that an operator can read it; its seal is made with a key
+that only travels inside the encrypted part, so altering it shows.
 """
 
 from __future__ import annotations

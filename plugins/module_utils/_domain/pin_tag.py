@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A short tag of a refused PIN: enough to know the PIN again, too little to find it out.
 
-PRIVATE to the collection. ADR-0015.
+ADR-0015.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the HSM is and which keys in it are meant: settings without any I/O.
 
-PRIVATE to the collection. Built by `_module` from config.yaml, secrets.env and options; used by `_keys/pkcs11`.
+Built by `_module` from config.yaml, secrets.env and options; used by `_keys/pkcs11`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where to cut collections into ranges of about equal work, found while a survey walks them anyway.
 
-PRIVATE to the collection. Pure but for chance. A random sample of the ids is kept, of bounded size and in any order;
-its quantiles are the cuts. They need not be exact: ranges only spread work.
+Pure but for chance. A random sample of the ids is kept, of bounded size and in any order; its quantiles are the cuts.
+They need not be exact: ranges only spread work.
 """
 
 from __future__ import annotations

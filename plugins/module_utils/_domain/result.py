@@ -1,10 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a verb did, before Ansible sees it.
-
-PRIVATE to the collection.
-"""
+"""What a verb did, before Ansible sees it."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a rotation does with one document: which fields move, and the one guarded update that moves them. Pure.
 
-PRIVATE to the collection. Outer and inner versions, and all sealed fields of a document, change in one update whose
-filter repeats what was read: a record that a writer touched meanwhile matches nothing and is read again.
+Outer and inner versions, and all sealed fields of a document, change in one update whose filter repeats what was read:
+a record that a writer touched meanwhile matches nothing and is read again.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Settings of an installation: each value knows where it came from, and two sources that disagree are a refusal. Pure.
 
-PRIVATE to the collection. The product lets one source win in silence; a tool that moves keys must not (T7). What no
-source gives is refused only when a verb needs it. Reading files is `_module/sources.py`'s work. ADR-0003.
+The product lets one source win in silence; a tool that moves keys must not (T7). What no source gives is refused only
+when a verb needs it. Reading files is `_module/sources.py`'s work. ADR-0003.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How many fresh wraps are opened again before they are written, and what that says about the rest.
 
-PRIVATE to the collection. Pure but for chance. A clean sample bounds the share of bad wraps: with n opened, none bad,
-a share of p would have shown itself with probability 1 - (1 - p)^n.
+Pure but for chance. A clean sample bounds the share of bad wraps: with n opened, none bad, a share of p would have
+shown itself with probability 1 - (1 - p)^n.
 """
 
 from __future__ import annotations

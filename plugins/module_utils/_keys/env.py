@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """KEKs that live in the secrets file: AES-256-GCM in this process, one cached cipher for each version.
 
-PRIVATE to the collection. Cached because a new cipher object for every wrap costs half of the throughput.
+Cached because a new cipher object for every wrap costs half of the throughput.
 """
 
 from __future__ import annotations

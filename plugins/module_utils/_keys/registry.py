@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BuildRegistry: settings and install lock become a provider, or a refusal before anything else is touched.
 
-PRIVATE to the collection. Source: vendor's page "Changing KEK provider", section 05. The lock is judged first, so a
-PKCS#11 module is never loaded for a database that is locked for another provider.
+Source: vendor's page "Changing KEK provider", section 05. The lock is judged first, so a PKCS#11 module is never loaded
+for a database that is locked for another provider.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime
 
 from .._domain.pkcs11_settings import KeyReference
 from .._domain.settings import Settings
-from .._domain.texts import provider_mismatch, unknown_provider
+from .._domain.vendor_messages import provider_mismatch, unknown_provider
 from .env import EnvProvider
 from .pkcs11.pool import PoolOptions
 from .pkcs11.provider import Pkcs11Provider

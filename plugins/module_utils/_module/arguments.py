@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options that all modules share, spelled once, and how a module's own are laid over them.
 
-PRIVATE to the collection. Must say the same as the documentation fragments `_mongodb` and `_provider`; a unit test
-compares them.
+Must say the same as the documentation fragments `_mongodb` and `_provider`; a unit test compares them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .sources import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE
+from .configuration import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE
 
 Spec = dict[str, Any]
 

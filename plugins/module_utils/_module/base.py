@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One call from Ansible into a verb and one way back: arguments, settings, the verb, result or structured failure.
 
-PRIVATE to the collection. No rule lives here. An exception nobody expected is reported by its type and place only,
-for its text may hold what it was working on.
+No rule lives here. An exception nobody expected is reported by its type and place only, for its text may hold what it
+was working on.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .._domain.result import Result
 from .._domain.settings import Settings
 from . import dependencies, redaction
 from .arguments import EXCLUSIVE
-from .plain import plain
-from .sources import settings_from
+from .configuration import settings_from
+from .json_values import plain
 
 INSTALLATION_NEEDS = ("pymongo", "cryptography", "yaml")
 SHORT_PIN = 6  # characters
 
 
 class Verb(Protocol):
-    """`run` of a file in `_operations`."""
+    """`run` of a file in `_verbs`."""
 
     def __call__(self, settings: Settings, options: Any, *, check: bool, warn: Callable[[str], None]) -> Result: ...
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The libraries a module needs on the target, checked before anything runs, by name, version and interpreter.
 
-PRIVATE to the collection. The minimums are those of requirements.txt at the root and of the documentation fragments.
+The minimums are those of requirements.txt at the root and of the documentation fragments.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every form in which a secret could reach a result, a log or a diff, given to Ansible to mask.
 
-PRIVATE to the collection. Results never carry secrets on purpose; this is the net under it.
+Results never carry secrets on purpose; this is the net under it.
 """
 
 from __future__ import annotations

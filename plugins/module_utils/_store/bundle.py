@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bundles on disk: a stream of BSON frames inside one age file, written and read in constant memory.
 
-PRIVATE to the collection. Frame 0 is the header, then one frame per record, then the end frame; each has its number.
-The plain `age` tool opens the file and `bsondump` lists the frames. No plaintext ever reaches a disk. ADR-0008.
+Frame 0 is the header, then one frame per record, then the end frame; each has its number. The plain `age` tool opens
+the file and `bsondump` lists the frames. No plaintext ever reaches a disk. ADR-0008.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A connection to one installation's database, with the driver's errors turned into ours.
 
-PRIVATE to the collection. Write concern is majority with journal for everything written through it; time is the
-server's. Opened by `open_store`, closed by whoever opened it.
+Write concern is majority with journal for everything written through it; time is the server's. Opened by `open_store`,
+closed by whoever opened it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from .._domain.errors import OpsError
+from .._domain.errors import OpsError, Unauthorized
 from .driver import errors, pymongo, record_codec
 
 SERVER_SELECTION_TIMEOUT_MS = 10_000
@@ -95,9 +95,8 @@ def driver_errors(store: Store, *, retry_hint: str = "run it again when the data
         yield
     except errors.OperationFailure as failure:
         if failure.code in _UNAUTHORISED:
-            raise OpsError(
+            raise Unauthorized(
                 f"{where} refused the credentials (server code {failure.code})",
-                code="database.unauthorized",
                 hint="the user needs readWrite on this database; check CERTAUTOPILOT_DATABASE_URI",
             ) from None
         raise OpsError(

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one place that imports the MongoDB driver, so that every other file can be imported without it.
 
-PRIVATE to the collection. A missing or old driver is reported by `_module/dependencies.py`.
+A missing or old driver is reported by `_module/dependencies.py`.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from .._domain.values import Document
 
 try:
     import bson
@@ -21,8 +23,6 @@ except ImportError:
     bson = pymongo = CodecOptions = DatetimeConversion = RawBSONDocument = errors = None  # type: ignore[assignment,misc]
 
 __all__ = ["Document", "RawBSONDocument", "bson", "errors", "pymongo", "record_codec"]
-
-Document = dict[str, Any]
 
 
 def record_codec() -> Any:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A backup folder of the shape mongodump writes: per collection a .bson file and its .metadata.json.
 
-PRIVATE to the collection. We always write it ourselves, so the URI never enters a command line; mongorestore reads it.
-ADR-0009. Files are 0600 in a 0700 folder, written beside the final name and renamed when complete.
+We always write it ourselves, so the URI never enters a command line; mongorestore reads it. ADR-0009. Files are 0600 in
+a 0700 folder, written beside the final name and renamed when complete.
 """
 
 from __future__ import annotations

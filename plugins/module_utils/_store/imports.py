@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The record of an import: whose records a destination holds, and how far the proof has come.
 
-PRIVATE to the collection. One document per source installation in `kek_imports`:
-`{_id: source install id, state, bundle_id, records, source_digest, layout, source_provider, updated_at}`.
-States and legal moves: importing -> proven -> accepted; proven -> importing (a later bundle); accepted -> proven
-(withdrawn, by a rollback that stopped the destination and started the source).
+One document per source installation in `kek_imports`: `{_id: source install id, state, bundle_id, records,
+source_digest, layout, source_provider, updated_at}`. States and legal moves: importing -> proven -> accepted; proven ->
+importing (a later bundle); accepted -> proven (withdrawn, by a rollback that stopped the destination and started the
+source).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._domain.errors import OpsError
-from .._domain.texts import rfc3339
+from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The install lock: one document that says for ever which provider seals this database.
 
-PRIVATE to the collection. Inserted once, never updated; read leniently, because foreign locks may miss fields.
+Inserted once, never updated; read leniently, because foreign locks may miss fields.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .._domain.texts import rfc3339
+from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors
 

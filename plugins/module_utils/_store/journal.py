@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The journal `kek_journal`: what this collection did to a database, append-only and hash-chained.
 
-PRIVATE to the collection. Each entry carries the hash of the one before it, so a removed or altered entry shows.
+Each entry carries the hash of the one before it, so a removed or altered entry shows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any
 
-from .._domain.texts import rfc3339
+from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The keystore `kek_versions`: one row per KEK version, and the singleton that says which one seals new writes.
 
-PRIVATE to the collection. The active version changes by one compare-and-set on the singleton; row states follow it and
-are repaired from it, so a crash between the two leaves nothing to decide. States are the words of NIST SP 800-57.
+The active version changes by one compare-and-set on the singleton; row states follow it and are repaired from it, so a
+crash between the two leaves nothing to decide. States are the words of NIST SP 800-57.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Leases: at most one holder of a name at a time, judged by the server's clock, with a token that only grows.
 
-PRIVATE to the collection. The token fences: a holder that slept past its lease finds a larger one and writes nothing.
+The token fences: a holder that slept past its lease finds a larger one and writes nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .._domain.errors import OpsError
-from .._domain.texts import rfc3339
+from .._domain.errors import LeaseHeld, LeaseLost, OpsError
+from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
-from .keeper import Keeper
+from .lease_renewal import Keeper
 from .server_clock import EXPIRED, expires_in
 
 COLLECTION = "locks"
@@ -72,9 +72,8 @@ def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:
             [{"$set": {"expires_at": expires_in(lease_s)}}],
         )
     if document is None:
-        raise OpsError(
+        raise LeaseLost(
             f'the lease "{lease.name}" went to another holder while this run was paused',
-            code="lease.lost",
             hint="run it again; what was written before stands, nothing was written after",
             retryable=True,
         )
@@ -127,18 +126,17 @@ def acquire_within(store: Store, name: str, *, lease_s: int, wait_s: int) -> Lea
     while True:
         try:
             return acquire(store, name, lease_s=lease_s)
-        except OpsError as refusal:
-            if refusal.code != "lease.held" or time.monotonic() >= deadline:
+        except LeaseHeld:
+            if time.monotonic() >= deadline:
                 raise
         time.sleep(0.25)
 
 
-def held(name: str, document: dict[str, Any]) -> OpsError:
+def held(name: str, document: dict[str, Any]) -> LeaseHeld:
     """Return the refusal that names who holds the lease."""
-    return OpsError(
+    return LeaseHeld(
         f'"{name}" is held by process {document.get("pid")} on {document.get("host")} '
         f"until {rfc3339(document.get('expires_at'))}",
-        code="lease.held",
         hint="wait for it to end; a holder that died frees the lease at that instant",
         retryable=True,
     )

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which user PINs a token refused, so that no host tries one of them again (T32, ADR-0015).
 
-PRIVATE to the collection. One document per token in `kek_pin_refusals`:
-`{_id: name of the token, salt, refused: [{tag, refusal, at, host}]}`, the latest refusal last. The PIN is not in it.
+One document per token in `kek_pin_refusals`: `{_id: name of the token, salt, refused: [{tag, refusal, at, host}]}`, the
+latest refusal last. The PIN is not in it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from .._domain.instants import rfc3339
 from .._domain.pin_tag import SALT_LENGTH, tag
-from .._domain.texts import rfc3339
 from .connection import Store, driver_errors
 from .driver import errors
 

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ranges of a rotation: parts of a collection that several hosts claim, each under a lease of its own.
 
-PRIVATE to the collection. The leader of a rotation lays them out under its token; whoever rotates to the same version
-claims one, re-wraps it and says it is done. A range whose holder died is claimable again when its lease is over, judged
-by the server's clock. Ranges only spread the work: what falls between them is found by the leader's passes afterwards.
+The leader of a rotation lays them out under its token; whoever rotates to the same version claims one, re-wraps it and
+says it is done. A range whose holder died is claimable again when its lease is over, judged by the server's clock.
+Ranges only spread the work: what falls between them is found by the leader's passes afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._domain.errors import OpsError
+from .._domain.errors import LeaseLost
 from .._domain.range_cuts import Range
 from .connection import Store, driver_errors
 from .server_clock import EXPIRED, NOT_EXPIRED, expires_in
@@ -85,9 +85,8 @@ def renew(store: Store, held: Claim, *, lease_s: float) -> None:
             [{"$set": {"expires_at": expires_in(lease_s)}}],
         )
     if row is None:
-        raise OpsError(
+        raise LeaseLost(
             f'the range "{held.range_id}" went to another process while this one was paused',
-            code="lease.lost",
             hint="nothing was written after; whoever has the range now moves it",
             retryable=True,
         )

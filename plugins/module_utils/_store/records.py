@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records: streamed out of a database, found again by id, written back by compare-and-set.
 
-PRIVATE to the collection. One cursor per collection and bounded batches: memory does not grow with the database.
+One cursor per collection and bounded batches: memory does not grow with the database.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from .._domain.catalogue import BOOKKEEPING
+from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_codec
 

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rotations: one document per rotation in `kek_rotations`, so that any run can go on where another stopped.
 
-PRIVATE to the collection. A rotation is named by its target version: running it again finds the same document. The
-moves from state to state are listed in MOVES, and each is a write guarded by the lease's token and the state it leaves.
-A new leader takes up whatever was not finished at `rewrapping`; only an unfinished rotation can be cancelled.
+A rotation is named by its target version: running it again finds the same document. The moves from state to state are
+listed in MOVES, and each is a write guarded by the lease's token and the state it leaves. A new leader takes up
+whatever was not finished at `rewrapping`; only an unfinished rotation can be cancelled.
 """
 
 from __future__ import annotations

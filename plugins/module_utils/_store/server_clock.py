@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Expressions about the server's own clock, for updates and filters that must not trust ours.
 
-PRIVATE to the collection. Source: MongoDB manual, "Aggregation Variables", NOW.
+Source: MongoDB manual, "Aggregation Variables", NOW.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ LOGGED_OUT = """
 import ctypes, os, sys
 sys.path.insert(0, os.environ["COLLECTIONS"])
 base = "ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11."
-token = __import__(base + "worker_token", fromlist=["x"])
-keys = __import__(base + "worker_keys", fromlist=["x"])
-engines = __import__(base + "worker_engine", fromlist=["x"])
+token = __import__(base + "worker.session", fromlist=["x"])
+keys = __import__(base + "worker.keys", fromlist=["x"])
+engines = __import__(base + "worker.engine", fromlist=["x"])
 path, label, name, key_id = sys.argv[1], sys.argv[2], sys.argv[3], bytes.fromhex(sys.argv[4])
 hsm = token.HsmSession(dict(module_path=path, token_label=label, token_serial="", pin=sys.stdin.readline().strip()))
 hsm.open()

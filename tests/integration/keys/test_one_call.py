@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_base import (
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker.base import (
     BLIPS,
     GONE,
     SESSION_ENDED,
@@ -72,7 +72,7 @@ import ctypes, json, os, sys
 sys.path.insert(0, os.environ["COLLECTIONS"])
 base = "ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11."
 load = lambda name: __import__(base + name, fromlist=["x"])
-calls, keys, tokens = load("worker_calls"), load("worker_keys"), load("worker_token")
+calls, keys, tokens = load("worker.gcm_calls"), load("worker.keys"), load("worker.session")
 path, label, name, key_id = sys.argv[1], sys.argv[2], sys.argv[3], bytes.fromhex(sys.argv[4])
 hsm = tokens.HsmSession(dict(module_path=path, token_label=label, token_serial="", pin=sys.stdin.readline().strip()))
 hsm.open()

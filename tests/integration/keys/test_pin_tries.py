@@ -4,7 +4,7 @@
 """Prove how many tries of a PIN that locks after three a wrong one costs, and that sessions are given back (T32, T33).
 
 One HSM behind the shim; its try counter, its lock and its session cap are shared by all hosts, runs and workers. This
-is the provider by itself: hosts that share a database are in tests/integration/operations/test_one_pin_try.py.
+is the provider by itself: hosts that share a database are in tests/integration/installation/test_login_turn.py.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Found
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.envelope import parse
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.layout import DEFAULT
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations.sealing import Sealing
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.envelope_layout import DEFAULT
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation.sealing import Sealing
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.integration.keys.conftest import reference

@@ -14,15 +14,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Found
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.envelope import parse
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.envelope_layout import LAYOUTS, by_name
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.layout import LAYOUTS, by_name
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation.layout_detection import detect_layout
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation.sealing import Failure, Plain, Sealing
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import EnvProvider
-from ansible_collections.certautopilot.ops.plugins.module_utils._operations.sealing import (
-    Failure,
-    Plain,
-    Sealing,
-    detect_layout,
-)
 
 FOLDER = Path(__file__).resolve().parents[2] / "vectors"
 VECTORS = json.loads((FOLDER / "envelopes.json").read_text())

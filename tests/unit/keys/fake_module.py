@@ -29,7 +29,7 @@ NUMBER, POINTER = ctypes.c_ulong, ctypes.c_void_p
 
 
 class FakeModule:
-    """Stands for `worker_raw.RawModule`. calls: the names of the functions that were called.
+    """Stands for `function_list.RawModule`. calls: the names of the functions that were called.
 
     demands: bytes that an output buffer must have. leaves_active: an operation that failed is not ended.
     """

@@ -9,8 +9,11 @@ import ctypes
 import os
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11 import worker_calls
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_calls import BindingKey, OneCallKey
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker import gcm_calls
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker.gcm_calls import (
+    BindingKey,
+    OneCallKey,
+)
 
 from tests.unit.keys.fake_binding import BINDING, DeviceError, FakeKey, GeneralError, PKCS11Error
 from tests.unit.keys.fake_module import FakeModule
@@ -21,7 +24,7 @@ IV = bytes(range(1, 13))
 
 @pytest.fixture(autouse=True)
 def _binding(monkeypatch):
-    monkeypatch.setattr(worker_calls, "pkcs11", BINDING)
+    monkeypatch.setattr(gcm_calls, "pkcs11", BINDING)
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def raising(error):
 
 def test_each_operation_is_one_call_of_the_module(module):
     fake, dek = FakeKey(), os.urandom(32)
-    key = worker_calls.gcm_key(fake, module)
+    key = gcm_calls.gcm_key(fake, module)
 
     sealed, _left = key.encrypt(IV, dek, AAD)
     opened = key.decrypt(IV, sealed, AAD)
@@ -50,17 +53,17 @@ def test_each_operation_is_one_call_of_the_module(module):
 @pytest.mark.parametrize("aad", [AAD, b"", bytes(3)])
 def test_what_is_sent_is_read_as_it_was_meant(module, aad):
     fake, dek = FakeKey(), bytes(32)  # zeros: nothing may end at the first zero byte
-    key = worker_calls.gcm_key(fake, module)
+    key = gcm_calls.gcm_key(fake, module)
 
     sealed, _left = key.encrypt(IV, dek, aad)
 
-    assert worker_calls.BindingKey(fake).decrypt(IV, sealed, aad) == dek
+    assert gcm_calls.BindingKey(fake).decrypt(IV, sealed, aad) == dek
     assert bool(module.sent[0][3]) is bool(aad)  # no context is a null pointer, as the binding sends it
 
 
 def test_a_module_writes_its_iv_into_a_buffer_of_ours_and_not_into_the_callers_bytes(module):
     fake = FakeKey("in_place")
-    key = worker_calls.gcm_key(fake, module)
+    key = gcm_calls.gcm_key(fake, module)
     sent = bytes(bytearray(IV))
 
     outputs = [key.encrypt(sent, b"d" * 32, AAD) for _number in range(2)]
@@ -72,7 +75,7 @@ def test_a_module_writes_its_iv_into_a_buffer_of_ours_and_not_into_the_callers_b
 
 def test_an_opened_data_key_does_not_stay_in_the_output_buffer(module):
     fake, dek = FakeKey(), os.urandom(32)
-    key = worker_calls.gcm_key(fake, module)
+    key = gcm_calls.gcm_key(fake, module)
     sealed, _left = fake.seal(IV, dek, AAD)
 
     opened = key.decrypt(IV, sealed, AAD)
@@ -83,7 +86,7 @@ def test_an_opened_data_key_does_not_stay_in_the_output_buffer(module):
 
 def test_a_module_that_demands_a_larger_buffer_gets_it(module):
     fake, dek = FakeKey(), os.urandom(32)
-    key = worker_calls.gcm_key(fake, module)
+    key = gcm_calls.gcm_key(fake, module)
     module.demands = 4096
 
     sealed, _left = key.encrypt(IV, dek, AAD)
@@ -93,7 +96,7 @@ def test_a_module_that_demands_a_larger_buffer_gets_it(module):
 
 
 def test_a_module_that_demands_a_senseless_buffer_is_refused_and_its_operation_ended(module):
-    key = worker_calls.gcm_key(FakeKey(), module)
+    key = gcm_calls.gcm_key(FakeKey(), module)
     module.demands = 1 << 40
 
     with pytest.raises(PKCS11Error) as refused:
@@ -109,7 +112,7 @@ def test_a_module_that_demands_a_senseless_buffer_is_refused_and_its_operation_e
 @pytest.mark.parametrize("next_call", ["encrypt", "decrypt"])
 def test_an_operation_that_a_failed_call_left_active_is_ended_before_the_next(module, next_call):
     fake, dek = FakeKey(), os.urandom(32)
-    key = worker_calls.gcm_key(fake, module)
+    key = gcm_calls.gcm_key(fake, module)
     sealed, _left = fake.seal(IV, dek, AAD)
     module.leaves_active = True
     fake.before_call = raising(DeviceError)
@@ -123,14 +126,14 @@ def test_an_operation_that_a_failed_call_left_active_is_ended_before_the_next(mo
 
 
 def test_refusals_come_as_the_bindings_exceptions(module):
-    key = worker_calls.gcm_key(FakeKey(), module)
+    key = gcm_calls.gcm_key(FakeKey(), module)
 
     with pytest.raises(GeneralError):
         key.decrypt(IV, bytes(48), AAD)
 
 
 def test_a_code_without_a_name_is_told_by_number():
-    error = worker_calls.error_of(0x80000001)
+    error = gcm_calls.error_of(0x80000001)
 
     assert error.__class__ is PKCS11Error
     assert "0x80000001" in str(error)
@@ -140,7 +143,7 @@ def test_a_code_without_a_name_is_told_by_number():
 def test_without_one_of_the_functions_the_binding_serves(module, missing):
     module.missing.add(missing)
 
-    key = worker_calls.gcm_key(FakeKey(), module)
+    key = gcm_calls.gcm_key(FakeKey(), module)
 
     assert isinstance(key, BindingKey)
     assert key.decrypt(IV, key.encrypt(IV, b"d" * 32, AAD)[0], AAD) == b"d" * 32
@@ -149,10 +152,10 @@ def test_without_one_of_the_functions_the_binding_serves(module, missing):
 
 def test_without_ctypes_or_function_list_the_binding_serves(module, monkeypatch):
     fake = FakeKey()
-    kinds = [type(worker_calls.gcm_key(fake, raw)) for raw in (module, None)]
-    monkeypatch.setattr(worker_calls, "ctypes", None)
+    kinds = [type(gcm_calls.gcm_key(fake, raw)) for raw in (module, None)]
+    monkeypatch.setattr(gcm_calls, "ctypes", None)
 
-    kinds.append(type(worker_calls.gcm_key(fake, module)))
+    kinds.append(type(gcm_calls.gcm_key(fake, module)))
 
     assert kinds == [OneCallKey, BindingKey, BindingKey]
 

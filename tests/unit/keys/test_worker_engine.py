@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11 import (
-    worker_calls,
-    worker_engine,
-    worker_keys,
-)
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_base import Refusal
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_engine import Engine
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker import engine as engines
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker import gcm_calls, keys
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker.base import Refusal
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker.engine import Engine
 
 from tests.unit.keys.fake_binding import BINDING, DeviceError, FakeKey, SessionHandleInvalid
 from tests.unit.keys.fake_module import FakeModule
@@ -38,11 +35,11 @@ class FakeHsm:
 
 @pytest.fixture(params=["through the binding", "in one call"])
 def hsm(request, monkeypatch):
-    monkeypatch.setattr(worker_calls, "pkcs11", BINDING)
-    monkeypatch.setattr(worker_engine.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(worker_keys, "find_one", lambda hsm, label, key_id: hsm.keys[label])
-    monkeypatch.setattr(worker_keys, "check_value", lambda key: None)
-    monkeypatch.setattr(worker_keys, "generate_ephemeral", lambda session: FakeKey())
+    monkeypatch.setattr(gcm_calls, "pkcs11", BINDING)
+    monkeypatch.setattr(engines.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(keys, "find_one", lambda hsm, label, key_id: hsm.keys[label])
+    monkeypatch.setattr(keys, "check_value", lambda key: None)
+    monkeypatch.setattr(keys, "generate_ephemeral", lambda session: FakeKey())
     return FakeHsm(FakeModule() if request.param == "in one call" else None)
 
 
@@ -180,7 +177,7 @@ def test_a_version_that_is_not_loaded_is_refused_before_any_call(hsm, engine):
 
 
 def test_t23_a_recorded_check_value_that_differs_is_the_wrong_key(hsm, monkeypatch):
-    monkeypatch.setattr(worker_keys, "check_value", lambda key: "aabbcc")
+    monkeypatch.setattr(keys, "check_value", lambda key: "aabbcc")
 
     with pytest.raises(Refusal) as refused:
         Engine(hsm).load({1: ("v1", b"", "ddeeff")})

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11 import worker_calls, worker_gcm
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker_base import Refusal
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker import gcm_calls, iv_rule
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker.base import Refusal
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.unit.keys.fake_binding import BINDING, FakeKey
@@ -26,14 +26,14 @@ RULES = {
 @pytest.fixture(params=["through the binding", "in one call"])
 def usable(request, monkeypatch):
     """Return a function that makes a fake HSM key one that the worker can use, both ways."""
-    monkeypatch.setattr(worker_calls, "pkcs11", BINDING)
+    monkeypatch.setattr(gcm_calls, "pkcs11", BINDING)
     module = FakeModule() if request.param == "in one call" else None
-    return lambda key: worker_calls.gcm_key(key, module)
+    return lambda key: gcm_calls.gcm_key(key, module)
 
 
 @pytest.mark.parametrize("mode", RULES)
 def test_t26_each_iv_rule_is_found_by_trying(usable, mode):
-    rule = worker_gcm.find_iv_rule(usable(FakeKey(mode)), ephemeral=True)
+    rule = iv_rule.find_iv_rule(usable(FakeKey(mode)), ephemeral=True)
 
     assert (rule.mode, rule.zeroed) == RULES[mode]
 
@@ -41,9 +41,9 @@ def test_t26_each_iv_rule_is_found_by_trying(usable, mode):
 @pytest.mark.parametrize("mode", RULES)
 def test_t26_wraps_under_each_rule_open_elsewhere_and_share_no_iv(usable, mode):
     key, dek, aad = FakeKey(mode), os.urandom(32), os.urandom(32)
-    rule = worker_gcm.find_iv_rule(usable(key), ephemeral=True)
+    rule = iv_rule.find_iv_rule(usable(key), ephemeral=True)
 
-    wraps = [worker_gcm.make_wrap(usable(key), dek, aad, rule) for _number in range(500)]
+    wraps = [iv_rule.make_wrap(usable(key), dek, aad, rule) for _number in range(500)]
 
     assert {len(wrap) for wrap in wraps} == {60}
     assert len({wrap[:12] for wrap in wraps}) == 500
@@ -53,7 +53,7 @@ def test_t26_wraps_under_each_rule_open_elsewhere_and_share_no_iv(usable, mode):
 @pytest.mark.parametrize("mode", ["keeps_zeros", "constant"])
 def test_t26_a_module_that_keeps_zeros_or_repeats_its_iv_is_refused(usable, mode):
     with pytest.raises(Refusal) as refused:
-        worker_gcm.find_iv_rule(usable(FakeKey(mode)), ephemeral=True)
+        iv_rule.find_iv_rule(usable(FakeKey(mode)), ephemeral=True)
 
     assert refused.value.code == "pkcs11.probe_failed"
 
@@ -62,7 +62,7 @@ def test_t26_a_kek_is_never_offered_a_zeroed_iv(usable):
     key = FakeKey("in_place_zeroed")
 
     with pytest.raises(Refusal):
-        worker_gcm.find_iv_rule(usable(key), ephemeral=False)
+        iv_rule.find_iv_rule(usable(key), ephemeral=False)
 
     assert key.zeroed_calls == 0
 
@@ -70,11 +70,11 @@ def test_t26_a_kek_is_never_offered_a_zeroed_iv(usable):
 @pytest.mark.parametrize(("before", "after"), [("in_place", "caller"), ("caller", "in_place"), ("caller", "appended")])
 def test_t26_a_module_that_changes_its_rule_later_is_caught(usable, before, after):
     key = FakeKey(before)
-    rule = worker_gcm.find_iv_rule(usable(key), ephemeral=True)
+    rule = iv_rule.find_iv_rule(usable(key), ephemeral=True)
     key.mode = after
 
-    with pytest.raises(worker_gcm.BrokenWrap):
-        worker_gcm.make_wrap(usable(key), os.urandom(32), b"", rule)
+    with pytest.raises(iv_rule.BrokenWrap):
+        iv_rule.make_wrap(usable(key), os.urandom(32), b"", rule)
 
 
 def test_a_module_that_opens_forged_ciphertexts_is_refused(usable, monkeypatch):
@@ -85,6 +85,6 @@ def test_a_module_that_opens_forged_ciphertexts_is_refused(usable, monkeypatch):
     monkeypatch.setattr(key, "open", lambda iv, sealed, aad: opened["plain"])
 
     with pytest.raises(Refusal) as refused:
-        worker_gcm.find_iv_rule(usable(key), ephemeral=True)
+        iv_rule.find_iv_rule(usable(key), ephemeral=True)
 
     assert refused.value.code == "pkcs11.probe_failed"

@@ -62,7 +62,7 @@ def verb_options(name):
     """Return the Options of the verb that the module's `main` passes on."""
     for node in ast.walk(ast.parse((ROOT / f"plugins/modules/{name}.py").read_text())):
         if isinstance(node, ast.Attribute) and node.attr == "Options":
-            return importlib.import_module(f"{PLUGINS}.module_utils._operations.{node.value.id}").Options
+            return importlib.import_module(f"{PLUGINS}.module_utils._verbs.{node.value.id}").Options
     raise AssertionError(f"{name} passes no Options on")
 
 

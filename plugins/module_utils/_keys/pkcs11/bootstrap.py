@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a worker process gets its program: as source over its standard input, never from a path.
 
-PRIVATE to the collection. Inside a module the collection is a zip file that may be gone tomorrow, and `-m` or
-multiprocessing would run the module's `__main__` again; a worker that is handed its source needs neither (ADR-0005).
+Inside a module the collection is a zip file that may be gone tomorrow, and `-m` or multiprocessing would run the
+module's `__main__` again; a worker that is handed its source needs neither (ADR-0005).
 """
 
 from __future__ import annotations
@@ -17,27 +17,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # WHY: AnsiballZ ships what it sees imported, and looks into this block; Python does not, so that the parent never
     # loads the binding.
-    from . import (  # noqa: F401
-        worker,
-        worker_base,
-        worker_calls,
-        worker_engine,
-        worker_gcm,
-        worker_keys,
-        worker_raw,
-        worker_token,
-    )
+    from .worker import base, engine, function_list, gcm_calls, iv_rule, keys, main, session  # noqa: F401
 
 # Each file comes after those it imports.
 SOURCES = (
-    "worker_base",
-    "worker_raw",
-    "worker_calls",
-    "worker_gcm",
-    "worker_token",
-    "worker_keys",
-    "worker_engine",
-    "worker",
+    "base",
+    "function_list",
+    "gcm_calls",
+    "iv_rule",
+    "session",
+    "keys",
+    "engine",
+    "main",
 )
 
 # Reads one frame with os.read (a buffered reader would swallow the next one, which holds the PIN), makes the files
@@ -61,7 +52,7 @@ for name, source in sources:
     module.__package__ = "kek_worker"
     setattr(package, name, module)
     exec(compile(source, "<kek_worker/" + name + ".py>", "exec"), module.__dict__)
-sys.modules["kek_worker.worker"].main()
+sys.modules["kek_worker.main"].main()
 """
 
 
@@ -74,7 +65,7 @@ def program() -> bytes:
     """Return the first frame's content: this interpreter's search path, and the worker's source files in order."""
     sources = []
     for name in SOURCES:
-        source = pkgutil.get_data(__package__, f"{name}.py")
+        source = pkgutil.get_data(f"{__package__}.worker", f"{name}.py")
         if source is None:
             raise ValueError(f"{name}.py was not shipped with the module")
         sources.append((name, source))

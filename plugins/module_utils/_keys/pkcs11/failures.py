@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a worker's refusal means to an operator: code -> way out, and whether trying again can help.
 
-PRIVATE to the collection. Every error of `_keys/pkcs11` is made here, so that each names the module and its version.
+Every error of `_keys/pkcs11` is made here, so that each names the module and its version.
 """
 
 from __future__ import annotations

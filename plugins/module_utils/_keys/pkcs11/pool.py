@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Workers kept busy: the first logs in alone, a dead one's batch goes to another, and done is compared with planned.
 
-PRIVATE to the collection. The parent only waits on pipes; it never loads the module and has no threads (ADR-0005).
-A worker is starting, idle, busy or dead. A dead one is not replaced: a module that kills its process is named, and when
-no worker is left the run stops. Requests are numbered, so that a late reply is never taken for another's.
+The parent only waits on pipes; it never loads the module and has no threads (ADR-0005). A worker is starting, idle,
+busy or dead. A dead one is not replaced: a module that kills its process is named, and when no worker is left the run
+stops. Requests are numbered, so that a late reply is never taken for another's.
 """
 
 from __future__ import annotations

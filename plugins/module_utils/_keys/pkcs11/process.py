@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One worker process as its parent sees it: a pipe in, a pipe out, a tail of its standard error, an end.
 
-PRIVATE to the collection. Nothing here blocks: the pool waits for all workers at once and keeps the deadlines.
+Nothing here blocks: the pool waits for all workers at once and keeps the deadlines.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """KEKs inside an HSM: the `pkcs11` provider, and the verbs that pkcs11-init and pkcs11-info need beside it.
 
-PRIVATE to the collection. Nothing is loaded before `open`: making one of these is how an operation says what it would
-use, not that it used it. All PKCS#11 work happens in worker processes (ADR-0005).
+Nothing is loaded before `open`: making one of these is how an operation says what it would use, not that it used it.
+All PKCS#11 work happens in worker processes (ADR-0005).
 """
 
 from __future__ import annotations

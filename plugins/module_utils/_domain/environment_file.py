@@ -1,0 +1,128 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""secrets.env read as systemd reads it, or a refusal where systemd would drop a line in silence.
+
+Pure. What the service would see is what the verbs must see: a KEK read differently is a wrong key. States: key, before
+value, value, single quotes, double quotes, comment; a backslash is a move of its own. Source: systemd.exec(5),
+EnvironmentFile=, and the behaviour of its parser.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from .errors import OpsError
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ESCAPABLE_IN_DOUBLE_QUOTES = '"\\`$'
+
+
+def parse_assignments(text: str, *, origin: str) -> dict[str, str]:
+    """Return NAME -> value. origin: for messages.
+
+    Raises OpsError file.grammar for a line that is no assignment (`export NAME=…` included), a name given twice, an
+    open quote, a NUL. The text itself never enters a message.
+    """
+    if "\0" in text:
+        raise grammar(origin, "it holds a NUL")
+    reader = _Reader(text, origin)
+    while reader.more():
+        reader.statement()
+    return reader.found
+
+
+def grammar(origin: str, found: str) -> OpsError:
+    """Return the refusal for a file whose form is wrong."""
+    return OpsError(f"{origin} cannot be read: {found}", code="file.grammar", hint="correct the file; nothing was done")
+
+
+@dataclass(slots=True)
+class _Reader:
+    text: str = field(repr=False)
+    origin: str
+    at: int = 0
+    found: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def more(self) -> bool:
+        """Skip blanks between statements and say whether one follows."""
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+        return self.at < len(self.text)
+
+    def statement(self) -> None:
+        line = self.text.count("\n", 0, self.at) + 1
+        if self.text[self.at] in "#;":
+            self._comment()
+            return
+        end = self._end_of_line()
+        name, equals, _rest = self.text[self.at : end].partition("=")
+        if not equals or not _NAME.fullmatch(name.rstrip()):
+            raise grammar(self.origin, f"line {line} is no NAME=value")
+        if name.rstrip() in self.found:
+            raise grammar(self.origin, f"{name.rstrip()} is given twice, the second time in line {line}")
+        self.at += len(name) + 1
+        self.found[name.rstrip()] = self._value(line)
+
+    def _comment(self) -> None:
+        """Skip to the end of the line; a backslash takes the next line into the comment."""
+        while (letter := self._next()) not in ("", "\n"):
+            if letter == "\\":
+                self._next()
+
+    def _value(self, line: int) -> str:
+        """Return the value up to the end of its line. Quoted parts may follow each other; blanks between them go."""
+        parts: list[str] = []
+        while (letter := self._next()) not in ("", "\n"):
+            if letter == "'":
+                parts.append(self._single_quoted(line))
+            elif letter == '"':
+                parts.append(self._double_quoted(line))
+            elif not letter.isspace():
+                self.at -= 1
+                parts.append(self._bare())
+                break
+        return "".join(parts)
+
+    def _bare(self) -> str:
+        """Return the rest of the line. Quotes are ordinary here; blanks at the end go unless escaped."""
+        kept, result = 0, ""
+        while (letter := self._next()) not in ("", "\n"):
+            if letter == "\\":
+                escaped = self._next()
+                result += "" if escaped == "\n" else escaped
+                kept = len(result)
+            else:
+                result += letter
+                kept = kept if letter.isspace() else len(result)
+        return result[:kept]
+
+    def _single_quoted(self, line: int) -> str:
+        end = self.text.find("'", self.at)
+        if end < 0:
+            raise grammar(self.origin, f"line {line} has a quote that does not end")
+        inner, self.at = self.text[self.at : end], end + 1
+        return inner
+
+    def _double_quoted(self, line: int) -> str:
+        result = ""
+        while (letter := self._next()) != '"':
+            if not letter:
+                raise grammar(self.origin, f"line {line} has a quote that does not end")
+            if letter == "\\":
+                escaped = self._next()
+                letter = escaped if escaped in _ESCAPABLE_IN_DOUBLE_QUOTES else f"\\{escaped}"
+                letter = "" if escaped == "\n" else letter
+            result += letter
+        return result
+
+    def _next(self) -> str:
+        """Return the next character and step over it, "" at the end."""
+        letter = self.text[self.at : self.at + 1]
+        self.at += 1
+        return letter
+
+    def _end_of_line(self) -> int:
+        end = self.text.find("\n", self.at)
+        return len(self.text) if end < 0 else end

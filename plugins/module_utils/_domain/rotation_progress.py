@@ -1,0 +1,38 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a rotation is and how long the rest takes, from what it wrote into its document. Pure.
+
+The counters of the present leader's turn are used: what earlier turns did says nothing about the rate of this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+
+def of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {remaining, percent, rate, eta_s} of a rotation. rate: envelopes a second. eta_s: None where unknown.
+
+    100 percent is only said when nothing remains.
+    """
+    moved, planned = int(document.get("moved") or 0), int(document.get("planned") or 0)
+    remaining = document.get("remaining")  # counted when the turn ended; until then what was planned tells
+    remaining = max(0, planned - moved) if remaining is None else int(remaining)
+    rate = moved / seconds if (seconds := _seconds(document)) > 0 else 0.0
+    total = moved + remaining
+    return {
+        "remaining": remaining,
+        "percent": 100 * moved // total if total else 100,
+        "rate": round(rate, 1),
+        "eta_s": 0 if not remaining else round(remaining / rate) if rate else None,
+    }
+
+
+def _seconds(document: Mapping[str, Any]) -> float:
+    """Return how long the present turn has been moving envelopes, 0 where the document does not tell."""
+    since, until = document.get("turn_started_at"), document.get("updated_at")
+    both = isinstance(since, datetime) and isinstance(until, datetime)
+    return (until - since).total_seconds() if both else 0.0  # type: ignore[operator]

@@ -1,0 +1,91 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An installation, opened: database, lock, keystore and proven keys joined. Every verb begins here.
+
+Order: settings, database, lock, registry, canaries. What is refused is refused before the next thing is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .._domain.catalogue import Catalogue
+from .._domain.key_names import reference
+from .._domain.pkcs11_settings import KeyReference
+from .._domain.settings import Settings
+from .._keys import registry
+from .._keys.provider import Provider
+from .._store import install_lock, keystore
+from .._store.connection import Store, open_store
+from .._store.install_lock import InstallLock
+from .._store.keystore import Keystore
+from .canaries import prove_canaries
+from .login_turn import first_login, later_logins
+from .refusals import lock_missing
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What a verb works on. provider holds loaded keys whose canaries opened."""
+
+    store: Store
+    lock: InstallLock
+    keystore: Keystore
+    provider: Provider
+    catalogue: Catalogue
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Store]:
+    """Yield a connected store, closed at the end."""
+    uri, database = settings.require_database()
+    with open_store(uri, database) as store:
+        yield store
+
+
+@contextmanager
+def open_installation(settings: Settings) -> Iterator[Installation]:
+    """Yield an installed installation with proven keys. Raises OpsError lock.missing and what the parts raise."""
+    with open_database(settings) as store:
+        lock = install_lock.read(store)
+        if lock is None:
+            raise lock_missing(store)
+        registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
+        with opened_keys(settings, store, lock) as installation:
+            yield installation
+
+
+@contextmanager
+def opened_keys(settings: Settings, store: Store, lock: InstallLock, *, workers: int = 1) -> Iterator[Installation]:
+    """Yield the installation of a database whose lock has been judged already. workers: processes for the HSM."""
+    keys = keystore.read(store)
+    turn = first_login(settings, store)
+    provider = registry.build_registry(settings, references(lock, keys), workers=workers, first_login=turn)
+    try:
+        with later_logins(settings, store):
+            prove_canaries(provider, keys)
+            yield Installation(store, lock, keys, provider, Catalogue(settings.catalogue))
+    finally:
+        provider.close()
+
+
+def references(lock: InstallLock, keys: Keystore, *, removed: bool = False) -> dict[int, KeyReference]:
+    """Return where the HSM key of each keystore row is; what the row does not tell follows our naming.
+
+    removed: also of versions that were removed, whose keys are not loaded any more.
+    """
+    found = {}
+    for version, row in keys.rows.items():
+        if row.state == "destroyed" and not removed:
+            continue
+        ours = reference(lock.install_id or "", version)
+        label, key_id = row.key.get("label", ours.label), row.key.get("id")
+        found[version] = KeyReference(
+            label=str(label),
+            key_id=bytes.fromhex(key_id) if isinstance(key_id, str) else ours.key_id,
+            check_value=row.key.get("check_value") or None,
+        )
+    return found

@@ -1,0 +1,146 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker process: frames in, frames out, until end of file. One C_Initialize, one login, one session.
+
+Started by `process.py` through `bootstrap.py`. Frame: 4 bytes length, big endian, then a
+marshalled tuple. Request (job, operation, arguments); reply (job, "ok", value, retries) or
+(job, "refused", code, message, facts, retries). Job 0 is the opening: its request is the configuration with the PIN.
+Operations: probe, count, generate, destroy, describe, load, wrap, unwrap, rewrap.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import marshal
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from . import keys
+from .base import Refusal, ckr, is_transient
+from .engine import Engine
+from .function_list import die_with_parent
+from .session import HsmSession
+
+_FRAME_LIMIT = 64 * 1024 * 1024  # bytes
+
+
+def main() -> None:
+    """Serve the parent. Ends with the parent, at end of file, or after an opening that was refused."""
+    requests, replies = _take_protocol()
+    opening = _read_frame(requests)
+    if opening is None:
+        return
+    _kind, _number, config = opening
+    die_with_parent()
+    if os.getppid() != config["parent_pid"]:
+        return  # the parent died while this process was starting
+    hsm = HsmSession(config)
+    engine = Engine(hsm)
+    operations = _operations(hsm, engine)
+    reply = _answer(0, partial(_open, hsm), engine)
+    _write_frame(replies, reply)
+    while reply[1] == "ok" or reply[0] != 0:
+        request = _read_frame(requests)
+        if request is None:
+            break
+        job, operation, arguments = request
+        reply = _answer(job, partial(operations[operation], *arguments), engine)
+        _write_frame(replies, reply)
+    hsm.close()
+
+
+def _open(hsm: HsmSession) -> dict[str, Any]:
+    hsm.open()
+    return hsm.info()
+
+
+def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., Any]]:
+    persist = engine.persist
+    return {
+        "probe": engine.probe,
+        "count": partial(persist, keys.count, hsm),
+        "generate": partial(keys.generate, hsm),  # never made again by itself
+        "destroy": partial(keys.destroy, hsm),  # never again by itself
+        "describe": partial(persist, keys.describe_one, hsm),
+        "load": engine.load,
+        "wrap": engine.wrap,
+        "unwrap": engine.unwrap,
+        "rewrap": engine.rewrap,
+    }
+
+
+def _answer(job: int, call: Callable[[], Any], engine: Engine) -> tuple[Any, ...]:
+    try:
+        value = call()
+    except Refusal as refusal:
+        facts = {"library": engine.hsm.library_text(), **refusal.facts}
+        return (job, "refused", refusal.code, refusal.message, facts, engine.take_retries())
+    except Exception as error:  # noqa: BLE001  the parent names it; its text may hold arguments, so only known text leaves
+        code = "pkcs11.session_lost" if is_transient(error) else "pkcs11.operation_failed"
+        return (job, "refused", code, f"the module failed with {_known_text(error)}", {}, engine.take_retries())
+    return (job, "ok", value, engine.take_retries())
+
+
+def _known_text(error: BaseException) -> str:
+    return ckr(error) if type(error).__module__.startswith("pkcs11") else type(error).__name__
+
+
+def _take_protocol() -> tuple[int, int]:
+    """Return (requests, replies): private copies of 0 and 1, which then lead to nothing and to standard error.
+
+    WHY: a vendor's library that prints would otherwise write into the frames, or read from them.
+    """
+    requests, replies = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to answer
+    faulthandler.enable(sys.stderr)
+    _forbid_core_dumps()
+    return requests, replies
+
+
+def _forbid_core_dumps() -> None:
+    """A core file of this process would hold the PIN and data keys."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+def _read_frame(descriptor: int) -> Any:
+    """Return the next frame's content, None at end of file."""
+    head = _read_exactly(descriptor, 4)
+    if head is None:
+        return None
+    length = int.from_bytes(head, "big")
+    if length > _FRAME_LIMIT:
+        return None
+    body = _read_exactly(descriptor, length)
+    return None if body is None else marshal.loads(body)  # noqa: S302  written by our parent, over a pipe of its own
+
+
+def _read_exactly(descriptor: int, length: int) -> bytes | None:
+    parts: list[bytes] = []
+    while length:
+        part = os.read(descriptor, min(length, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _write_frame(descriptor: int, content: tuple[Any, ...]) -> None:
+    body = marshal.dumps(content)
+    frame = memoryview(len(body).to_bytes(4, "big") + body)
+    while frame:
+        frame = frame[os.write(descriptor, frame) :]

@@ -1,0 +1,178 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where settings come from on a host: options, their files, the environment, secrets.env and config.yaml.
+
+The only place that reads configuration files. A default file that is not there is passed over; a file that was named
+must be there. Files that hold secrets must not be readable by others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._domain.environment_file import grammar, parse_assignments
+from .._domain.errors import FileMissing, OpsError
+from .._domain.settings import Settings, Source, conflict, resolve
+from .._store.private_files import read_private
+
+try:
+    import yaml
+except ImportError:  # reported by name in dependencies.py
+    yaml = None  # type: ignore[assignment]
+
+DEFAULT_CONFIG_FILE = "/etc/certautopilot/config.yaml"
+DEFAULT_SECRETS_FILE = "/etc/certautopilot/secrets.env"
+NO_FILE = "/dev/null"  # named on purpose where an installation has no such file yet
+OBSOLETE = "CERTAUTOPILOT_ENCRYPTION_CURRENT_VERSION"
+
+# Variable of the product -> setting. The naming rule is the vendor's: prefix, key path in capitals.
+VARIABLES = {
+    "CERTAUTOPILOT_ENCRYPTION_PROVIDER": "provider",
+    "CERTAUTOPILOT_DATABASE_URI": "mongodb_uri",
+    "CERTAUTOPILOT_DATABASE_NAME": "mongodb_database",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_MODULE_PATH": "pkcs11_module_path",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_LABEL": "pkcs11_token_label",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_SERIAL": "pkcs11_token_serial",
+    "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN": "pkcs11_pin",
+}
+# What the libraries of HSM vendors read to find their token. Two values are two tokens, each with its own keys.
+_HSM_VARIABLES = (
+    "SOFTHSM2_CONF", "ChrystokiConfigurationPath", "CKNFAST_", "NFAST_", "CS_PKCS11_", "YUBIHSM_PKCS11_",
+    "P11NETHSM_", "ET_PTKC_", "ET_HSM_",
+)  # fmt: skip
+_CONFIG_KEYS = {
+    ("encryption", "provider"): "provider",
+    ("database", "uri"): "mongodb_uri",
+    ("database", "name"): "mongodb_database",
+    ("encryption", "pkcs11", "module_path"): "pkcs11_module_path",
+    ("encryption", "pkcs11", "token_label"): "pkcs11_token_label",
+    ("encryption", "pkcs11", "token_serial"): "pkcs11_token_serial",
+}
+_PLAIN_OPTIONS = (
+    "provider", "mongodb_uri", "mongodb_database", "pkcs11_module_path", "pkcs11_token_label", "pkcs11_token_serial",
+    "pkcs11_pin",
+)  # fmt: skip
+_FILE_OPTIONS = {"mongodb_uri_file": "mongodb_uri", "pkcs11_pin_file": "pkcs11_pin"}
+
+
+def settings_from(
+    params: Mapping[str, Any], *, environment: Mapping[str, str], warn: Callable[[str], None]
+) -> Settings:
+    """Return the settings of this call.
+
+    params: the module's options. environment: the process's. Raises OpsError file.*, settings.*, env_kek.*.
+    """
+    secrets_file, secrets = _secrets(params.get("secrets_file"))
+    ours = {name: value for name, value in environment.items() if name.startswith("CERTAUTOPILOT_")}
+    for place, variables in (("environment", ours), (f"secrets file {secrets_file}", secrets)):
+        if OBSOLETE in variables:
+            warn(f"{OBSOLETE} is set in {place}; it means nothing: the active version is in the keystore")
+    sources = [*_options(params), Source("the environment", _named(ours), ours)]
+    if secrets_file is not None:
+        sources.append(Source(f"secrets file {secrets_file}", _named(secrets), secrets))
+    sources.extend(_config(params.get("config_file")))
+    catalogue = _catalogue(params.get("catalogue") or {})
+    hsm = _hsm_variables(secrets, secrets_file, environment)
+    return resolve(sources, catalogue=catalogue, secrets=secrets, secrets_file=secrets_file, hsm_environment=hsm)
+
+
+def _options(params: Mapping[str, Any]) -> list[Source]:
+    sources = [Source("the module's options", {n: str(params[n]) for n in _PLAIN_OPTIONS if params.get(n) is not None})]
+    for option, setting in _FILE_OPTIONS.items():
+        if params.get(option) is not None:
+            path = Path(str(params[option]))
+            empty_code = "pin.empty" if setting == "pkcs11_pin" else "uri.empty"
+            sources.append(Source(f"{option} {path}", {setting: read_private(path, empty_code=empty_code)}))
+    return sources
+
+
+def _secrets(named: Any) -> tuple[str | None, dict[str, str]]:
+    path = Path(str(named or DEFAULT_SECRETS_FILE))
+    if str(path) == NO_FILE:
+        return None, {}
+    try:
+        content = read_private(path)
+    except FileMissing:
+        if str(path) == DEFAULT_SECRETS_FILE:
+            return None, {}
+        raise
+    return str(path), parse_assignments(content, origin=str(path))
+
+
+def _config(named: Any) -> list[Source]:
+    path = Path(str(named or DEFAULT_CONFIG_FILE))
+    try:
+        content = path.read_text("utf-8")
+    except FileNotFoundError:
+        if str(path) == DEFAULT_CONFIG_FILE:
+            return []
+        raise FileMissing(f"no file {path}", hint="correct `config_file`") from None
+    except (OSError, UnicodeDecodeError) as cause:
+        raise OpsError(
+            f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"
+        ) from None
+    try:
+        document = yaml.safe_load(content) or {}
+    except yaml.YAMLError:
+        # SAFE BECAUSE the cause is dropped: a YAML error quotes the line, which may hold a URI.
+        raise grammar(str(path), "it is no YAML") from None
+    if not isinstance(document, Mapping):
+        raise grammar(str(path), f"it holds a {type(document).__name__}, expected a mapping")
+    return [
+        Source(f"config file {path}: {'.'.join(keys)}", {setting: _text(value, keys, path)})
+        for keys, setting in _CONFIG_KEYS.items()
+        if (value := _at(document, keys)) is not None
+    ]
+
+
+def _text(value: Any, keys: tuple[str, ...], path: Path) -> str:
+    """Return the value if it is text. WHY not str(): YAML reads a serial 0123 as 83, and `no` as False."""
+    if not isinstance(value, str):
+        raise OpsError(
+            f"{'.'.join(keys)} is a {type(value).__name__}, expected text (from config file {path})",
+            code="settings.type",
+            hint="put the value in quotes",
+        )
+    return value
+
+
+def _catalogue(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return collection -> paths. WHY the check: a lone text would become one path for each of its letters."""
+    for name, paths in given.items():
+        if (
+            not isinstance(paths, list)
+            or not paths
+            or not all(isinstance(path, str) and path.strip() for path in paths)
+        ):
+            raise OpsError(
+                f"catalogue entry {name} is no list of field paths",
+                code="settings.catalogue",
+                hint="write it as catalogue: {collection: [field.path]}",
+            )
+    return {str(name): tuple(paths) for name, paths in given.items()}
+
+
+def _hsm_variables(
+    secrets: Mapping[str, str], secrets_file: str | None, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables for the HSM's library that stand in secrets.env. Raises OpsError settings.conflict."""
+    found = {name: value for name, value in secrets.items() if name.startswith(_HSM_VARIABLES)}
+    for name, value in found.items():
+        if environment.get(name, value) != value:
+            raise conflict(name, "the environment", f"secrets file {secrets_file}")
+    return found
+
+
+def _named(variables: Mapping[str, str]) -> dict[str, str]:
+    return {setting: variables[name] for name, setting in VARIABLES.items() if name in variables}
+
+
+def _at(document: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if not isinstance(document, Mapping) or key not in document:
+            return None
+        document = document[key]
+    return document

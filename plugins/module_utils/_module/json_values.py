@@ -1,0 +1,35 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values as JSON knows them: what a verb returns may hold driver types, and Ansible chokes on those."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from .._domain.instants import rfc3339
+
+
+def plain(value: Any) -> Any:
+    """Return the value made of dict, list, str, int, float, bool and None only.
+
+    Instants become RFC 3339, bytes hex, sets sorted lists, anything unknown (an ObjectId) its text.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=str)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    for known in (int, float, str):  # WHY the call: driver types such as Int64 are subclasses of these
+        if isinstance(value, known):
+            return known(value)
+    return str(value)

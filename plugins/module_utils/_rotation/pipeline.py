@@ -1,0 +1,117 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stream of documents re-wrapped: while one batch is being written, the next one is read and given its new wraps.
+
+Memory is bounded by two batches, whatever the size of the collection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from .._installation.sealing import Failure
+from .._store import keystore, records
+from .._store.connection import Store
+from .._store.driver import Document
+from .batch import Prepared, Rewrapper, Tally
+
+
+class Deadline:
+    """Over after this many seconds from now; never when they are 0."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds if seconds else None
+
+    def over(self) -> bool:
+        return self._at is not None and time.monotonic() >= self._at
+
+
+CALLS_PER_ENVELOPE = 3  # unwrap, wrap, and the unwrap that proves the wrap
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one process did. failures: by place, so that one that is met again counts once."""
+
+    rewrapped: int = 0
+    conflicts: int = 0
+    failures: dict[str, Failure] = field(default_factory=dict)
+    timed_out: bool = False
+
+    def add(self, tally: Tally) -> None:
+        self.rewrapped += tally.rewrapped
+        self.conflicts += tally.conflicts
+        self.failures.update({failure.place: failure for failure in tally.failures})
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """batch_size: documents. hsm_share: HSM calls a second of this process at most, 0 for no limit."""
+
+    batch_size: int
+    hsm_share: int = 0
+
+
+class RewrapStream:
+    """Moves whatever stands under another version. note: called after each batch with what it did."""
+
+    def __init__(
+        self, store: Store, rewrapper: Rewrapper, to_version: int, *, pace: Pace, deadline: Deadline,
+        progress: Progress, note: Callable[[Tally], None],
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._rewrapper = rewrapper
+        self._to_version = to_version
+        self._pace = pace
+        self._deadline = deadline
+        self._progress = progress
+        self._note = note
+
+    def run(self, collection: str, documents: Iterator[Document], *, guard: Callable[[], None]) -> int:
+        """Return how many envelopes moved or were contended. documents: of this collection, read as they are asked for.
+
+        guard: called before each write, raises when it must not be made. Stops between two batches when the deadline is
+        over.
+        """
+        moved = 0
+        writing: Future[Tally] | None = None
+        with ThreadPoolExecutor(1, "writer") as writer:
+            for batch in records.batches(documents, self._pace.batch_size):
+                if self._deadline.over():
+                    self._progress.timed_out = True
+                    break
+                began = time.monotonic()
+                prepared = self._rewrapper.prepare(collection, batch, spend=self._spend)
+                moved += self._written(writing)
+                writing = writer.submit(self._write, prepared, guard)
+                self._leave_the_rest(prepared.envelopes, began)
+            moved += self._written(writing)
+        return moved
+
+    def _spend(self, wraps: int) -> None:
+        # WHY before they are made: a crash then counts too many and never too few.
+        keystore.spend(self._store, self._to_version, wraps)
+
+    def _write(self, prepared: Prepared, guard: Callable[[], None]) -> Tally:
+        guard()
+        tally = self._rewrapper.write(prepared)
+        self._note(tally)
+        return tally
+
+    def _written(self, writing: Future[Tally] | None) -> int:
+        """Wait for the batch under way and take up what it did."""
+        if writing is None:
+            return 0
+        tally = writing.result()
+        self._progress.add(tally)
+        return tally.rewrapped + tally.conflicts
+
+    def _leave_the_rest(self, envelopes: int, began: float) -> None:
+        """Pause so that no more than `hsm_share` calls a second go to the HSM: production shares it."""
+        if self._pace.hsm_share:
+            calls = envelopes * CALLS_PER_ENVELOPE
+            time.sleep(max(0.0, calls / self._pace.hsm_share - (time.monotonic() - began)))

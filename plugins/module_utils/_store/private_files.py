@@ -1,0 +1,134 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private files written whole or not at all: temporary file beside the target, 0600, synced, renamed, folder synced."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from .._domain.errors import FileMissing, OpsError
+
+
+def write_private(path: Path, content: bytes, *, replace: bool = True, owner: tuple[int, int] | None = None) -> None:
+    """Write a 0600 file. replace: False refuses an existing one. owner: (uid, gid), None for the caller's.
+
+    Raises OpsError file.not_writable, file.exists.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as raw:
+                if owner is not None and owner != (os.getuid(), os.getgid()):
+                    os.fchown(raw.fileno(), *owner)
+                raw.write(content)
+                raw.flush()
+                os.fsync(raw.fileno())
+            if replace:
+                Path(temporary).replace(path)
+            else:
+                os.link(temporary, path)
+                Path(temporary).unlink()
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except FileExistsError:
+        raise OpsError(f"{path} exists already", code="file.exists", hint="another run made it; run again") from None
+    except OSError as cause:
+        raise not_writable(path, cause) from None
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder 0700 (parents as the umask says). An existing one is left as it is."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as cause:
+        raise not_writable(path, cause) from None
+
+
+def append_assignments(path: Path, values: Mapping[str, str]) -> None:
+    """Append `NAME=value` lines to an environment file, whole or not at all; owner and mode stay as they were."""
+    try:
+        standing, status = path.read_bytes(), path.stat()
+    except OSError as cause:
+        raise not_writable(path, cause) from None
+    if standing and not standing.endswith(b"\n"):
+        standing += b"\n"
+    lines = "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(values.items()))
+    write_private(path, standing + lines.encode(), owner=(status.st_uid, status.st_gid))
+
+
+def read_private(path: Path, *, empty_code: str = "") -> str:
+    """Return the text of a file that nobody else may read, one trailing newline stripped.
+
+    Raises OpsError file.missing, file.unreadable, file.permissions, and `empty_code` when it holds nothing.
+    """
+    try:
+        status, content = path.stat(), path.read_text("utf-8")
+    except FileNotFoundError:
+        raise FileMissing(f"no file {path}", hint="correct the path, or create it with mode 0600") from None
+    except (OSError, UnicodeDecodeError) as cause:
+        raise OpsError(
+            f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"
+        ) from None
+    if status.st_mode & 0o077:
+        raise OpsError(
+            f"{path} has mode {status.st_mode & 0o777:04o}, expected 0600: others may read it",
+            code="file.permissions",
+            hint=f"chmod 600 {path}; if others could read it, rotate what it holds",
+        )
+    text = content.removesuffix("\n").removesuffix("\r")
+    if empty_code and not text.strip():
+        raise OpsError(f"{path} is empty", code=empty_code, hint="write the value into it")
+    return text
+
+
+def read_passphrase(path: Path) -> bytes:
+    """Return the passphrase in a 0600 file, one trailing newline stripped.
+
+    Raises OpsError file.missing, file.permissions, passphrase.empty.
+    """
+    try:
+        status, content = path.stat(), path.read_bytes()
+    except OSError as cause:
+        raise FileMissing(f"cannot read {path}: {cause.strerror}", hint="give a readable `passphrase_file`") from None
+    if status.st_mode & 0o077:
+        raise OpsError(
+            f"{path} has mode {status.st_mode & 0o777:04o}, expected 0600",
+            code="file.permissions",
+            hint=f"chmod 600 {path}",
+        )
+    passphrase = content.removesuffix(b"\n").removesuffix(b"\r")
+    if not passphrase.strip():
+        raise OpsError(f"{path} is empty", code="passphrase.empty", hint="write the passphrase into it")
+    return passphrase
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def not_writable(path: Path, cause: OSError) -> OpsError:
+    """Return the failure for a path that cannot be written."""
+    return OpsError(
+        f"cannot write {path}: {cause.strerror}",
+        code="file.not_writable",
+        hint="check that the folder exists, its owner and mode, and the space left",
+    )
+
+
+def _quoted(value: str) -> str:
+    """Return a value as systemd's EnvironmentFile reads it back: plain where it is plain, else in double quotes."""
+    if value and all(letter.isalnum() or letter in "-_./:=+@%,?&" for letter in value):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`") + '"'

@@ -1,0 +1,215 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verb cert_export: certificates and, when asked, their keys as files: 0600, atomic, untouched when they are the same.
+
+Read from the database; the KEK is loaded only when keys are asked for. A key never enters a result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._domain.certificate_files import FORMATS, KEY_BEARING, Material, build, fingerprint, safe_name, same
+from .._domain.errors import OpsError
+from .._domain.instants import rfc3339
+from .._domain.result import Result
+from .._domain.settings import Settings
+from .._installation import opened_records
+from .._installation import survey as surveys
+from .._installation.installation import Installation, open_database, open_installation
+from .._installation.layout_detection import detect_layout
+from .._installation.sealing import Sealing
+from .._store import private_files, records
+from .._store.connection import Store
+from .._store.driver import Document
+
+CERTIFICATES, PRIVATE_KEYS, PROJECTS = "certificates", "certificate_private_keys", "projects"
+BATCH = 100  # certificates at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """projects: ids, slugs or names. names: certificate names, common names or ids. Both empty: everything."""
+
+    dest: str
+    formats: tuple[str, ...] = ("cert.pem", "chain.pem", "fullchain.pem")
+    projects: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    include_keys: bool = False
+    passphrase_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    store: Store
+    installation: Installation | None
+    sealing: Sealing | None
+
+
+def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
+    """Export. Raises OpsError export.*, certificate.malformed, record.unreadable, file.*."""
+    _judge(options)
+    passphrase = private_files.read_passphrase(Path(options.passphrase_file)) if options.passphrase_file else None
+    with _opened(settings, with_keys=options.include_keys) as source:
+        projects = _projects(source.store, options)
+        chosen = _chosen(source.store, options, projects)
+        exported: list[dict[str, Any]] = []
+        changed = 0
+        for batch in records.batches(iter(chosen), BATCH):
+            for entry, written in _export(source, options, batch, passphrase, check=check, warn=warn):
+                exported.append(entry)
+                changed += written
+    facts = {"certificates": len(exported), "files": sum(len(entry["files"]) for entry in exported)}
+    before = {**facts, "current": facts["files"] - changed}
+    return Result(
+        changed=changed > 0,
+        values={"certificates": exported},
+        before=before,
+        after={**facts, "current": facts["files"]},
+    )
+
+
+def _judge(options: Options) -> None:
+    unknown = sorted(set(options.formats) - set(FORMATS))
+    if unknown or not options.formats:
+        raise OpsError(f"formats {unknown or 'none'}", code="export.formats", hint=f"choose from {', '.join(FORMATS)}")
+    bearing = sorted(KEY_BEARING & set(options.formats))
+    if bearing and not options.include_keys:
+        raise OpsError(
+            f"{', '.join(bearing)} hold private keys",
+            code="export.keys_not_allowed",
+            hint="set `include_keys: true` if that is meant",
+        )
+    if "bundle.p12" in options.formats and options.passphrase_file is None:
+        raise OpsError(
+            "bundle.p12 needs a passphrase",
+            code="export.passphrase_missing",
+            hint="give `passphrase_file`, a 0600 file",
+        )
+
+
+@contextmanager
+def _opened(settings: Settings, *, with_keys: bool) -> Iterator[_Source]:
+    if not with_keys:
+        with open_database(settings) as store:
+            yield _Source(store, None, None)
+        return
+    with open_installation(settings) as installation:
+        found = surveys.take(installation.store, installation.catalogue)
+        layout = detect_layout(installation.provider, found.sample)
+        yield _Source(installation.store, installation, Sealing(installation.provider, layout))
+
+
+def _projects(store: Store, options: Options) -> dict[bytes, tuple[str, str]]:
+    """Return id key -> (folder name, id) of the chosen projects."""
+    found, matched = {}, set()
+    for document in records.stream(store, PROJECTS):
+        names = {str(document["_id"]), str(document.get("slug", "")), str(document.get("name", ""))}
+        if not options.projects or names & set(options.projects):
+            matched |= names & set(options.projects)
+            folder = safe_name(str(document.get("slug") or document.get("name") or document["_id"]))
+            found[records.id_key(document["_id"])] = (folder, str(document["_id"]))
+    missing = sorted(set(options.projects) - matched)
+    if missing:
+        raise OpsError(f"no project {', '.join(missing)}", code="export.not_found", hint="names, slugs and ids match")
+    return found
+
+
+def _chosen(store: Store, options: Options, projects: dict[bytes, tuple[str, str]]) -> list[tuple[Any, str, str, str]]:
+    """Return (id, project id, project folder, file folder) of each chosen certificate: small tuples."""
+    chosen, matched = [], set()
+    for document in records.stream(store, CERTIFICATES):
+        project = projects.get(records.id_key(document.get("project_id")))
+        names = {str(document["_id"]), str(document.get("name", "")), str(document.get("common_name", ""))}
+        if project is None or (options.names and not names & set(options.names)):
+            continue
+        matched |= names & set(options.names)
+        name = safe_name(str(document.get("name") or document.get("common_name") or document["_id"]))
+        chosen.append((document["_id"], project[1], project[0], name))
+    missing = sorted(set(options.names) - matched)
+    if missing:
+        raise OpsError(
+            f"no certificate {', '.join(missing)} in the chosen projects",
+            code="export.not_found",
+            hint="names, common names and ids match",
+        )
+    taken = Counter((folder, name) for _id, _project, folder, name in chosen)
+    return [
+        (i, project, folder, name if taken[folder, name] == 1 else f"{name}.{i}") for i, project, folder, name in chosen
+    ]
+
+
+def _export(
+    source: _Source,
+    options: Options,
+    batch: list[tuple[Any, str, str, str]],
+    passphrase: bytes | None,
+    *,
+    check: bool,
+    warn: Callable[[str], None],
+) -> Iterator[tuple[dict[str, Any], int]]:
+    ids = [i for i, _project, _folder, _name in batch]
+    documents = records.by_ids(source.store, CERTIFICATES, ids)
+    keys = _keys(source, ids)
+    for record_id, project, folder, name in batch:
+        document = documents.get(records.id_key(record_id))
+        if document is None:
+            continue  # deleted by the live service since the list was made
+        key = keys.get(records.id_key(record_id))
+        if options.include_keys and key is None:
+            warn(f"certificate {name} has no private key here (own CSR): key-bearing files are left out")
+        material = Material(
+            str(document.get("name") or name),
+            str(document.get("certificate_pem", "")),
+            str(document.get("chain_pem") or ""),
+            key,
+        )
+        content = build(material, options.formats, passphrase)
+        written = _write(Path(options.dest) / folder / name, content, passphrase, check=check)
+        yield (
+            {
+                "id": str(record_id),
+                "project": project,
+                "name": material.name,
+                "files": [str(Path(options.dest) / folder / name / file) for file in sorted(content)],
+                "fingerprint_sha256": fingerprint(material.certificate_pem),
+                "not_after": rfc3339(document.get("not_after")),
+                "has_key": key is not None,
+            },
+            written,
+        )
+
+
+def _keys(source: _Source, ids: list[Any]) -> dict[bytes, bytes]:
+    """Return certificate id key -> private key PEM."""
+    if source.installation is None or source.sealing is None:
+        return {}
+    query = {"certificate_id": {"$in": ids}}
+    sealed = list(records.stream(source.store, PRIVATE_KEYS, query))
+    opened = opened_records.open_documents(source.sealing, source.installation.catalogue, PRIVATE_KEYS, sealed)
+    return {
+        records.id_key(document["certificate_id"]): bytes(document["encrypted_key"][opened_records.OPENED])
+        for document in opened
+        if document.get("encrypted_key")
+    }
+
+
+def _write(folder: Path, content: Document, passphrase: bytes | None, *, check: bool) -> int:
+    """Write the files that differ; return how many did."""
+    written = 0
+    for name, new in content.items():
+        path = folder / name
+        if path.exists() and same(name, path.read_bytes(), new, passphrase) and not path.stat().st_mode & 0o077:
+            continue
+        written += 1
+        if not check:
+            private_files.private_folder(folder.parent)
+            private_files.private_folder(folder)
+            private_files.write_private(path, new)
+    return written

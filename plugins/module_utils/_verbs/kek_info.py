@@ -1,0 +1,102 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verb kek_info: what a database holds and how far anything under way has come. Reads only, loads no key.
+
+It works on a database whose provider does not match the configuration, for that is when an operator needs it most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .._domain import rotation_progress
+from .._domain.catalogue import Catalogue
+from .._domain.instants import rfc3339
+from .._domain.result import Result
+from .._domain.settings import Settings
+from .._installation import survey as surveys
+from .._installation.installation import open_database
+from .._store import heartbeats, imports, install_lock, keystore, records, rotations
+from .._store.connection import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """digest: also return the SHA-256 over every record, to prove that a database stayed as it was."""
+
+    digest: bool = False
+
+
+def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
+    """Return lock, versions, envelopes, fleet, database, migration and rotation."""
+    with open_database(settings) as store:
+        values = _read(store, Catalogue(settings.catalogue), options)
+    return Result(changed=False, values=values, before={}, after={})
+
+
+def _read(store: Store, catalogue: Catalogue, options: Options) -> dict[str, Any]:
+    lock, keys = install_lock.read(store), keystore.read(store)
+    found = surveys.take(store, catalogue)
+    newest = max(keys.rows, default=0)
+    for version, count in sorted(found.by_version.items()):
+        if keys.rows and version > newest:  # T18: newer than anything the keystore knows is an anomaly, not progress
+            found.anomalies.append(
+                {
+                    "place": f"kek_version {version}",
+                    "code": "envelope.unknown_version",
+                    "reason": f"{count} envelope(s) name KEK version {version}, the keystore's newest is {newest}",
+                }
+            )
+    database: dict[str, Any] = {
+        "name": store.name,
+        "documents": found.documents,
+        "collections": dict(sorted(found.by_collection.items())),
+        "empty": found.documents == 0 and lock is None and not keys.rows,
+    }
+    if options.digest:
+        database["digest"] = records.database_digest(store)[0]
+    migrations = imports.read_all(store)
+    return {
+        "lock": lock.as_result() if lock else None,
+        "versions": [row.as_result() for row in keys.rows.values()],
+        "active": {"version": keys.active.version, "epoch": keys.active.epoch} if keys.active else None,
+        "envelopes": found.as_result(),
+        "fleet": _shown(heartbeats.read(store)),
+        "database": database,
+        "migration": migrations[-1] if migrations else None,
+        "rotation": rotation_result(rotations.latest(store)),
+    }
+
+
+def _shown(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the fleet, each process's proofs shown only as the versions they are for."""
+    processes = [
+        {
+            **{name: value for name, value in process.items() if name != "proofs"},
+            "proofs_for": sorted(process["proofs"]),
+        }
+        for process in found["processes"]
+    ]
+    return {**found, "processes": processes}
+
+
+def rotation_result(document: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a rotation as modules show it, None where there was none."""
+    if document is None:
+        return None
+    return {
+        "id": str(document["_id"]),
+        "state": document.get("state"),
+        "from_versions": list(document.get("from_versions") or []),
+        "to_version": document.get("to_version"),
+        "compromised": bool(document.get("compromised")),
+        "rewrapped": document.get("rewrapped_total", 0),
+        **rotation_progress.of(document),
+        "conflicts": document.get("conflicts", 0),
+        "failures": list(document.get("failures") or []),
+        "started_at": rfc3339(document.get("started_at")),
+        "updated_at": rfc3339(document.get("updated_at")),
+    }

@@ -1,0 +1,143 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verb kek_install_lock: write the install lock once, or say what stands.
+
+Order: settings, lock, survey, keys, lock written, first keystore row. A crash after the lock is finished by running it
+again. A KEK is never made here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .._domain.catalogue import Catalogue, Found
+from .._domain.envelope import Envelope
+from .._domain.errors import OpsError
+from .._domain.result import Result
+from .._domain.settings import Settings
+from .._installation import survey as surveys
+from .._installation.canaries import prove_canaries
+from .._installation.first_row import ensure_first_row
+from .._installation.installation import open_database, references
+from .._installation.layout_detection import detect_layout
+from .._installation.login_turn import first_login
+from .._installation.refusals import envelopes_without_lock, rows_without_lock
+from .._installation.sealing import Failure, Sealing
+from .._installation.survey import Survey
+from .._keys import registry
+from .._store import install_lock, journal, keystore
+from .._store.connection import Store
+from .._store.install_lock import InstallLock
+
+OPEN_BATCH = 500  # envelopes opened at a time while adopting
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """adopt: take over a database that holds envelopes but no lock, if all of them prove to be this provider's."""
+
+    adopt: bool = False
+
+
+def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
+    """Lock the database for the configured provider. Raises OpsError lock.*, key.*, settings.*."""
+    with open_database(settings) as store:
+        lock = install_lock.read(store)
+        if lock is not None:
+            registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
+        found = surveys.take(store, Catalogue(settings.catalogue))
+        keys = keystore.read(store)
+        if lock is None and (lock := install_lock.read(store)) is not None:
+            # WHY again: another first start may have locked it meanwhile, and rows always come after their lock.
+            registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
+        if lock is None and found.total:
+            if not options.adopt:
+                raise envelopes_without_lock(store, found.total)
+            _prove_all_open(settings, store, found)
+        if lock is None and not found.total and keys.rows:
+            raise rows_without_lock(store, keys)
+        return _lock(settings, store, lock, found, check=check)
+
+
+def _lock(settings: Settings, store: Store, lock: InstallLock | None, found: Survey, *, check: bool) -> Result:
+    provider_name = settings.require_provider()
+    keys = keystore.read(store)
+    needs_row = provider_name == "env" and (not keys.rows or keys.active is None) and (lock is None or not found.total)
+    before = {} if lock is None else {"provider": lock.provider, "installed_by": lock.installed_by}
+    installed_by = "service" if provider_name == "env" else "pkcs11-init"
+    if lock is not None and not needs_row:
+        return Result(changed=False, values={"lock": lock.as_result()}, before=before, after=before)
+    if needs_row:
+        settings.require_env_keks()  # a lock without a KEK would shut out whoever holds the right one
+    after = {"provider": provider_name, "installed_by": installed_by}
+    if check:
+        predicted = (
+            lock.as_result()
+            if lock is not None
+            else {
+                "provider": provider_name,
+                "installed_at": "",
+                "installed_by": installed_by,
+                "install_id": "",
+            }
+        )
+        return Result(changed=True, values={"lock": predicted}, before=before, after=after)
+    created = False
+    if lock is None:
+        lock, created = install_lock.acquire(
+            store, provider=provider_name, installed_by=installed_by, install_id=uuid.uuid4().hex
+        )
+        registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
+    wrote_row = needs_row and _first_env_row(settings, store, found)
+    if created or wrote_row:
+        journal.append(store, "kek_install_lock", {"provider": provider_name, "adopted": found.total})
+    return Result(changed=created or wrote_row, values={"lock": lock.as_result()}, before=before, after=after)
+
+
+def _first_env_row(settings: Settings, store: Store, found: Survey) -> bool:
+    with contextlib.closing(registry.build_registry(settings, {})) as provider:
+        versions = [version for version in provider.versions() if not found.total or version in found.by_version]
+        # WHY the newest one that envelopes use: it is what the old service wrote with last; a fresh one begins at its
+        # lowest KEK version.
+        first = max(versions) if found.total else min(versions)
+        return ensure_first_row(store, provider, first, "service")
+
+
+def _prove_all_open(settings: Settings, store: Store, found: Survey) -> None:
+    """Raises OpsError lock.adoption_refused unless every envelope is this provider's and opens."""
+    found.require_catalogued()
+    lock = InstallLock(settings.require_provider(), None, None, None)
+    keys = keystore.read(store)
+    provider = registry.build_registry(settings, references(lock, keys), first_login=first_login(settings, store))
+    try:
+        prove_canaries(provider, keys)
+        sealing = Sealing(provider, detect_layout(provider, found.sample))
+        failures: list[dict[str, Any]] = [dict(anomaly) for anomaly in found.anomalies]
+        pending: list[tuple[Found, Envelope]] = []
+
+        def flush() -> None:
+            failures.extend(f.as_result() for f in sealing.open_all(pending) if isinstance(f, Failure))
+            pending.clear()
+
+        def each(place: Found, envelope: Envelope) -> None:
+            pending.append((place, envelope))
+            if len(pending) >= OPEN_BATCH:
+                flush()
+
+        surveys.take(store, Catalogue(settings.catalogue), each=each)
+        flush()
+    finally:
+        provider.close()
+    if failures:
+        raise OpsError(
+            f"{len(failures)} of {found.total} envelopes do not prove to be this installation's, the first: "
+            f"{failures[0]['place']}: {failures[0]['reason']}",
+            code="lock.adoption_refused",
+            hint="configure the KEK that sealed them; nothing was written",
+            failures=failures[:1000],
+        )

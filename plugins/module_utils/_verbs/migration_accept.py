@@ -1,0 +1,75 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verb migration_accept: the destination's import was proven equal, from now on it serves.
+
+After it, importing again is refused, for that would overwrite newer records. A rollback withdraws it: the source serves
+again and is the truth, so the destination may be imported into once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .._domain.errors import OpsError
+from .._domain.result import Result
+from .._domain.settings import Settings
+from .._installation.installation import open_database
+from .._store import imports, journal
+
+# asked state -> (state it starts from, state it leads to)
+MOVES = {"accepted": ("proven", "accepted"), "withdrawn": ("accepted", "proven")}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """source_install_id: which import, None where the database has exactly one. state: a key of MOVES."""
+
+    source_install_id: str | None = None
+    state: str = "accepted"
+
+
+def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
+    """Accept the import, or withdraw that. Raises OpsError migration.none, .ambiguous, .not_proven, .moved."""
+    expected, wanted = MOVES[options.state]
+    with open_database(settings) as store:
+        chosen = _chosen(imports.read_all(store), options.source_install_id)
+        before = {"state": chosen["state"]}
+        if chosen["state"] == wanted or (options.state == "withdrawn" and chosen["state"] != expected):
+            return Result(changed=False, values={"migration": chosen}, before=before, after=before)
+        if chosen["state"] != expected:
+            raise OpsError(
+                f'the import from {chosen["source_install_id"]} is "{chosen["state"]}", expected "{expected}"',
+                code="migration.not_proven",
+                hint="run data_import with `mode: verify` first; only a complete and equal import is accepted",
+            )
+        if not check:
+            if not imports.advance(store, chosen["source_install_id"], expected=expected, state=wanted):
+                raise OpsError(
+                    "the import moved on meanwhile",
+                    code="migration.moved",
+                    hint="another run is at work; run it again",
+                    retryable=True,
+                )
+            journal.append(store, "migration_accept", {"source": chosen["source_install_id"], "state": options.state})
+        after = {**chosen, "state": wanted}
+        return Result(changed=True, values={"migration": after}, before=before, after={"state": wanted})
+
+
+def _chosen(found: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
+    matching = [entry for entry in found if wanted is None or entry["source_install_id"] == wanted]
+    if not matching:
+        raise OpsError(
+            "no import to accept in this database" + (f" from {wanted}" if wanted else ""),
+            code="migration.none",
+            hint="run data_import first",
+        )
+    if len(matching) > 1:
+        raise OpsError(
+            f"{len(matching)} imports in this database",
+            code="migration.ambiguous",
+            hint="name one by `source_install_id`",
+        )
+    return matching[0]

@@ -1,0 +1,106 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A process that rotates is killed, or stopped and overtaken: the next one ends its work, a sleeper writes nothing."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.chaos.rotating import Rotating
+from tests.support.sealed import plaintext_of
+
+SHORT = {"LEASE_S": 1}
+SECRETS = sorted(f"secret {n}".encode() for n in range(12))
+
+
+@pytest.fixture
+def rotatable(env_site):
+    env_site.add_kek(2)
+    env_site.write()
+    return env_site
+
+
+@pytest.fixture
+def rotating(rotatable):
+    """Start kek_rotate in processes of their own; none outlives the test."""
+    started = []
+
+    def start(*, stop=None, **options):
+        options = {"to_version": 2, "allow_empty_fleet": True, "batch_size": 3, **options}
+        started.append(Rotating(rotatable, constants=SHORT, stop=stop, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.outcome()
+
+
+def opened(site, version):
+    return sorted(
+        plaintext_of(site.keks[version], d["_id"], "encrypted_api_key", d["encrypted_api_key"])
+        for d in site.db.dns_credentials.find({"kek_version": version})
+    )
+
+
+def standing(site):
+    """Return all documents but two kinds of bookkeeping that a sleeper may still write, and that decide nothing.
+
+    It may wrap, which counts in the budget, and lay ranges under its old token, which nobody claims.
+    """
+    documents = site.documents()
+    documents.pop("kek_ranges", None)
+    for row in documents["kek_versions"]:
+        row.pop("invocations", None)
+    return documents
+
+
+def test_t16_after_the_holder_was_killed_the_next_run_takes_the_rotation_over_and_ends_it(rotatable, rotating):
+    holder = rotating(hsm_share=9)  # one batch a second: it is killed with most of its work left
+    while not rotatable.db.dns_credentials.count_documents({"kek_version": 2}):
+        time.sleep(0.02)
+    holder.kill()
+    killed = holder.outcome()
+    moved = rotatable.db.dns_credentials.count_documents({"kek_version": 2})
+    unfinished = rotatable.db.kek_rotations.find_one({"_id": "to-2"})["state"]
+
+    second = rotating().outcome()
+
+    assert (killed.code, unfinished) == ("killed", "rewrapping")
+    assert 0 < moved < 12
+    assert (second.code, second.state) == ("", "complete")
+    assert opened(rotatable, 2) == SECRETS
+
+
+@pytest.mark.parametrize(
+    ("effect", "nth"),
+    [
+        ("_store.rotations:begin", 1),
+        ("_store.ranges:lay", 1),
+        ("_store.ranges:claim", 1),
+        ("_store.lease_renewal:Keeper.require", 3),
+        ("_store.records:compare_and_set", 2),
+        ("_store.keystore:spend", 2),
+        ("_store.rotations:advance", 1),
+        ("_store.keystore:swap_active", 1),
+        ("_store.keystore:repair_states", 1),
+    ],
+)
+def test_t16_a_holder_that_was_stopped_and_overtaken_writes_nothing_when_it_wakes_up(rotatable, rotating, effect, nth):
+    sleeper = rotating(stop={"effect": effect, "nth": nth})
+    sleeper.wait_until_stopped()
+    second = rotating().outcome()
+    before = standing(rotatable)
+
+    sleeper.signal(signal.SIGCONT)
+    woken = sleeper.outcome()
+
+    assert (second.code, second.state) == ("", "complete")
+    assert standing(rotatable) == before
+    assert opened(rotatable, 2) == SECRETS
+    assert woken.code in ("lease.lost", "rotate.fenced", "rotate.swap_lost")
+    assert woken.retryable

@@ -1,0 +1,94 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the server gives when a rotation asks it: every record of a survey once, and every document left to move."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import rewrap_plan
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation import survey
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
+from bson import Int64
+
+DOCUMENTS = 3 * records.READ_BATCH
+FIELDS = ("encrypted_api_key", "old.*.key")
+
+
+@pytest.fixture
+def site(new_site):
+    return new_site()
+
+
+@pytest.fixture
+def store(site):
+    with open_store(site.uri, site.name) as opened:
+        yield opened
+
+
+def tagged(version, *, kv=None):
+    tags = {"wrapped_dek": b"w", "nonce": b"n", "ciphertext": b"c", "kek_version": version, "provider": "env"}
+    return tags if kv is None else {**tags, "kv": kv}
+
+
+def test_a_scan_sees_every_record_once_while_others_rewrite_and_add_records(store, site):
+    site.db.records.insert_many([{"_id": number * 7919 % DOCUMENTS, "text": "short"} for number in range(DOCUMENTS)])
+
+    seen = Counter()
+    for number, document in enumerate(records.scan(store, "records")):
+        seen[document["_id"]] += 1
+        if number == records.READ_BATCH // 2:
+            site.db.records.update_many({}, {"$set": {"text": "long " * 200}})
+            site.db.records.insert_many([{"_id": -1 - extra} for extra in range(50)])
+
+    assert {record_id: times for record_id, times in seen.items() if record_id >= 0} == dict.fromkeys(
+        range(DOCUMENTS), 1
+    )
+    assert max(seen.values()) == 1
+
+
+def test_a_survey_counts_every_collection_to_the_last_batch(store, site):
+    for name, count in (("dns_credentials", DOCUMENTS + 1), ("forgotten", 3)):
+        site.db[name].insert_many(
+            [{"encrypted_api_key": tagged(2, kv=2), "kek_version": 2} for _number in range(count)]
+        )
+
+    found = survey.take(store, Catalogue())
+
+    assert (found.documents, found.total, dict(found.by_version)) == (DOCUMENTS + 4, DOCUMENTS + 4, {2: DOCUMENTS + 4})
+    assert dict(found.by_collection) == {"dns_credentials": DOCUMENTS + 1, "forgotten": 3}
+    assert len(found.outside) == 3
+
+
+@pytest.mark.parametrize(
+    ("document", "selected"),
+    [
+        ({"kek_version": 2, "encrypted_api_key": tagged(2, kv=2)}, False),
+        ({"kek_version": Int64(2), "encrypted_api_key": tagged(Int64(2), kv=Int64(2))}, False),
+        ({"encrypted_api_key": tagged(2)}, False),
+        ({"kek_version": 2, "encrypted_api_key": None}, False),
+        ({"name": "nothing sealed"}, False),
+        ({"kek_version": 1, "encrypted_api_key": tagged(1, kv=1)}, True),
+        ({"kek_version": 1, "encrypted_api_key": tagged(2, kv=2)}, True),
+        ({"kek_version": 2, "encrypted_api_key": tagged(1, kv=2)}, True),
+        ({"kek_version": 2, "encrypted_api_key": tagged(2, kv=1)}, True),
+        ({"encrypted_api_key": tagged(1)}, True),
+        ({"kek_version": None, "encrypted_api_key": tagged(2, kv=2)}, True),
+        ({"encrypted_api_key": tagged(None)}, True),
+        ({"kek_version": "2", "encrypted_api_key": tagged(2, kv=2)}, True),
+        ({"kek_version": 2, "old": [{"key": tagged(2, kv=2)}, {"key": tagged(2, kv=2)}]}, False),
+        ({"kek_version": 1, "old": [{"key": tagged(2, kv=2)}, {"key": tagged(1, kv=1)}]}, True),
+        ({"kek_version": 2, "old": [{"key": tagged(1, kv=1)}]}, True),
+    ],
+    ids=str,
+)
+def test_t5_the_server_selects_what_is_not_wholly_at_the_version(store, site, document, selected):
+    site.db.dns_credentials.insert_one(document)
+
+    found = list(records.stream(store, "dns_credentials", rewrap_plan.selection(FIELDS, 2)))
+
+    assert [one["_id"] for one in found] == [document["_id"]] * selected

@@ -1,0 +1,63 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""secrets.env: what systemd would read, and a refusal for every line that it would drop in silence."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.environment_file import parse_assignments
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+
+READ_AS_SYSTEMD_DOES = [
+    ("A=1\nB=2\n", {"A": "1", "B": "2"}),
+    ("A=1", {"A": "1"}),
+    ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+    ("", {}),
+    ("\n  \n# note\n; note\n  # A=0\nA=1\n", {"A": "1"}),
+    ("# a comment \\\nA=in the comment\nB=2", {"B": "2"}),
+    ("A=", {"A": ""}),
+    ("A=   ", {"A": ""}),
+    ("A = 1", {"A": "1"}),
+    ("  A=  two words  \n", {"A": "two words"}),
+    ("A=x=y==", {"A": "x=y=="}),
+    ("A=1 # not a comment", {"A": "1 # not a comment"}),
+    ('A=it\'s "so"', {"A": 'it\'s "so"'}),
+    ("A='single $x \\n \"'", {"A": 'single $x \\n "'}),
+    ('A="double \\"q\\" \\$x \\\\ \\n"', {"A": 'double "q" $x \\ \\n'}),
+    ("A=' kept '", {"A": " kept "}),
+    ("A='two\nlines'\nB=2", {"A": "two\nlines", "B": "2"}),
+    ('A="one\\\nline"', {"A": "oneline"}),
+    ("A=one\\\nline\nB=2", {"A": "oneline", "B": "2"}),
+    ("A=a\\ b\\ ", {"A": "a b "}),
+    ("A='a' \"b\"", {"A": "ab"}),
+    ("A=mongodb://u:p%40ss@h/db?w=1&j=true", {"A": "mongodb://u:p%40ss@h/db?w=1&j=true"}),
+]
+
+
+@pytest.mark.parametrize(("text", "found"), READ_AS_SYSTEMD_DOES)
+def test_a_file_is_read_as_systemd_reads_it(text, found):
+    assert parse_assignments(text, origin="secrets.env") == found
+
+
+SILENTLY_DROPPED_BY_SYSTEMD = [
+    ("export A=hidden-value", "line 1"),
+    ("A=1\nhidden-value\n", "line 2"),
+    ("A=1\n\n1B=hidden-value\n", "line 3"),
+    ("A B=hidden-value", "line 1"),
+    ("=hidden-value", "line 1"),
+    ("A=1\nA=hidden-value", "A is given twice"),
+    ("A='hidden-value", "line 1"),
+    ('A=1\nB="hidden-value\\"', "line 2"),
+    ("A=hidden-value\0", "NUL"),
+]
+
+
+@pytest.mark.parametrize(("text", "place"), SILENTLY_DROPPED_BY_SYSTEMD)
+def test_t11_a_line_that_is_no_assignment_is_refused_by_its_place_and_not_shown(text, place):
+    with pytest.raises(OpsError) as caught:
+        parse_assignments(text, origin="secrets.env")
+
+    assert caught.value.code == "file.grammar"
+    assert place in caught.value.message
+    assert "hidden-value" not in str(caught.value.as_result())
