@@ -93,7 +93,7 @@ OTHERS = {
     "make's own shell": ("Makefile", "V = $(shell planted --version)\n"),
     "a script": ("x.sh", "#!/bin/sh\n# text\nset -e\nif test x; then FOO=1 planted -v >x; fi\n"),
     "a substitution": ("x.sh", 'echo "it is $(planted -v)"\n'),
-    "a pipe": (".ci/run", "make env | planted\n"),
+    "a pipe": ("tool", "#!/usr/bin/env bash\nmake env | planted\n"),
     "a shell in a script": ("x.sh", "sudo -n sh -c 'cd /x; planted'\n"),
     "a task": ("roles/r/tasks/main.yml", "- name: T\n  ansible.builtin.command:\n    argv: [planted, -v]\n"),
     "a line": ("roles/r/tasks/main.yml", "- block:\n    - name: T\n      ansible.builtin.command: planted {{ x }}\n"),

@@ -13,6 +13,7 @@ call in their turn is not seen. tests/unit/test_commands_are_declared.py holds t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,22 +33,21 @@ class Call:
 
 def called(root: Path, names: Iterable[str]) -> list[Call]:
     """Return all calls in the files `names`, paths from `root`; files of other kinds are left out."""
-    texts = {name: (root / name).read_text(encoding="utf-8") for name in names if kind(name)}
-    found = [
-        Call(command, f"{name}:{line}")
-        for name, line, command in from_python.calls({name: texts[name] for name in texts if kind(name) == "python"})
-    ]
+    texts = {name: (root / name).read_text(encoding="utf-8", errors="replace") for name in names}
+    kinds = {name: _kind(name, text) for name, text in texts.items()}
+    python = {name: text for name, text in texts.items() if kinds[name] == "python"}
+    found = [Call(command, f"{name}:{line}") for name, line, command in from_python.calls(python)]
     for name, text in texts.items():
-        if kind(name) == "tasks":
+        if kinds[name] == "tasks":
             found += [Call(command, f"{name}: {task}") for task, command in from_tasks.calls(text)]
-        elif kind(name) == "make":
+        elif kinds[name] == "make":
             found += [Call(command, f"{name}:{line}") for line, command in from_shell.recipes(text)]
-        elif kind(name) == "shell":
+        elif kinds[name] == "shell":
             found += [Call(command, name) for command in from_shell.commands(text)]
     return sorted(set(found))
 
 
-def kind(name: str) -> str:
+def _kind(name: str, text: str) -> str:
     """Return how a file is read: python, tasks, make, shell, or "" for not at all."""
     last = name.rpartition("/")[2]
     if last.endswith(".py"):
@@ -56,4 +56,4 @@ def kind(name: str) -> str:
         return "tasks"
     if last in ("Makefile", "GNUmakefile") or last.endswith(".mk"):
         return "make"
-    return "shell" if last.endswith(".sh") or name == ".ci/run" else ""
+    return "shell" if last.endswith(".sh") or re.match(r"#!.*\b(ba|da)?sh\b", text) else ""
