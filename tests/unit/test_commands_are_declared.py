@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import UNKNOWN, called
-from tests.unit import repository
+from tests.support import repository
 
 commands = repository.script("commands")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit import repository
+from tests.support import repository
 
 environment = repository.script("environment")
 commands = repository.script("commands")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.repository import ROOT, files
+from tests.support.repository import ROOT, files, text
 
 HEADER = (
     "# Copyright (c) 2026 the certautopilot.ops authors",
@@ -52,10 +52,6 @@ FOREIGN = re.compile(
 
 def below(*folders: str, suffix: str = "") -> list[str]:
     return [name for name in files() if name.startswith(folders) and name.endswith(suffix)]
-
-
-def text(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def load(name: str) -> dict:
