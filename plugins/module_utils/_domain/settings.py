@@ -4,7 +4,7 @@
 """Settings of an installation: each value knows where it came from, and two sources that disagree are a refusal. Pure.
 
 The product lets one source win in silence; a tool that moves keys must not (T7). What no source gives is refused only
-when a verb needs it. Reading files is `_module/sources.py`'s work. ADR-0003.
+when a verb needs it. Reading files is `_module/configuration.py`'s work. ADR-0003.
 """
 
 from __future__ import annotations

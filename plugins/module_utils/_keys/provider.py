@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every KEK provider can do, in batches: one round trip to a worker carries hundreds of envelopes.
 
-A wrap on this floor is always `iv(12) + encrypted DEK(32) + tag(16)`, whatever the database stores; `_domain/layout.py`
-turns stored forms into it and back.
+A wrap on this floor is always `iv(12) + encrypted DEK(32) + tag(16)`, whatever the database stores;
+`_domain/envelope_layout.py` turns stored forms into it and back.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from ..._domain.pkcs11_settings import Pkcs11Settings
 
 MINIMUM_BINDING = "0.9"
 
-# code -> (hint, retryable). Listed for operators in docs/docsite/rst/failure_codes.rst.
+# code -> (hint, retryable). Listed for operators in docs/docsite/rst/guide_failure_codes.rst.
 _WAYS_OUT: dict[str, tuple[str, bool]] = {
     "dependency.missing": (
         (
