@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.repository import files, text
+
 HEADER = (
     "# Copyright (c) 2026 the certautopilot.ops authors",
     "# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)",
@@ -57,23 +56,8 @@ FOREIGN = re.compile(
 )  # fmt: skip
 
 
-@cache
-def files() -> tuple[str, ...]:
-    """What git would commit, as paths from the root; links are left out, they repeat other files."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    names = sorted(set(listed.stdout.split("\0")) - {""})
-    return tuple(name for name in names if (ROOT / name).is_file() and not (ROOT / name).is_symlink())
-
-
 def below(*folders: str, suffix: str = "") -> list[str]:
     return [name for name in files() if name.startswith(folders) and name.endswith(suffix)]
-
-
-def text(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def load(name: str) -> dict:
