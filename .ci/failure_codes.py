@@ -116,7 +116,7 @@ def entry(code: str, text: str) -> str:
 
 def said(refusals: list[Refusal]) -> str:
     """Return what the checks of one code say: the roles that have it, then message and way out of each, once."""
-    places = ", ".join(dict.fromkeys(one.where for one in refusals))
+    places = " and ".join(dict.fromkeys(one.where for one in refusals))
     sentences = dict.fromkeys(f"{marked(plain(one.message))}; {marked(plain(one.hint))}." for one in refusals)
     return f"In {places}: " + " Or: ".join(sentences)
 
