@@ -140,10 +140,9 @@ def changed(output):
 
 
 def reasons(output):
-    """Return host -> code of the failure that it ended with."""
-    return dict(
-        re.findall(r'^fatal: \[(\w+)\]: FAILED! => {"changed": false, "msg": "([a-z_.]+): ', output, re.MULTILINE)
-    )
+    """Return host -> code of the failure that it ended with, the same in `failure` and in `msg`."""
+    ended = r'^fatal: \[(\w+)\]: FAILED! => {"changed": false, "failure": {"code": "([a-z_.]+)", [^}]*}, "msg": "\2: '
+    return dict(re.findall(ended, output, re.MULTILINE))
 
 
 def commands_in(output):
