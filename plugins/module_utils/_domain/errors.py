@@ -70,3 +70,7 @@ class FileMissing(OpsError):
     """There is no such file. A default file that is not there is passed over."""
 
     CODE = "file.missing"
+
+
+class LoginRefused(OpsError):
+    """A device refused the PIN or passphrase. Who tried it notes that, and nobody tries it again."""
