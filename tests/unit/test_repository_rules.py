@@ -204,12 +204,6 @@ def test_no_sanity_test_is_ignored():
     assert [name for name in below("tests/sanity/") if text(name).strip()] == []
 
 
-def test_files_of_the_collection_keep_one_subject():
-    offenders = [f"{name}: {lines}" for name in below(UTILS, suffix=".py") if (lines := text(name).count("\n")) > 300]
-
-    assert offenders == []
-
-
 def test_decisions_are_short_listed_and_honest_about_their_price():
     records = [name for name in below("docs/decisions/", suffix=".md") if not name.endswith("README.md")]
     index = text("docs/decisions/README.md")

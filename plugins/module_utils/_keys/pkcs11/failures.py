@@ -80,7 +80,7 @@ _CLASSES: dict[str, type[OpsError]] = {
     )
 }  # fmt: skip
 
-# code -> (hint, retryable). Listed for operators in docs/docsite/rst/failure_codes.rst.
+# code -> (hint, retryable). Listed for operators in docs/docsite/rst/guide_failure_codes.rst.
 _WAYS_OUT: dict[str, tuple[str, bool]] = {
     "dependency.missing": (
         (

@@ -21,7 +21,7 @@ from typing import Any
 
 import pymongo.monitoring
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OURS = "module_utils"
 COUNTS: Counter[str] = Counter()
 
