@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import UNKNOWN, called
 from tests.support import repository
+from tests.support.commands import UNKNOWN, called
 
 commands = repository.script("commands")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.repository import ROOT, files, text
+from tests.support.repository import files, text
 
 HEADER = (
     "# Copyright (c) 2026 the certautopilot.ops authors",
