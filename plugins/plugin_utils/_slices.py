@@ -4,8 +4,8 @@
 """A rotation in time slices: when the next one runs, and when it is over.
 
 The world comes in as functions (run a slice, print, clock, sleep), so that no Ansible and no waiting is needed to test
-it. A slice is one run of the module. What it returns counts for all slices so far, because the module keeps the counts in
-the rotation's record: nothing is added up here. Its rotation.state decides:
+it. A slice is one run of the module. What it returns counts for all slices so far, because the module keeps the counts
+in the rotation's record: nothing is added up here. Its rotation.state decides:
  rewrapping, settling  the next slice goes on
  anything else         over; so is every failure but one: after rotate.incomplete the envelopes that can move still move
 """
@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Watch:
-    """What the rotation's record said last, and for how long it has said the same. idle: slices in a row, idle_s long."""
+    """What the rotation's record said last. idle: slices in a row that brought it no further, which took idle_s."""
 
     changed: bool = False
     warnings: list[object] = field(default_factory=list)
@@ -98,8 +98,8 @@ class Watch:
                 "code": "rotate.stalled",
                 "step": str(self.rotation.get("state")),
                 "retryable": True,
-                "hint": "look at kek_info: a writer seals under the old version as fast as it is re-wrapped, or another "
-                "host holds what is left; then run it again, it goes on from here",
+                "hint": "look at kek_info: a writer seals under the old version as fast as it is re-wrapped, or "
+                "another host holds what is left; then run it again, it goes on from here",
             },
         }
 

@@ -16,7 +16,7 @@ from .._domain.errors import LeaseHeld, OpsError
 from .._domain.rotation import Plan, Rotation
 from .._domain.rotation_states import State
 from .._installation.canaries import prove_canaries
-from .._installation.installation import Installation
+from .._installation.installation import Installation, references
 from .._installation.refusals import lock_missing
 from .._store import install_lock, keystore, leases, rotations
 from .._store.leases import Holder, Lease
@@ -91,14 +91,15 @@ def _same_way(leader: Holder | None, standing: Rotation | None, options: Options
 
 
 def read_again(installation: Installation) -> Installation:
-    """Return the installation as it is now, under the lease. Raises OpsError lock.missing, key.*.
+    """Return the installation as it is now, under the lease, its keys loaded and proven by its keystore as it is now.
 
-    WHY: whoever led while this process waited may have changed keystore and lock.
+    WHY: whoever led while this process waited may have changed it. Raises OpsError lock.missing, key.*, pkcs11.*.
     """
     lock = install_lock.read(installation.store)
     if lock is None:
         raise lock_missing(installation.store)
     keys = keystore.read(installation.store)
+    installation.provider.load(references(lock, keys))
     prove_canaries(installation.provider, keys)
     return replace(installation, lock=lock, keystore=keys)
 
