@@ -22,7 +22,7 @@ UNIT = ROOT / "tests" / "unit"
 INTEGRATION = ROOT / "tests" / "integration"
 
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 300, 40
-ANY_AT_MOST = 371  # the count when this test was written; it only goes down
+ANY_AT_MOST = 310  # it only goes down; below 100 is the goal
 PACKAGES = sorted(
     path.name for path in UTILS.iterdir() if path.name.startswith("_") and (path / "__init__.py").exists()
 )
