@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSIONS = ("3.8", "3.9", "3.10")  # ansible-core 2.18 and 2.19 start modules with these
+VERSIONS = ("3.9", "3.10")  # ansible-core 2.18 to 2.21 start modules with these; up to 2.19 with 3.8 too
 _TELL = "import sys; print(sys.version.split()[0], sys.executable)"
 
 _SITECUSTOMIZE = """\
