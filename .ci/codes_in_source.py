@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which failure codes there are: those of plugins/ by their syntax, those of roles/ by their tasks. ADR-0021."""
+"""Which failure codes there are: of plugins/ by their syntax, of roles/ and playbooks/ by their tasks. ADR-0021."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("action", "filter", "module_utils", "plugin_utils")
 CODE = re.compile(r"[a-z0-9_]+\.[a-z_]+")
 FILES = (".age", ".json", ".pem", ".zip")  # what looks like a code and is the name of a file
-REQUIRE = "certautopilot.ops.require"
+# One code for each stage of a migration, all with one text. `{{ x.code }}` passes on a code from somewhere else.
+STAGE = re.compile(r"(?<=^migrate\.){{ __migrate_(?:stage_next|failed_stage) }}$")
 
 
 @dataclass
@@ -31,9 +32,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Refusal:
-    """One check of a role: a code, what it says and the way out, Jinja in each of them."""
+    """One check of a role or playbook: its code, what it says and the way out, Jinja in each of the two."""
 
-    role: str
+    where: str
     code: str
     message: str
     hint: str
@@ -127,21 +128,30 @@ def retryable_in(table: dict[str, ast.expr]) -> Iterator[str]:
 
 
 def refusals_of_roles() -> list[Refusal]:
-    """Return every check of a role that has a code, in the order of the roles' names."""
-    found = []
-    for path in sorted((ROOT / "roles").rglob("tasks/**/*.yml")):
-        for task in tasks_in(yaml.safe_load(path.read_text(encoding="utf-8"))):
-            if REQUIRE in task:
-                given = task[REQUIRE]
-                role = path.relative_to(ROOT / "roles").parts[0]
-                found.append(Refusal(role, given["code"], str(given["msg"]), str(given["hint"])))
-    return sorted(set(found), key=lambda one: (one.code, one.role, one.message))
+    """Return every check of a role or playbook that has a code, sorted (ADR-0020).
+
+    A code is in the task that fails with it, beside msg and hint; or in a mapping of the same keys among a role's
+    variables, which a task passes on.
+    """
+    files = sorted(
+        path
+        for pattern in ("roles/*/tasks/**/*.yml", "roles/*/vars/*.yml", "playbooks/*.yml")
+        for path in ROOT.glob(pattern)
+    )
+    found = set()
+    for path in files:
+        folder, name = path.relative_to(ROOT).parts[:2]
+        where = f"the role ``{name}``" if folder == "roles" else f"the playbook ``{name.removesuffix('.yml')}``"
+        for given in with_a_code(yaml.safe_load(path.read_text(encoding="utf-8"))):
+            code = STAGE.sub("<stage>", given["code"])
+            if "{" not in code:
+                found.add(Refusal(where, code, str(given["msg"]), str(given["hint"])))
+    return sorted(found, key=lambda one: (one.code, one.where, one.message))
 
 
-def tasks_in(node: object) -> Iterator[dict[str, dict[str, str]]]:
-    """Every task in a list of tasks and in the blocks below it."""
-    for task in node if isinstance(node, list) else []:
-        if isinstance(task, dict):
-            yield task
-            for part in ("block", "rescue", "always"):
-                yield from tasks_in(task.get(part))
+def with_a_code(node: object) -> Iterator[dict[str, str]]:
+    """Every mapping in a YAML document that has a code and a message; one that takes its code from elsewhere too."""
+    if isinstance(node, dict) and {"code", "msg", "hint"} <= set(node):
+        yield node
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else []:
+        yield from with_a_code(part)

@@ -116,9 +116,9 @@ def entry(code: str, text: str) -> str:
 
 def said(refusals: list[Refusal]) -> str:
     """Return what the checks of one code say: the roles that have it, then message and way out of each, once."""
-    roles = ", ".join(dict.fromkeys(f"``{one.role}``" for one in refusals))
+    places = " and ".join(dict.fromkeys(one.where for one in refusals))
     sentences = dict.fromkeys(f"{marked(plain(one.message))}; {marked(plain(one.hint))}." for one in refusals)
-    return f"In {roles}: " + " Or: ".join(sentences)
+    return f"In {places}: " + " Or: ".join(sentences)
 
 
 def plain(text: str) -> str:
