@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# make env    a working environment, from a bare Debian 12 or Ubuntu 24.04 with python3
+# make env    a working environment, from a bare Debian 12 or 13 or Ubuntu 24.04 with python3
 # make test   everything that CI runs
 # make help   the other targets
 

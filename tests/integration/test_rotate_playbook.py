@@ -57,7 +57,9 @@ def run(lab, command):
     environment = ansible_environment(lab)
     del environment["ANSIBLE_CALLBACK_RESULT_FORMAT"]  # what is printed must be of use in Ansible's default format
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=280
+    )  # runs: ansible-playbook (commands_in finds nothing else)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -1,17 +1,20 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of this repository, and the part of each that is written for people: comments, docstrings, pages."""
+"""The files of this repository, what each says to people (comments, docstrings, pages), and the scripts below .ci."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import re
 import subprocess
+import sys
 import tokenize
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (".md", ".rst")
@@ -57,6 +60,16 @@ def said(name: str) -> list[tuple[int, str]]:
             for match in re.finditer(r"/\*.*?\*/|//[^\n]*", text(name), flags=re.DOTALL)
         ]
     return []
+
+
+def script(name: str) -> ModuleType:
+    """Return `.ci/NAME.py` as a module, its siblings in reach as when it is run."""
+    folder = str(ROOT / ".ci")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
 
 
 def _comments(source: str) -> list[tuple[int, str]]:

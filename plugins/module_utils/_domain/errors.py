@@ -83,3 +83,7 @@ class FileMissing(OpsError):
     """
 
     CODE = "file.missing"
+
+
+class LoginRefused(OpsError):
+    """A device refused the PIN or passphrase. Who tried it notes that, and nobody tries it again."""
