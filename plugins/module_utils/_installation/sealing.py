@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .._domain import aead, envelope_layout
-from .._domain.catalogue import Found, record_id_text
+from .._domain.catalogue import Found, field_path, record_id_text
 from .._domain.envelope import Envelope
 from .._domain.envelope_layout import Layout
 from .._domain.errors import OpsError
@@ -66,9 +66,22 @@ class Sealing:
         aad = self.layout.wrap_aad(record_id_text(found.record_id), found.field)
         return UnwrapRequest(envelope.kek_version, wrapped, aad)
 
+    def requests(self, items: Sequence[tuple[Found, Envelope]]) -> list[UnwrapRequest | Failure]:
+        """Return for each envelope the request for its DEK, or the failure of one of another provider or stored form."""
+        layout, provider = self.layout, self.provider.name
+        made: list[UnwrapRequest | Failure] = []
+        for found, envelope in items:
+            wrapped = layout.wrapped(envelope)
+            if wrapped is None or envelope.provider != provider:
+                made.append(self._refused(found, envelope))
+            else:
+                aad = layout.wrap_aad(record_id_text(found.record_id), field_path(found.steps))
+                made.append(UnwrapRequest(envelope.kek_version, wrapped, aad))
+        return made
+
     def open_all(self, items: Sequence[tuple[Found, Envelope]]) -> list[bytes | Failure]:
         """Return one payload or failure per envelope, in order."""
-        requests = [self.checked_request(found, envelope) for found, envelope in items]
+        requests = self.requests(items)
         asked = [request for request in requests if isinstance(request, UnwrapRequest)]
         deks = iter(self.provider.unwrap(asked) if asked else [])
         opened: list[bytes | Failure] = []
@@ -125,20 +138,15 @@ class Sealing:
             f"does not open under KEK version {envelope.kek_version}, whose canary does: altered, or another record's",
         )
 
-    def checked_request(self, found: Found, envelope: Envelope) -> UnwrapRequest | Failure:
-        """Return the request, or the failure of an envelope of another provider or another stored form."""
+    def _refused(self, found: Found, envelope: Envelope) -> Failure:
+        """Return the failure of an envelope of another provider, or of another stored form."""
         if envelope.provider != self.provider.name:
             return Failure(
                 found.place,
                 "envelope.foreign_provider",
                 f'sealed by provider "{envelope.provider}", this installation is "{self.provider.name}"',
             )
-        request = self.unwrap_request(found, envelope)
-        return (
-            request
-            if request is not None
-            else Failure(found.place, "envelope.malformed", f"its stored form is not of layout {self.layout.name}")
-        )
+        return Failure(found.place, "envelope.malformed", f"its stored form is not of layout {self.layout.name}")
 
     def opens_payload(self, found: Found, envelope: Envelope, dek: bytes) -> bool:
         """Return whether this data key opens the envelope's payload."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -86,23 +85,15 @@ def insert_many(store: Store, collection: str, documents: Sequence[Document]) ->
         store.collection(collection).insert_many(list(documents), ordered=False)
 
 
-@dataclass(slots=True)  # not frozen for the reason of `catalogue.Found`
-class Change:
-    """One guarded write. expected: dotted path -> value that must still stand. assign: path -> new value."""
-
-    record_id: Any
-    expected: Mapping[str, Any]
-    assign: Mapping[str, Any]
-
-
-def compare_and_set(store: Store, collection: str, changes: Sequence[Change]) -> int:
+def compare_and_set(store: Store, collection: str, changes: Sequence[tuple[Document, Document]]) -> int:
     """Write all changes whose expectation still holds, in one unordered batch; return how many did.
 
+    changes: (query that holds the `_id` and dotted path -> value that must still be there, path -> new value).
     INVARIANT: a record that moved since it was read matches nothing and stays as it is.
     """
     if not changes:
         return 0
-    writes = [pymongo.UpdateOne({"_id": c.record_id, **c.expected}, {"$set": c.assign}) for c in changes]
+    writes = [pymongo.UpdateOne(expected, {"$set": assign}) for expected, assign in changes]
     with driver_errors(store):
         return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
 
