@@ -9,7 +9,7 @@ found, not believed. A path is dotted; an element of an array is `*` in the cata
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -79,6 +79,11 @@ class Catalogue:
         """Return the dotted paths of a collection's sealed fields, sorted."""
         return self._fields.get(collection, ())
 
+    def sole_field(self, collection: str) -> str | None:
+        """Return the sealed field of a collection that has one, on the first level; None for any other."""
+        fields = self._fields.get(collection, ())
+        return fields[0] if len(fields) == 1 and not {".", "*"} & set(fields[0]) else None
+
     def knows(self, found: Found) -> bool:
         return found.field in self._fields.get(found.collection, ())
 
@@ -95,18 +100,30 @@ class Catalogue:
         for key, child in document.items():
             nesting = _NESTING[child.__class__]
             if nesting == "keys" and has_envelope_keys(child):
-                seen.append(steps := (key,))
-                founds.append(Found(collection, record_id, steps, child))
+                seen.append((key,))
+                founds.append(Found(collection, record_id, (key,), child))
             elif nesting:
                 for steps, value in _walk(child, (key,)):
                     seen.append(steps)
                     founds.append(Found(collection, record_id, steps, value))
-        for steps in self._certain.get(collection, ()):
-            if steps not in seen:
-                value = _at(document, steps)
+        for path in self._certain.get(collection, ()):
+            if path not in seen:
+                value = _at(document, path)
                 if value is not None:
-                    founds.append(Found(collection, record_id, steps, value))
+                    founds.append(Found(collection, record_id, path, value))
         return founds
+
+
+def is_alone(field: str, document: Mapping[str, BsonValue]) -> bool:
+    """Return whether nothing but this field of the first level is, or holds, something shaped like an envelope."""
+    for key, child in document.items():
+        nesting = _NESTING[child.__class__]
+        if nesting and key != field:
+            if nesting == "keys" and has_envelope_keys(child):
+                return False
+            if any(True for _found in _walk(child, ())):
+                return False
+    return True
 
 
 def record_id_text(record_id: BsonValue) -> str:

@@ -62,7 +62,8 @@ class Layout:
 
     def stored_wrap(self, wrapped: bytes) -> bytes | str:
         """Return the form of a 60-byte wrap that this layout keeps in `wrapped_dek`."""
-        return self.encode(wrapped[IV_LENGTH:] if self.iv == "shared" else wrapped)
+        stored = wrapped[IV_LENGTH:] if self.iv == "shared" else wrapped
+        return stored if self.encoding == "binary" else self.encode(stored)
 
     def decode(self, stored: bytes | str) -> bytes | None:
         """Return raw bytes, None when the stored form is not in this layout's encoding."""

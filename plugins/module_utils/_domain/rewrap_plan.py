@@ -78,7 +78,9 @@ def guarded_update(document: Mapping[str, BsonValue], moved: Iterable[Moved], to
 def wraps_kept(document: Mapping[str, BsonValue], assign: Mapping[str, BsonValue]) -> int:
     """Return how many of the wraps that an update set are in the document, which was read after it."""
     return sum(
-        _at(document, key.split(".")) == value for key, value in assign.items() if key.rpartition(".")[2] == "wrapped_dek"
+        _at(document, key.split(".")) == value
+        for key, value in assign.items()
+        if key.rpartition(".")[2] == "wrapped_dek"
     )
 
 

@@ -66,33 +66,37 @@ class Sealing:
         aad = self.layout.wrap_aad(record_id_text(found.record_id), found.field)
         return UnwrapRequest(envelope.kek_version, wrapped, aad)
 
-    def requests(self, items: Sequence[tuple[Found, Envelope]]) -> list[UnwrapRequest | Failure]:
-        """Return for each envelope the request for its DEK, or the failure of one of another provider or stored form."""
+    def requests(self, items: Sequence[tuple[Found, Envelope]]) -> tuple[list[UnwrapRequest], dict[int, Failure]]:
+        """Return (requests for the DEKs, place in `items` -> failure of an envelope that has none).
+
+        An envelope of another provider or of another stored form has none; the requests of the others are in order.
+        """
         layout, provider = self.layout, self.provider.name
-        made: list[UnwrapRequest | Failure] = []
+        wrapped_of, bound = layout.wrapped, layout.aad == "record-field"
+        asked: list[UnwrapRequest] = []
+        refused: dict[int, Failure] = {}
         for found, envelope in items:
-            wrapped = layout.wrapped(envelope)
+            wrapped = wrapped_of(envelope)
             if wrapped is None or envelope.provider != provider:
-                made.append(self._refused(found, envelope))
+                refused[len(asked) + len(refused)] = self._refused(found, envelope)
             else:
-                aad = layout.wrap_aad(record_id_text(found.record_id), field_path(found.steps))
-                made.append(UnwrapRequest(envelope.kek_version, wrapped, aad))
-        return made
+                record_id, path = record_id_text(found.record_id), field_path(found.steps)
+                aad = envelope_layout.context_digest(record_id, path) if bound else b""
+                asked.append(UnwrapRequest(envelope.kek_version, wrapped, aad))
+        return asked, refused
 
     def open_all(self, items: Sequence[tuple[Found, Envelope]]) -> list[bytes | Failure]:
         """Return one payload or failure per envelope, in order."""
-        requests = self.requests(items)
-        asked = [request for request in requests if isinstance(request, UnwrapRequest)]
+        asked, refused = self.requests(items)
         deks = iter(self.provider.unwrap(asked) if asked else [])
         opened: list[bytes | Failure] = []
-        for (found, envelope), request in zip(items, requests, strict=True):
-            outcome = next(deks) if isinstance(request, UnwrapRequest) else request
+        for place, (found, envelope) in enumerate(items):
+            if place in refused:
+                opened.append(refused[place])
+                continue
+            dek = next(deks)
             opened.append(
-                self._payload(found, envelope, outcome)
-                if isinstance(outcome, bytes)
-                else outcome
-                if isinstance(outcome, Failure)
-                else self.failure(found, envelope, outcome)
+                self._payload(found, envelope, dek) if isinstance(dek, bytes) else self.failure(found, envelope, dek)
             )
         return opened
 

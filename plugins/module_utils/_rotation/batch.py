@@ -25,6 +25,7 @@ from .._installation.sealing import Failure, Plain, Sealing
 from .._keys.provider import KeyFailure, UnwrapRequest
 from .._store import records
 from .._store.connection import Store
+from .plain_documents import plain_reader
 
 Asked = tuple[Found, Envelope, UnwrapRequest]
 UNPROVEN = KeyFailure("verification", "its payload does not open with the data key in it")
@@ -39,8 +40,8 @@ def checked(
 ) -> list[bytes | KeyFailure]:
     """Return the wraps, a failure in place of each chosen one that does not open its payload.
 
-    chosen: indexes, None for all. A payload that was damaged before opens with no key; its wrap is believed when the old and
-    the new one open to the same data key.
+    chosen: indexes, None for all. A payload that was damaged before opens with no key; its wrap is believed when
+    the old and the new one open to the same data key.
     """
     places = [n for n, wrap in enumerate(wraps) if isinstance(wrap, bytes) and (chosen is None or n in chosen)]
     proved = list(wraps)
@@ -86,15 +87,11 @@ class Prepared:
 
 @dataclass(slots=True)
 class _Asked:
-    """What is asked of the keys, three lists of one length. places: the document that each envelope is of.
-
-    blocked: documents that stay as they are, for one of their envelopes cannot move.
-    """
+    """What is asked of the keys, three lists of one length. places: the document that each envelope is of."""
 
     places: list[int] = field(default_factory=list)
-    items: list[tuple[Found, Envelope]] = field(default_factory=list)
+    founds: list[Found] = field(default_factory=list)
     requests: list[UnwrapRequest] = field(default_factory=list)
-    blocked: set[int] = field(default_factory=set)
 
 
 def _nothing(_wraps: int) -> None:
@@ -125,57 +122,70 @@ class Rewrapper:
 
         INVARIANT: a document is written only when all its envelopes can move, so its tags always tell the truth.
         """
-        tally = Tally()
+        tally, blocked = Tally(), set[int]()
         asked = self._asked(collection, documents, tally)
-        moves: dict[int, list[Moved]] = {}
-        for place, outcome in zip(asked.places, self._moved(asked, spend) if asked.items else [], strict=True):
+        moves: list[list[Moved]] = [[] for _document in documents]
+        for place, outcome in zip(asked.places, self._moved(asked, spend) if asked.founds else (), strict=True):
             if isinstance(outcome, Failure):
                 tally.failures.append(outcome)
-                asked.blocked.add(place)
-            elif place in moves:
-                moves[place].append(outcome)
+                blocked.add(place)
             else:
-                moves[place] = [outcome]
-        for place in asked.blocked:
-            moves.pop(place, None)
+                moves[place].append(outcome)
+        for place in blocked:
+            moves[place].clear()
         update, to_version = rewrap_plan.guarded_update, self._to_version
-        updates = [update(documents[place], moved, to_version) for place, moved in moves.items()]
-        return Prepared(collection, updates, len(asked.items), sum(map(len, moves.values())), tally)
+        updates = [
+            update(document, moved, to_version) for document, moved in zip(documents, moves, strict=True) if moved
+        ]
+        return Prepared(collection, updates, len(asked.founds), sum(map(len, moves)), tally)
 
     def _asked(self, collection: str, documents: Sequence[Document], tally: Tally) -> _Asked:
         """Return what must move, without the documents that have an envelope which nobody can ask for."""
-        asked, envelopes, to_version = _Asked(), self._catalogue.envelopes, self._to_version
+        asked, read = _Asked(), plain_reader(self._sealing, self._catalogue, collection, self._to_version)
+        places, founds, requests = asked.places, asked.founds, asked.requests
         for place, document in enumerate(documents):
-            outer = document.get("kek_version")
-            for found in envelopes(collection, document):
-                try:
-                    envelope = parse(found.value, outer_version=outer)
-                except OpsError as refusal:
-                    tally.failures.append(Failure(found.place, refusal.code, refusal.message))
-                    asked.blocked.add(place)
-                    continue
-                if envelope.kek_version != to_version:
-                    asked.places.append(place)
-                    asked.items.append((found, envelope))
-        requests = self._sealing.requests(asked.items)
-        for place, request in zip(asked.places, requests, strict=True):
-            if isinstance(request, Failure):
-                tally.failures.append(request)
-                asked.blocked.add(place)
-        asked.requests = [request for request in requests if not isinstance(request, Failure)]
-        return _without_blocked(asked, requests) if asked.blocked else asked
+            plain = read(document)
+            if plain is not None:
+                places.append(place)
+                founds.append(plain[0])
+                requests.append(plain[1])
+                continue
+            for found, request in self._asked_any(collection, document, tally):
+                places.append(place)
+                founds.append(found)
+                requests.append(request)
+        return asked
+
+    def _asked_any(self, collection: str, document: Document, tally: Tally) -> list[tuple[Found, UnwrapRequest]]:
+        """Return what must move of any document; nothing, and the failures, when one of its envelopes cannot."""
+        items, failures, outer = [], [], document.get("kek_version")
+        for found in self._catalogue.envelopes(collection, document):
+            try:
+                envelope = parse(found.value, outer)
+            except OpsError as refusal:
+                failures.append(Failure(found.place, refusal.code, refusal.message))
+                continue
+            if envelope.kek_version != self._to_version:
+                items.append((found, envelope))
+        requests, refused = self._sealing.requests(items)
+        failures += refused.values()
+        tally.failures += failures
+        return [] if failures else [(found, request) for (found, _), request in zip(items, requests, strict=True)]
 
     def _moved(self, asked: _Asked, spend: Callable[[int], None]) -> list[Moved | Failure]:
         """Return every asked-for envelope with a new wrap of the same data key, or why it has none."""
-        stored, failure = self._sealing.layout.stored_wrap, self._sealing.failure
+        stored = self._sealing.layout.stored_wrap
         return [
-            (found, stored(outcome), None) if isinstance(outcome, bytes) else failure(found, envelope, outcome)
-            for (found, envelope), outcome in zip(asked.items, self._rewrapped(asked, spend), strict=True)
+            (found, stored(outcome), None) if isinstance(outcome, bytes) else self._failure(found, outcome)
+            for found, outcome in zip(asked.founds, self._rewrapped(asked, spend), strict=True)
         ]
+
+    def _failure(self, found: Found, why: KeyFailure) -> Failure:
+        return self._sealing.failure(found, parse(found.value), why)
 
     def _rewrapped(self, asked: _Asked, spend: Callable[[int], None]) -> list[bytes | KeyFailure]:
         """Return one new wrap or failure per envelope, as many of them opened again as the proof asks for."""
-        count = len(asked.items)
+        count = len(asked.founds)
         chosen = self._proof.choose(count)
         outcomes = self._proven(asked, chosen, spend)
         if chosen is not None and any(isinstance(o, KeyFailure) and o.reason == "verification" for o in outcomes):
@@ -188,13 +198,13 @@ class Rewrapper:
     def _proven(
         self, asked: _Asked, chosen: Collection[int] | None, spend: Callable[[int], None]
     ) -> list[bytes | KeyFailure]:
-        spend(len(asked.items))
+        spend(len(asked.founds))
         provider, requests = self._sealing.provider, asked.requests
         if not provider.device:
             return provider.rewrap(self._to_version, requests, prove=chosen)
         # The device opens no more often than it would to prove the wraps itself.
         wraps = provider.rewrap(self._to_version, requests, prove=())
-        triples = [(found, envelope, request) for (found, envelope), request in zip(asked.items, requests, strict=True)]
+        triples = [(found, parse(found.value), request) for found, request in zip(asked.founds, requests, strict=True)]
         return checked(self._sealing, self._to_version, triples, wraps, chosen)
 
     def write(self, prepared: Prepared) -> Tally:
@@ -217,31 +227,20 @@ class Resealer(Rewrapper):
     """Moves batches to one KEK version under new data keys: for a KEK that somebody else may have (T39)."""
 
     def _moved(self, asked: _Asked, spend: Callable[[int], None]) -> list[Moved | Failure]:
-        payloads = self._sealing.open_all(asked.items)
+        payloads = self._sealing.open_all([(found, parse(found.value)) for found in asked.founds])
         plains = [
             Plain(record_id_text(found.record_id), found.field, payload)
-            for (found, _envelope), payload in zip(asked.items, payloads, strict=True)
+            for found, payload in zip(asked.founds, payloads, strict=True)
             if isinstance(payload, bytes)
         ]
         spend(len(plains))
         sealed = iter(self._sealing.seal_all(self._to_version, plains))
         self._proof.note(len(plains), None)
         moved: list[Moved | Failure] = []
-        for (found, _envelope), payload in zip(asked.items, payloads, strict=True):
+        for found, payload in zip(asked.founds, payloads, strict=True):
             if isinstance(payload, Failure):
                 moved.append(payload)
             else:
                 fresh = next(sealed)
                 moved.append((found, fresh.wrapped_dek, (fresh.nonce, fresh.ciphertext)))
         return moved
-
-
-def _without_blocked(asked: _Asked, requests: Sequence[UnwrapRequest | Failure]) -> _Asked:
-    """Return what is asked of documents that are not blocked. requests: one for each item, failures in their places."""
-    left = _Asked(blocked=asked.blocked)
-    for place, item, request in zip(asked.places, asked.items, requests, strict=True):
-        if place not in asked.blocked and not isinstance(request, Failure):
-            left.places.append(place)
-            left.items.append(item)
-            left.requests.append(request)
-    return left

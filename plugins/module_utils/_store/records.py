@@ -93,7 +93,8 @@ def compare_and_set(store: Store, collection: str, changes: Sequence[tuple[Docum
     """
     if not changes:
         return 0
-    writes = [pymongo.UpdateOne(expected, {"$set": assign}) for expected, assign in changes]
+    update_one = pymongo.UpdateOne
+    writes = [update_one(expected, {"$set": assign}) for expected, assign in changes]
     with driver_errors(store):
         return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
 
