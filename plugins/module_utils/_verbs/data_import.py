@@ -19,6 +19,7 @@ from .._domain import envelope_layout as layouts
 from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
 from .._domain.result import Result
+from .._domain.secret import Secret
 from .._domain.settings import Settings
 from .._installation import equality, opened_records
 from .._installation.checked_bundle import Bundle, judged
@@ -222,7 +223,7 @@ def _carry(settings: Settings, bundle: Bundle, warn: Callable[[str], None]) -> b
     """
     missing = {name: value for name, value in bundle.carried.items() if name not in settings.secrets}
     for name, value in bundle.carried.items():
-        if settings.secrets.get(name, value) != value:
+        if name in settings.secrets and settings.secrets[name] != Secret(value):
             raise OpsError(
                 f"{name} in the destination's secrets file differs from the source's",
                 code="carry.conflict",

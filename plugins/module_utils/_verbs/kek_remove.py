@@ -27,7 +27,7 @@ from .._installation import survey as surveys
 from .._installation.installation import Installation, open_installation, references
 from .._installation.layout_detection import detect_layout
 from .._installation.sealing import Failure, Sealing
-from .._keys.pkcs11.provider import Pkcs11Provider
+from .._keys.provider import Provider
 from .._rotation.leadership import LEASE_NAME, LEASE_S
 from .._store import heartbeats, journal, keystore, leases, removed_version_validator, rotations
 
@@ -56,7 +56,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         row = installation.keystore.rows.get(options.version)
         if row is None:
             raise _refused("unknown_version", f"the keystore has no KEK version {options.version}", "see kek_info")
-        _judge_confirmation(options, row.key, installation.provider.name)
+        _judge_confirmation(options, row.key, installation.provider)
         needed_by = _backups_with(options)
         for folder in needed_by:
             warn(f"backup {folder} needs KEK version {options.version}: without its key it cannot be read")
@@ -82,13 +82,13 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         return _result(options.version, REMOVED, needed_by, has_key, before, True)
 
 
-def _judge_confirmation(options: Options, key: Any, provider: str) -> None:
+def _judge_confirmation(options: Options, key: Any, provider: Provider) -> None:
     if not options.destroy_key:
         return
-    if provider != "pkcs11":
+    if provider.key_admin is None:
         raise _refused(
             "no_key_to_destroy",
-            f'provider "{provider}" has no key in an HSM',
+            f'provider "{provider.name}" has no key in an HSM',
             f"delete the line of V{options.version} from secrets.env on every host and restart",
         )
     if not options.fingerprint or options.fingerprint != key.get("check_value"):
@@ -208,17 +208,17 @@ def _moved(version: int) -> OpsError:
 
 
 def _key_stands(installation: Installation, version: int) -> bool:
-    provider = installation.provider
-    if not isinstance(provider, Pkcs11Provider):
+    admin = installation.provider.key_admin
+    if admin is None:
         return False
     located = references(installation.lock, installation.keystore, removed=True)[version]
-    return provider.find_key(located.label, located.key_id).by_id > 0
+    return admin.find_key(located.label, located.key_id).by_id > 0
 
 
 def _destroy_key(installation: Installation, options: Options) -> None:
     located = references(installation.lock, installation.keystore, removed=True)[options.version]
-    if isinstance(installation.provider, Pkcs11Provider):
-        installation.provider.destroy_key(located.label, located.key_id, str(options.fingerprint))
+    if installation.provider.key_admin is not None:
+        installation.provider.key_admin.destroy_key(located.label, located.key_id, str(options.fingerprint))
 
 
 def _backups_with(options: Options) -> list[str]:

@@ -161,13 +161,13 @@ def test_backups_that_need_the_version_are_named(env_site, tmp_path):
 
 
 def test_t1_a_write_between_scan_and_fence_is_found_by_the_second_scan(rotated, monkeypatch):
-    real = kek_remove.fence.raise_around
+    real = kek_remove.removed_version_validator.raise_around
 
     def a_slow_writer_commits_first(store, fields, version):
         rotated.db.dns_credentials.insert_one(credential(rotated.keks[1], b"just in time"))
         return real(store, fields, version)
 
-    monkeypatch.setattr(kek_remove.fence, "raise_around", a_slow_writer_commits_first)
+    monkeypatch.setattr(kek_remove.removed_version_validator, "raise_around", a_slow_writer_commits_first)
 
     with pytest.raises(OpsError) as refusal:
         rotated.call("kek_remove", version=1, grace=0)
