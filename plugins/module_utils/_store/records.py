@@ -9,7 +9,7 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .._domain.values import BsonValue
