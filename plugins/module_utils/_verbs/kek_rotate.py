@@ -83,7 +83,7 @@ def _rotate(
         now, standing = read_again(installation), rotations.read(store, options.name)  # 4
         if completed_meanwhile(now, options, since, standing) and standing is not None and standing.plan is not None:
             share = mine.share(installation.provider.retries)
-            return ended_elsewhere(standing, standing.plan, options.verify, share)
+            return ended_elsewhere(standing, standing.plan, options.prove_wraps, share)
         return Leader(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(standing)  # 5, 6
 
 
