@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 
 from ..._domain.errors import LoginRefused, OpsError
-from .settings import Pkcs11Settings
+from ..._domain.pkcs11_settings import Pkcs11Settings
 
 MINIMUM_BINDING = "0.9"
 
