@@ -18,13 +18,16 @@ MINIMUM_BINDING = "0.9"
 
 
 class PinRefused(LoginRefused):
-    """The token refused the user PIN."""
+    """The token refused the PIN. It was tried once, and this is noted in the database: no host tries it again."""
 
     CODE = "pkcs11.pin_incorrect"
 
 
 class SessionLimit(OpsError):
-    """The token allows no further session. The pool goes on with the workers that it has."""
+    """The token gives no more sessions.
+
+    The pool goes on with the workers that it has.
+    """
 
     CODE = "pkcs11.session_limit"
 
@@ -34,13 +37,13 @@ class StartFailed(OpsError):
 
 
 class TokenNotFound(StartFailed):
-    """No token has the label; while many processes start, there may be one all the same."""
+    """No token has the label."""
 
     CODE = "pkcs11.token_not_found"
 
 
 class ModuleLoadFailed(StartFailed):
-    """The library cannot be used, or could not for a moment."""
+    """The library cannot be loaded."""
 
     CODE = "pkcs11.module_load_failed"
 
@@ -50,25 +53,28 @@ class WorkerLost(OpsError):
 
 
 class SessionLost(StartFailed, WorkerLost):
-    """The HSM ended the session and gives no other."""
+    """The session ended."""
 
     CODE = "pkcs11.session_lost"
 
 
 class TokenGone(StartFailed, WorkerLost):
-    """The token is not in its slot any more."""
+    """The token went away."""
 
     CODE = "pkcs11.token_gone"
 
 
 class WorkerCrashed(StartFailed, WorkerLost):
-    """The process died, in the vendor's library as a rule."""
+    """The process that holds the library died; its signal is named."""
 
     CODE = "pkcs11.worker_crashed"
 
 
 class WorkerTimeout(WorkerLost):
-    """The process did not answer in time. A start that hung once is not tried again: it would hang as long."""
+    """The library did not answer in time; its process was ended.
+
+    A start that hung once is not tried again: it would hang as long.
+    """
 
     CODE = "pkcs11.worker_timeout"
 
