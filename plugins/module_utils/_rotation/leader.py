@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .._domain.fleet_gate import judge_current
+from .._domain.fleet_gate import who_writes_with
 from .._domain.range_cuts import Range
 from .._domain.result import Result
 from .._installation import survey as surveys
@@ -167,7 +167,7 @@ class RotationRun:
         while self._moved_all:
             self._guard()
             # WHY before the pass: what a process sealed before it followed is in the database by then, and is found.
-            verdict = judge_current(heartbeats.read(self._store)["processes"], self._to_version)
+            verdict = who_writes_with(heartbeats.read(self._store).processes, self._to_version)
             moved = self._pass()
             if verdict.ready and not moved and self._moved_all:
                 return True

@@ -21,7 +21,7 @@ from .._domain.fleet_gate import refusal
 from .._domain.range_cuts import Cuts, Range
 from .._domain.result import Result
 from .._installation import survey as surveys
-from .._installation.fleet_readiness import judged as judged_fleet
+from .._installation.fleet_readiness import readiness
 from .._installation.installation import Installation
 from .._installation.survey import Survey
 from .._store import keystore, rotations
@@ -218,7 +218,7 @@ def _judge_budget(installation: Installation, found: Survey, to_version: int, wa
 
 def _gate(installation: Installation, options: Options) -> None:
     """Raises OpsError fleet.* unless every live process has the target loaded: a reader without it would go blind."""
-    refused = refusal(judged_fleet(installation, options.to_version), allow_empty_fleet=options.allow_empty_fleet)
+    refused = refusal(readiness(installation, options.to_version), allow_empty_fleet=options.allow_empty_fleet)
     if refused is not None:
         raise refused
 
