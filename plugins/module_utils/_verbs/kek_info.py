@@ -12,9 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .._domain import rotation_progress
 from .._domain.catalogue import Catalogue
-from .._domain.instants import rfc3339
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._installation import survey as surveys
@@ -58,7 +56,7 @@ def _read(store: Store, catalogue: Catalogue, options: Options) -> dict[str, Any
     }
     if options.digest:
         database["digest"] = records.database_digest(store)[0]
-    migrations = imports.read_all(store)
+    migrations, rotation = imports.read_all(store), rotations.latest(store)
     return {
         "lock": lock.as_result() if lock else None,
         "versions": [row.as_result() for row in keys.rows.values()],
@@ -67,24 +65,5 @@ def _read(store: Store, catalogue: Catalogue, options: Options) -> dict[str, Any
         "fleet": heartbeats.read(store).as_result(),
         "database": database,
         "migration": migrations[-1] if migrations else None,
-        "rotation": rotation_result(rotations.latest(store)),
-    }
-
-
-def rotation_result(document: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a rotation as modules show it, None where there was none."""
-    if document is None:
-        return None
-    return {
-        "id": str(document["_id"]),
-        "state": document.get("state"),
-        "from_versions": list(document.get("from_versions") or []),
-        "to_version": document.get("to_version"),
-        "compromised": bool(document.get("compromised")),
-        "rewrapped": document.get("rewrapped_total", 0),
-        **rotation_progress.of(document),
-        "conflicts": document.get("conflicts", 0),
-        "failures": list(document.get("failures") or []),
-        "started_at": rfc3339(document.get("started_at")),
-        "updated_at": rfc3339(document.get("updated_at")),
+        "rotation": rotation.as_result() if rotation else None,
     }

@@ -18,7 +18,7 @@ MINIMUM_BINDING = "0.9"
 
 
 class PinRefused(LoginRefused):
-    """The token refused the PIN. It was tried once, and this is noted in the database: no host tries it again."""
+    """The token refused the PIN. It was tried once; this is noted in the database, so that no host tries it again."""
 
     CODE = "pkcs11.pin_incorrect"
 
@@ -37,13 +37,19 @@ class StartFailed(OpsError):
 
 
 class TokenNotFound(StartFailed):
-    """No token has the label."""
+    """No token has the label.
+
+    While many processes start, there may be one all the same.
+    """
 
     CODE = "pkcs11.token_not_found"
 
 
 class ModuleLoadFailed(StartFailed):
-    """The library cannot be loaded."""
+    """The library cannot be loaded, or is no PKCS#11 module.
+
+    While many processes start, it may be one all the same.
+    """
 
     CODE = "pkcs11.module_load_failed"
 
@@ -53,19 +59,19 @@ class WorkerLost(OpsError):
 
 
 class SessionLost(StartFailed, WorkerLost):
-    """The session ended."""
+    """The HSM ended the session and gives no other."""
 
     CODE = "pkcs11.session_lost"
 
 
 class TokenGone(StartFailed, WorkerLost):
-    """The token went away."""
+    """The token is not in its slot any more."""
 
     CODE = "pkcs11.token_gone"
 
 
 class WorkerCrashed(StartFailed, WorkerLost):
-    """The process that holds the library died; its signal is named."""
+    """The process that holds the vendor's library died, as a rule in that library; its signal is named."""
 
     CODE = "pkcs11.worker_crashed"
 
