@@ -23,7 +23,7 @@ from .._domain.range_cuts import Cuts, Range
 from .._domain.rotation import Plan, Rotation
 from .._domain.rotation_states import State
 from .._installation import survey as surveys
-from .._installation.fleet_readiness import judged as judged_fleet
+from .._installation.fleet_readiness import readiness
 from .._installation.installation import Installation
 from .._installation.survey import Survey
 from .._store import keystore
@@ -151,7 +151,7 @@ def require_only_source(options: Options, sources: set[int]) -> None:
 
 def require_fleet(installation: Installation, options: Options) -> None:
     """Raises OpsError fleet.* unless every live process has the target loaded: a reader without it would go blind."""
-    refused = refusal(judged_fleet(installation, options.to_version), allow_empty_fleet=options.allow_empty_fleet)
+    refused = refusal(readiness(installation, options.to_version), allow_empty_fleet=options.allow_empty_fleet)
     if refused is not None:
         raise refused
 

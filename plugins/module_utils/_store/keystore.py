@@ -9,7 +9,6 @@ crash between the two leaves nothing to decide. States and their legal moves: `K
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +17,7 @@ from .._domain.key_names import KeyReference
 from .._domain.values import BsonValue, Document, JsonObject
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
+from .first_writer import insert_if_absent
 
 COLLECTION = "kek_versions"
 ACTIVE_ID = "active"
@@ -144,10 +144,7 @@ def read_intent(store: Store, version: int) -> Intent | None:
     """Return what an earlier pkcs11-init of this version meant to make, None where it never began or has ended."""
     with driver_errors(store):
         found = store.collection(COLLECTION).find_one({"_id": f"{_INTENT}{version}"})
-    if found is None:
-        return None
-    key = KeyReference(str(found["key"]["label"]), bytes.fromhex(found["key"]["id"]))
-    return Intent(version, str(found["provider"]), str(found["install_id"]), key)
+    return None if found is None else _intent(version, found)
 
 
 def ensure_intent(store: Store, planned: Intent) -> Intent:
@@ -158,11 +155,8 @@ def ensure_intent(store: Store, planned: Intent) -> Intent:
         "key": {"label": planned.key.label, "id": planned.key.key_id.hex()},
         "created_at": store.server_time(),
     }
-    with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
-        store.collection(COLLECTION).update_one(
-            {"_id": f"{_INTENT}{planned.version}"}, {"$setOnInsert": intent}, upsert=True
-        )
-    return read_intent(store, planned.version) or planned
+    found, _inserted = insert_if_absent(store, COLLECTION, f"{_INTENT}{planned.version}", intent)
+    return _intent(planned.version, found)
 
 
 def drop_intent(store: Store, version: int) -> None:
@@ -173,11 +167,7 @@ def drop_intent(store: Store, version: int) -> None:
 
 def initialise_active(store: Store, version: int) -> Active:
     """Make `version` active if none is yet; return the version that is active now."""
-    with driver_errors(store):
-        collection = store.collection(COLLECTION)
-        with contextlib.suppress(errors.DuplicateKeyError):
-            collection.update_one({"_id": ACTIVE_ID}, {"$setOnInsert": {"version": version, "epoch": 1}}, upsert=True)
-        document = collection.find_one({"_id": ACTIVE_ID})
+    document, _inserted = insert_if_absent(store, COLLECTION, ACTIVE_ID, {"version": version, "epoch": 1})
     return Active(int(document["version"]), int(document["epoch"]))
 
 
@@ -231,6 +221,11 @@ def repair_states(store: Store) -> int:
             {"$set": {"state": str(KeyState.DEACTIVATED)}},
         )
     return int(raised.modified_count + lowered.modified_count)
+
+
+def _intent(version: int, document: Document) -> Intent:
+    key = KeyReference(str(document["key"]["label"]), bytes.fromhex(document["key"]["id"]))
+    return Intent(version, str(document["provider"]), str(document["install_id"]), key)
 
 
 def _row(document: Document) -> KeyRow:

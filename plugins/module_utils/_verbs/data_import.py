@@ -80,12 +80,18 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         state = _judge_destination(installation, bundle)
         if options.mode == "verify":
             return _verified(destination)
-        if state == "accepted":
-            raise imports.accepted(bundle.manifest["source"]["install_id"])
+        _refuse_accepted(state, bundle)
         if check:
             return _result(bundle, _transfer(destination, None), None, carried=False)
         with leases.holding(opened.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
+            state = _judge_destination(installation, bundle)  # again: another import may have ended meanwhile
+            _refuse_accepted(state, bundle)
             return _import(destination, state, lease, carry=lambda: _carry(settings, bundle, warn))
+
+
+def _refuse_accepted(state: str, bundle: Bundle) -> None:
+    if state == "accepted":
+        raise imports.accepted(bundle.manifest["source"]["install_id"])
 
 
 def _catalogue(settings: Settings, manifest: Mapping[str, Any]) -> Catalogue:

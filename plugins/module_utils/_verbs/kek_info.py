@@ -62,20 +62,8 @@ def _read(store: Store, catalogue: Catalogue, options: Options) -> dict[str, Any
         "versions": [row.as_result() for row in keys.rows.values()],
         "active": {"version": keys.active.version, "epoch": keys.active.epoch} if keys.active else None,
         "envelopes": found.as_result(),
-        "fleet": _shown(heartbeats.read(store)),
+        "fleet": heartbeats.read(store).as_result(),
         "database": database,
         "migration": migrations[-1] if migrations else None,
         "rotation": rotation.as_result() if rotation else None,
     }
-
-
-def _shown(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the fleet, each process's proofs shown only as the versions they are for."""
-    processes = [
-        {
-            **{name: value for name, value in process.items() if name != "proofs"},
-            "proofs_for": sorted(process["proofs"]),
-        }
-        for process in found["processes"]
-    ]
-    return {**found, "processes": processes}

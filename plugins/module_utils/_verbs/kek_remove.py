@@ -110,11 +110,7 @@ def _judge_use(installation: Installation, options: Options) -> None:
             f'rotation "{latest.name}" is {latest.state}, expected complete',
             f"run kek_rotate with to_version {latest.to_version} to its end",
         )
-    using = [
-        p["id"]
-        for p in heartbeats.read(installation.store)["processes"]
-        if p["live"] and p["current_version"] == version
-    ]
+    using = [process.id for process in heartbeats.read(installation.store).live if process.current_version == version]
     if using:
         raise _refused(
             "in_use_by_process",
