@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stream of documents re-wrapped: while one batch is being written, the next one is read and given its new wraps.
 
-Memory is bounded by two batches, whatever the size of the collection.
+Memory is bounded whatever the size of the collection and of its documents (X42): one batch of at most 16 MiB is held
+as it was read, beside one answer of the server, which has at most as much; of the batch that is being written only the
+updates are kept.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ class RewrapStream:
         moved = 0
         writing: Future[Tally] | None = None
         with ThreadPoolExecutor(1, "writer") as writer:
-            for batch in records.batches(documents, self._pace.batch_size):
+            for batch in records.batches(documents, self._pace.batch_size, max_bytes=records.BATCH_BYTES):
                 if self._over():
                     self._progress.timed_out = True
                     break
@@ -80,6 +82,7 @@ class RewrapStream:
                 moved += self._written(writing)
                 writing = writer.submit(self._write, prepared, guard)
                 self._leave_the_rest(prepared.envelopes, began)
+                del batch, prepared  # WHY: the next one is read before these names are given to it
             moved += self._written(writing)
         return moved
 
