@@ -182,7 +182,7 @@ def nothing_left(store: Store, catalogue: Catalogue, options: Options, since: Ro
     """
     active = keystore.read(store).active
     state = since.state if since is not None else State.COMPLETE
-    if active is None or not _ends_in(state, options, swapped=active.version == options.to_version):
+    if active is None or not ends_in(state, options, swapped=active.version == options.to_version):
         return None
 
     def each(_found: Found, envelope: Envelope) -> None:
@@ -201,7 +201,7 @@ def nothing_left(store: Store, catalogue: Catalogue, options: Options, since: Ro
     return found
 
 
-def _ends_in(state: State, options: Options, *, swapped: bool) -> bool:
+def ends_in(state: State, options: Options, *, swapped: bool) -> bool:
     """Return whether a run with these options would end in this state."""
     if swapped:
         return state is State.COMPLETE
