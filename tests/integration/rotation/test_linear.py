@@ -68,9 +68,8 @@ def test_t14_eight_times_the_records_are_rotated_in_the_same_memory(measured):
 def test_x42_documents_of_three_megabytes_are_rotated_in_memory_that_is_bounded_by_bytes(measured):
     payload = 3_000_000
 
-    few, many = measured("memory", 20, payload, batch=500), measured("memory", 100, payload, batch=500)
+    told = measured("memory", 100, payload, batch=500)
 
-    # One batch as it was read (16 MiB), one answer of the server as bytes and decoded (32 MiB), one document's copy.
-    assert many["peak"] < 16 * 3 * MEBIBYTE + 4 * payload
-    assert (many["resident"] - few["resident"]) * 1024 < 16 * MEBIBYTE
-    assert many["resident"] * 1024 < 250 * MEBIBYTE
+    # One batch as it was read (16 MiB), one answer of the server as bytes and decoded (32 MiB), one document's copies.
+    assert told["peak"] < 3 * 16 * MEBIBYTE + 4 * payload
+    assert told["resident"] * 1024 < 200 * MEBIBYTE  # of which the interpreter and its libraries have a quarter
