@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
-from .._domain.values import BsonValue
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_codec
 
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
-D = TypeVar("D", bound=Mapping[str, BsonValue])
+T = TypeVar("T")
 
 
 def data_collections(store: Store) -> tuple[str, ...]:
@@ -129,11 +129,6 @@ def decode(raw: bytes) -> Document:
         raise ValueError("not a BSON document") from cause
 
 
-def bytes_of(document: Mapping[str, BsonValue]) -> int:
-    """Return how many bytes of BSON a document has. One that was not decoded knows it; others take 1 us and more."""
-    return len(document.raw) if isinstance(document, RawBSONDocument) else len(encode(document))
-
-
 def database_digest(store: Store) -> tuple[str, int]:
     """Return (SHA-256 in hex over every document of every record collection, number of documents).
 
@@ -148,22 +143,30 @@ def database_digest(store: Store) -> tuple[str, int]:
     return digest.hexdigest(), documents
 
 
-def batches(items: Iterable[D], size: int, *, max_bytes: int | None = None) -> Iterator[list[D]]:
-    """Yield lists of at most `size` items and, where `max_bytes` is given, of at most so many bytes; never empty.
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of at most `size` items."""
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
 
-    An item that has more bytes on its own is a batch on its own. A batch that is full is given before anything is read
-    beyond it, and none is kept here: memory is what the caller keeps.
+
+def bounded_batches(
+    documents: Iterable[Document], size: int, *, max_bytes: int = BATCH_BYTES
+) -> Iterator[list[Document]]:
+    """Yield lists of at most `size` documents and at most `max_bytes` of BSON; a larger one is a batch on its own.
+
+    A batch of `size` is given before anything is read beyond it. None is kept here: memory is what the caller keeps.
+    To tell the bytes of a document takes 1 us.
     """
-    batch: list[D] = []
+    batch: list[Document] = []
     held = 0
-    for item in items:
-        if max_bytes is not None:
-            weight = bytes_of(item)
-            if batch and held + weight > max_bytes:
-                yield batch
-                batch, held = [], 0
-            held += weight
-        batch.append(item)
+    for document in documents:
+        weight = len(encode(document))
+        if batch and held + weight > max_bytes:
+            yield batch
+            batch, held = [], 0
+        batch.append(document)
+        held += weight
         if len(batch) >= size:
             yield batch
             batch, held = [], 0
