@@ -89,6 +89,12 @@ LAYOUTS = tuple(
 DEFAULT = LAYOUTS[0]  # what this collection writes into a database that has no layout of its own yet
 
 
+class LayoutUndetected(OpsError):
+    """No layout opens the sample, or two layouts open different parts of it."""
+
+    CODE = "layout.undetected"
+
+
 def context_digest(record_id: str, field_path: str) -> bytes:
     """Return SHA-256(record_id + field_path) in UTF-8, 32 bytes. Source: vendor's architecture page, ADR-0002."""
     return hashlib.sha256((record_id + field_path).encode()).digest()
@@ -110,12 +116,11 @@ def candidates(envelope: Envelope) -> tuple[Layout, ...]:
     return tuple(layout for layout in LAYOUTS if layout.wrapped(envelope) is not None)
 
 
-def undetected(sample_size: int, tried: tuple[tuple[str, int], ...]) -> OpsError:
+def undetected(sample_size: int, tried: tuple[tuple[str, int], ...]) -> LayoutUndetected:
     """Return the refusal for a sample that no layout opens completely. tried: (layout name, envelopes it opened)."""
     listed = ", ".join(f"{name} opened {opened}" for name, opened in tried) or "none fits the stored form"
-    return OpsError(
+    return LayoutUndetected(
         f"no layout opens all {sample_size} sampled envelopes: {listed}",
-        code="layout.undetected",
         hint="the KEK is not the one that sealed them, or they were altered; compare check values with kek_info",
         tried=[{"layout": name, "opened": opened} for name, opened in tried],
     )

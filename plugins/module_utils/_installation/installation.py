@@ -79,7 +79,7 @@ def references(lock: InstallLock, keys: Keystore, *, removed: bool = False) -> d
     """
     found = {}
     for version, row in keys.rows.items():
-        if row.state == "destroyed" and not removed:
+        if row.removed and not removed:
             continue
         ours = reference(lock.install_id or "", version)
         label, key_id = row.key.get("label", ours.label), row.key.get("id")

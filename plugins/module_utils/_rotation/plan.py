@@ -226,6 +226,13 @@ def _gate(installation: Installation, options: Options) -> None:
 def _preflight(installation: Installation, options: Options, found: Survey) -> Active:
     """Return the active version. Raises OpsError before anything is written."""
     keys, loaded = installation.keystore, installation.provider.versions()
+    row = keys.rows.get(options.to_version)
+    if row is not None and row.removed:
+        raise OpsError(
+            f"KEK version {options.to_version} was removed; the database refuses every write under it",
+            code="rotate.target_removed",
+            hint=f"make a new version, {max(keys.rows) + 1}, and rotate to that one",
+        )
     if options.to_version not in loaded:
         raise OpsError(
             f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",

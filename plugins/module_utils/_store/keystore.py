@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .connection import Store, driver_errors
@@ -19,6 +20,7 @@ from .driver import errors, pymongo
 
 COLLECTION = "kek_versions"
 ACTIVE_ID = "active"
+DESTROYED = "destroyed"
 _INTENT = "intent:"
 
 
@@ -26,7 +28,8 @@ _INTENT = "intent:"
 class KeyRow:
     """canary: envelope sub-document, None in foreign rows that have none. key: label, id, check_value as known.
 
-    invocations: wraps that this collection made with the version, counted before they are made.
+    invocations: wraps that this collection made with the version, counted before they are made. removed_at: when
+    kek_remove retired the version for good; its state says whether the key material is gone too (ADR-0019).
     """
 
     version: int
@@ -35,6 +38,12 @@ class KeyRow:
     canary: Mapping[str, Any] | None = field(repr=False)
     key: Mapping[str, Any]
     invocations: int = 0
+    removed_at: datetime | None = None
+
+    @property
+    def removed(self) -> bool:
+        """True for a version that nothing may use again. Databases of release 0.1 say it by the state alone."""
+        return self.removed_at is not None or self.state == DESTROYED
 
     def as_result(self) -> dict[str, Any]:
         return {
@@ -43,6 +52,7 @@ class KeyRow:
             "state": self.state,
             "key": dict(self.key),
             "invocations": self.invocations,
+            "removed": self.removed,
         }
 
 
@@ -163,6 +173,14 @@ def set_state(store: Store, version: int, *, expected: str, state: str) -> bool:
     return bool(outcome.matched_count == 1)
 
 
+def mark_removed(store: Store, version: int, *, expected: str, state: str) -> bool:
+    """Note that a version was removed for good, by compare-and-set on its state; False when it was not `expected`."""
+    assign = {"state": state, "removed_at": store.server_time()}
+    with driver_errors(store):
+        outcome = store.collection(COLLECTION).update_one({"_id": version, "state": expected}, {"$set": assign})
+    return bool(outcome.matched_count == 1)
+
+
 def repair_states(store: Store) -> int:
     """Make row states follow the singleton: it is active, what was active is deactivated. Returns rows changed."""
     keystore = read(store)
@@ -181,7 +199,7 @@ def repair_states(store: Store) -> int:
 
 
 def _row(document: Mapping[str, Any]) -> KeyRow:
-    canary, key = document.get("canary"), document.get("key")
+    canary, key, removed_at = document.get("canary"), document.get("key"), document.get("removed_at")
     return KeyRow(
         version=int(document["_id"]),
         provider=str(document.get("provider")),
@@ -189,4 +207,5 @@ def _row(document: Mapping[str, Any]) -> KeyRow:
         canary=canary if isinstance(canary, Mapping) else None,
         key=key if isinstance(key, Mapping) else {},
         invocations=int(document.get("invocations", 0)),
+        removed_at=removed_at if isinstance(removed_at, datetime) else None,
     )

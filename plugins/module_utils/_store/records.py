@@ -8,7 +8,6 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -54,6 +53,12 @@ def stream_raw(store: Store, collection: str) -> Iterator[Any]:
         yield from store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH).sort("_id", 1)
 
 
+def some_with(store: Store, collection: str, path: str, limit: int) -> Iterator[Document]:
+    """Yield at most `limit` documents that hold something at a dotted path."""
+    with driver_errors(store):
+        yield from store.collection(collection).find({path: {"$ne": None}}, limit=limit)
+
+
 def by_ids(store: Store, collection: str, ids: Sequence[Any]) -> dict[Any, Document]:
     """Return the documents with these ids, keyed by `id_key`, so that ids of any BSON type can be looked up."""
     with driver_errors(store):
@@ -74,10 +79,10 @@ def ids_of(store: Store, collection: str) -> Iterator[Any]:
             yield document["_id"]
 
 
-def count(store: Store, collection: str) -> int:
-    """Return how many documents a collection holds, counted, not estimated."""
+def collections_with_records(store: Store) -> list[str]:
+    """Return the collections of users' records that are not empty, sorted."""
     with driver_errors(store):
-        return int(store.collection(collection).count_documents({}))
+        return [name for name in data_collections(store) if store.collection(name).find_one({}, {"_id": 1}) is not None]
 
 
 def insert_many(store: Store, collection: str, documents: Sequence[Document]) -> None:
@@ -133,20 +138,6 @@ def decode(raw: bytes) -> Document:
         return dict(bson.decode(raw, codec_options=record_codec()))
     except (bson.errors.BSONError, errors.PyMongoError) as cause:
         raise ValueError("not a BSON document") from cause
-
-
-def database_digest(store: Store) -> tuple[str, int]:
-    """Return (SHA-256 in hex over every document of every record collection, number of documents).
-
-    Bookkeeping is left out, for live processes write their heartbeats there.
-    """
-    digest, documents = hashlib.sha256(), 0
-    for name in data_collections(store):
-        digest.update(name.encode() + b"\0")
-        for document in stream_raw(store, name):
-            digest.update(document.raw)
-            documents += 1
-    return digest.hexdigest(), documents
 
 
 def batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
