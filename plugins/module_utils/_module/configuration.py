@@ -16,7 +16,7 @@ from typing import Any
 from .._domain.environment_file import grammar, parse_assignments
 from .._domain.errors import FileMissing, OpsError
 from .._domain.settings import Settings, Source, conflict, resolve
-from .._store.private_files import read_private
+from .._store.private_files import read_private_text
 
 try:
     import yaml
@@ -85,7 +85,7 @@ def _options(params: Mapping[str, Any]) -> list[Source]:
         if params.get(option) is not None:
             path = Path(str(params[option]))
             empty_code = "pin.empty" if setting == "pkcs11_pin" else "uri.empty"
-            sources.append(Source(f"{option} {path}", {setting: read_private(path, empty_code=empty_code)}))
+            sources.append(Source(f"{option} {path}", {setting: read_private_text(path, empty_code=empty_code)}))
     return sources
 
 
@@ -94,7 +94,7 @@ def _secrets(named: Any) -> tuple[str | None, dict[str, str]]:
     if str(path) == NO_FILE:
         return None, {}
     try:
-        content = read_private(path)
+        content = read_private_text(path)
     except FileMissing:
         if str(path) == DEFAULT_SECRETS_FILE:
             return None, {}
