@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# make env    a working environment, from a bare Debian 12 or Ubuntu 24.04 with python3
+# make env    a working environment, from a bare Debian 12 or 13 or Ubuntu 24.04 with python3
 # make test   everything that CI runs
 # make help   the other targets
 
@@ -24,7 +24,7 @@ SLOWER   := docs-lint build ansible-lint
 STEPS    := $(CHEAP) unit $(SLOWER) sanity integration molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos demo demo-clean lock clean distclean
+.PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos docs-codes demo demo-clean lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ ansible-lint: ## production profile and the optional rules of .ansible-lint
 
 docs-lint: ## documentation of modules, roles and docsite
 	$(IN_COPY) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+
+docs-codes: ## write the guide of failure codes from what the source says
+	$(PY) .ci/failure_codes.py
 
 changelog: ## changelog fragments
 	$(IN_COPY) antsibull-changelog lint

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A working development environment, from a bare Debian 12 or Ubuntu 24.04 with python3.
+"""A working development environment, from a bare Debian 12 or 13 or Ubuntu 24.04 with python3.
 
     python3 .ci/environment.py
 
@@ -20,26 +20,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "certautopilot-ops.stamp"
 TREE = ROOT / ".build" / "collections" / "ansible_collections" / "certautopilot" / "ops"
 BOOTSTRAP = ROOT / "requirements" / "bootstrap.txt"
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
-
-# The software HSM is needed for everything. The other commands are used by single tests, as oracles that are not ours
-# or to build a faulty PKCS#11 library; those tests say so and are skipped where a command cannot be had.
-REQUIRED = "softhsm2"
-COMMANDS = {"pkcs11-tool": ("opensc",), "age": ("age",), "cc": ("gcc", "libc6-dev")}
-
-# Where distributions put the SoftHSM2 module; SOFTHSM2_MODULE names any other place.
-SOFTHSM2_MODULES = (
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-)
 
 # pip's setting -> the variable by which uv takes the same, and what joins its values. Variables, not options: an
 # index address may hold a password, and the command line of a process is readable by every user of the machine.
@@ -56,9 +44,7 @@ def main() -> int:
     """Exit status of `make env`: 0 when everything stands, 1 with one sentence on stderr otherwise."""
     try:
         interpreter = find_interpreter()
-        wanted = missing_packages()
-        if wanted:
-            install_packages(wanted)
+        provide_commands()
         if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == stamp_for(interpreter):
             say(f"{VENV.name} is up to date (Python {version_text(interpreter)})")
         else:
@@ -93,7 +79,7 @@ def find_interpreter() -> str:
     for name in names:
         answer = real_interpreter(name)
         if answer and answer[0] in SUPPORTED:
-            return answer[1]
+            return answer[1]  # runs: python3
     known = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
     raise SetupError(
         f"found Python {sys.version_info[0]}.{sys.version_info[1]} ({sys.executable}), expected one of {known}; "
@@ -111,7 +97,9 @@ def real_interpreter(name: str) -> tuple[tuple[int, int], str] | None:
         "print(*sys.version_info[:2], os.path.realpath(base))"
     )
     try:
-        done = subprocess.run([name, "-c", code], check=False, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [name, "-c", code], check=False, capture_output=True, text=True, timeout=60
+        )  # runs: python3
     except OSError:
         return None
     parts = done.stdout.split(None, 2)
@@ -128,23 +116,27 @@ def version_text(interpreter: str) -> str:
 # --- system packages ------------------------------------------------------------------------------------------------
 
 
-def missing_packages() -> list[str]:
-    """Debian packages to install: those whose command is not on PATH, and softhsm2 if its module is nowhere."""
-    wanted = {p for command, packages in COMMANDS.items() if shutil.which(command) is None for p in packages}
-    named = os.environ.get("SOFTHSM2_MODULE")
-    if not any(Path(path).is_file() for path in ((named,) if named else SOFTHSM2_MODULES)):
-        wanted.add(REQUIRED)
-    return sorted(wanted)
-
-
-def install_packages(packages: list[str]) -> None:
-    """Install what is missing; only the software HSM is worth stopping for."""
+def provide_commands() -> None:
+    """Install what is missing of .ci/commands.py; the required packages first, lest an optional one stops them."""
+    missing = unmet(commands.REQUIRED)
+    if missing:
+        apt_install(packages_of(missing))
+        for need in unmet(commands.REQUIRED):
+            raise SetupError(f"{' '.join(need.packages)} is installed, but not found: {need.sought()}")
+    missing = unmet(commands.OPTIONAL)
     try:
-        apt_install(packages)
+        if missing:
+            apt_install(packages_of(missing))
     except SetupError as err:
-        if REQUIRED in packages:
-            raise
         say(f"{err} (tests that need it are skipped)")
+
+
+def unmet(needs: tuple[commands.Need, ...]) -> list[commands.Need]:
+    return [need for need in needs if not need.is_met()]
+
+
+def packages_of(needs: list[commands.Need]) -> list[str]:
+    return sorted({package for need in needs for package in need.packages})
 
 
 def apt_install(packages: list[str]) -> None:

@@ -41,7 +41,9 @@ def main(argv: list[str]) -> int:
     base = ROOT / ".build" / "copies" / name
     copy_collection(base / TREE)
     prepare_home()
-    return subprocess.run(command, cwd=base / TREE, env=environment(base), check=False).returncode
+    env = {**environment(), "ANSIBLE_COLLECTIONS_PATH": str(base)}
+    done = subprocess.run(command, cwd=base / TREE, env=env, check=False)  # runs: (what the Makefile says, found there)
+    return done.returncode
 
 
 def copy_collection(target: Path) -> None:
@@ -74,14 +76,13 @@ def prepare_home() -> None:
             ours.symlink_to(theirs)
 
 
-def environment(base: Path) -> dict[str, str]:
-    """The process environment with our tools first, the copy as the only collections path, and our home."""
+def environment() -> dict[str, str]:
+    """The process environment with our tools first, our home, and nothing that was set for Ansible elsewhere."""
     env = {
         key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "ANSIBLE_", "MAKE", "MFLAGS"))
     }
     env["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{env['PATH']}"
     env["HOME"] = str(HOME)
-    env["ANSIBLE_COLLECTIONS_PATH"] = str(base)
     env["ANSIBLE_HOME"] = str(HOME / ".ansible")
     env["GALAXY_IMPORTER_CONFIG"] = str(ROOT / ".ci" / "galaxy-importer.cfg")
     return env

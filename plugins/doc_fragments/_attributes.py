@@ -2,8 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Note that this fragment is PRIVATE to the collection. It can change at any time.
-
 from __future__ import annotations
 
 
@@ -28,7 +26,7 @@ attributes:
       - certautopilot.ops.kek
 """
 
-    # Changes something: check mode predicts from the real state, the diff has versions, counts and fingerprints.
+    # Changes something: check mode predicts from the real state, the diff has versions, counts and check values.
     CHANGES = r"""
 options: {}
 attributes:
@@ -36,7 +34,7 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: The diff holds versions, counts and fingerprints, never key bytes or record contents.
+    details: The diff holds versions, counts and check values, never key bytes or record contents.
   idempotent:
     support: full
   platform:

@@ -2,8 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Note that this fragment is PRIVATE to the collection. It can change at any time.
-
 from __future__ import annotations
 
 
@@ -25,22 +23,22 @@ options:
     type: str
   config_file:
     description:
-      - The installation's C(config.yaml). The default one may be absent, one that is named must be there.
+      - The installation's C(config.yaml). The default file may be absent; a file that is named must exist.
       - A value that two sources give differently is refused; neither wins.
       - V(/dev/null) for an installation that has none yet.
     type: path
     default: /etc/certautopilot/config.yaml
   secrets_file:
     description:
-      - The installation's C(secrets.env), mode C(0600). The default one may be absent, one that is named must be
-        there.
+      - The installation's C(secrets.env), mode C(0600). The default file may be absent; a file that is named must
+        exist.
       - V(/dev/null) for an installation that has none yet.
     type: path
     default: /etc/certautopilot/secrets.env
   catalogue:
     description:
       - More sealed fields, as a dictionary of collection to a list of dotted paths; an element of an array is C(*).
-      - Added to the built-in catalogue. An envelope that stands in neither stops every verb that must not miss one.
+      - Added to the built-in catalogue. An envelope that is in neither stops every module that must find all of them.
     type: dict
     default: {}
 requirements:

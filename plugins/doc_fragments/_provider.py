@@ -2,8 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Note that this fragment is PRIVATE to the collection. It can change at any time.
-
 from __future__ import annotations
 
 
@@ -20,15 +18,15 @@ options:
     description: Absolute path of the HSM vendor's PKCS#11 library.
     type: path
   pkcs11_token_label:
-    description: Label of the token. Exactly one token must carry it.
+    description: Label of the token. Exactly one token must have it.
     type: str
   pkcs11_token_serial:
-    description: Serial number of the token, where labels repeat.
+    description: Serial number of the token, where several tokens have the label.
     type: str
   pkcs11_pin:
     description:
-      - User PIN of the token. Tried once; never again after the token refused it, by no host that works on the same
-        database. For that, hosts log in one after the other under a lease, also in check mode.
+      - User PIN of the token. It is tried once. After the token refused it, no host that works on the same database
+        tries it again. Hosts therefore log in one after the other, in check mode too.
       - Prefer O(pkcs11_pin_file), or leave both out where O(secrets_file) has
         C(CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN).
     type: str

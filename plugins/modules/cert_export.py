@@ -14,8 +14,9 @@ author:
   - The certautopilot.ops authors (@certautopilot-ops)
 description:
   - Writes certificates, chains and, when asked, private keys to O(dest), one folder per project and certificate.
-  - Files are C(0600) in C(0700) folders, written atomically, and left alone when they already hold the same.
-  - Keys never appear in the result. Certificates whose key never was here (own CSR) have no key-bearing file.
+  - Files are C(0600) in C(0700) folders, written atomically, and left alone where nothing in them would change.
+  - Keys never appear in the result. A certificate whose key was made elsewhere, for a CSR of its owner's, gets no
+    file that holds a key.
 options:
   dest:
     description: Folder to write to.

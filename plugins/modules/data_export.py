@@ -13,11 +13,11 @@ version_added: 0.1.0
 author:
   - The certautopilot.ops authors (@certautopilot-ops)
 description:
-  - Opens every record with the installation's KEK and writes them, encrypted with age to the destination's
-    recipients, together with a sealed manifest.
+  - Opens every record with the installation's KEK and writes all of them into a file that is encrypted with age to
+    the destination's recipients. A sealed manifest is beside it.
   - The source is only read. No plaintext reaches a disk. An unchanged source exported again to the same folder
     changes nothing.
-  - Refused by name when an envelope does not open or stands outside the catalogue.
+  - Fails where an envelope does not open or is outside the catalogue, and names it.
 options:
   dest:
     description: Folder of the bundle, C(records.age) and C(manifest.json).
@@ -58,7 +58,7 @@ EXAMPLES = r"""
 RETURN = r"""
 ---
 manifest:
-  description: The manifest as it lies beside the records.
+  description: The manifest of the bundle.
   returned: success
   type: dict
   contains:

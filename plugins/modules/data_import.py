@@ -13,9 +13,10 @@ version_added: 0.1.0
 author:
   - The certautopilot.ops authors (@certautopilot-ops)
 description:
-  - Judges the bundle whole before writing anything, seals each record under this installation's KEK with a fresh
-    data key, keeps ids, and ends by opening every record again and comparing keyed digests.
-  - Equal, or failed by name. Run again it moves only what differs; what the source no longer has is removed.
+  - Checks the whole bundle before it writes anything, seals each record under this installation's KEK with a fresh
+    data key, keeps ids, and at the end opens every record again and compares keyed digests.
+  - Either every record is equal, or the module fails and names those that are not. When it runs again it moves only
+    what differs, and removes what the source no longer has.
   - The database must be empty, or hold an unfinished import of the same source.
 options:
   src:
@@ -23,7 +24,7 @@ options:
     type: path
     required: true
   identity_file:
-    description: The age identity that the bundle was encrypted for, mode C(0600).
+    description: The age identity that the bundle was encrypted to, mode C(0600).
     type: path
     required: true
   mode:

@@ -15,11 +15,11 @@ author:
 description:
   - Writes a dump in the folder format of mongodump, reads it back, counts it, and opens every envelope in it with
     the installation's KEK.
-  - Only then does it get its name. The source is only read; an old backup is never overwritten.
+  - Only then does the folder get its name. The source is only read; an old backup is never overwritten.
   - The KEK is not in the backup; keep C(secrets.env) or the HSM's own backup with it, from the same moment.
 options:
   dest:
-    description: Folder of the backup. Must not hold a backup of another state.
+    description: Folder of the backup. It must not hold a backup of another state of the database.
     type: path
     required: true
 extends_documentation_fragment:

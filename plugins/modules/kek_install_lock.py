@@ -13,17 +13,17 @@ version_added: 0.1.0
 author:
   - The certautopilot.ops authors (@certautopilot-ops)
 description:
-  - Writes the singleton C(kek_install) that fixes the KEK provider of an installation for ever, or says what
-    stands.
+  - Writes the document C(kek_install), which fixes the KEK provider of an installation for ever, or returns the one
+    that is there.
   - The same provider again changes nothing. Another provider is refused with the vendor's text.
   - For V(env) it also makes the first keystore row, with a canary sealed by the KEK. It never makes a KEK.
-  - A database that holds envelopes but no lock is refused unless O(adopt=true) and every envelope proves to be
-    this provider's.
+  - A database that holds envelopes but no lock is refused, unless O(adopt=true) and every envelope is proven to
+    belong to this provider.
 options:
   adopt:
     description:
-      - Take over a database that holds envelopes but no lock, written by a release that knew no lock yet.
-      - Every envelope must carry the configured provider and open under its KEK; otherwise nothing is written.
+      - Take over a database that holds envelopes but no lock, from a release of the product that wrote no lock yet.
+      - Every envelope must name the configured provider and open under its KEK; otherwise nothing is written.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -52,7 +52,7 @@ EXAMPLES = r"""
 RETURN = r"""
 ---
 lock:
-  description: The install lock that stands, or would stand in check mode.
+  description: The install lock; in check mode the one that would be written.
   returned: success
   type: dict
   contains:
@@ -60,7 +60,7 @@ lock:
       description: Provider the database is locked for.
       type: str
     installed_at:
-      description: RFC 3339 instant in UTC, V(unknown) where a foreign lock does not tell, empty in check mode.
+      description: RFC 3339 instant in UTC, V(unknown) where the lock does not tell, empty in check mode.
       type: str
     installed_by:
       description: Who wrote it, V(service) or V(pkcs11-init).

@@ -13,12 +13,11 @@ version_added: 0.1.0
 author:
   - The certautopilot.ops authors (@certautopilot-ops)
 description:
-  - Probes the token, makes an AES-256 key that never leaves it, seals a canary with it, writes the install lock
-    on a fresh database and the keystore row.
+  - Tries out what the token can do, makes an AES-256 key that never leaves it, seals a canary with it, and writes the
+    install lock on a fresh database, and the keystore row.
   - On a database that is locked for V(env) it refuses with the vendor's text before the PKCS#11 library is loaded.
-  - A crash anywhere is finished by running it again, with exactly one key in the token.
-  - A version that any envelope or keystore row mentions never gets a new key; when its key is missing that is a
-    failure.
+  - After a crash, run it again. It finishes what was begun, and there is exactly one key in the token.
+  - A version that any envelope or keystore row names never gets a new key. If its key is missing, the module fails.
 options:
   version:
     description: KEK version to make, V(1) on a fresh database, the next one for a rotation.
@@ -26,10 +25,10 @@ options:
     required: true
   retry_refusal:
     description:
-      - Id of a refused login, as C(pkcs11.pin_refused_before) names it. The PIN is tried once more, though the token
-        refused it then.
-      - For a token whose PIN was set to the one that it refused. When the token refuses it again, that is another
-        refusal with another id.
+      - Id of a refused login, as C(pkcs11.pin_refused_before) names it. The PIN that the token refused then is tried
+        once more.
+      - Use it after the token's PIN was changed to the one that it had refused. If the token refuses it again, that is
+        a new refusal with an id of its own.
     type: str
 extends_documentation_fragment:
   - certautopilot.ops._attributes
@@ -72,7 +71,7 @@ EXAMPLES = r"""
 RETURN = r"""
 ---
 lock:
-  description: The install lock that stands, or would stand in check mode.
+  description: The install lock; in check mode the one that would be written.
   returned: success
   type: dict
   contains:
@@ -80,7 +79,7 @@ lock:
       description: Provider the database is locked for.
       type: str
     installed_at:
-      description: RFC 3339 instant in UTC, V(unknown) where a foreign lock does not tell, empty in check mode.
+      description: RFC 3339 instant in UTC, V(unknown) where the lock does not tell, empty in check mode.
       type: str
     installed_by:
       description: Who wrote it, V(service) or V(pkcs11-init).
@@ -120,7 +119,7 @@ key:
     check_value: ff2531
     state: active
 probe:
-  description: What was found out about the token by trying.
+  description: What the token was found to do when it was tried.
   returned: success
   type: dict
   sample:

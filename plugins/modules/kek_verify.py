@@ -13,11 +13,11 @@ version_added: 0.1.0
 author:
   - The certautopilot.ops authors (@certautopilot-ops)
 description:
-  - Reads the heartbeats of the product and succeeds when every live process has the version loaded; each that has
-    not is named. Live is who beat within 120 seconds by the database server's clock.
-  - Where a heartbeat carries a proof that its process opened the version's canary, the proof is checked, so a process
+  - Reads the heartbeats of the product and succeeds if every live process has loaded the version; each one that has
+    not is named. A process is live if its last heartbeat is at most 120 seconds old by the database server's clock.
+  - Where a heartbeat has a proof that its process opened the version's canary, the proof is checked, so that a process
     with another key under the same version is named too.
-  - Reads only. The gate that M(certautopilot.ops.kek_rotate) asks by itself, with patience.
+  - Reads only. M(certautopilot.ops.kek_rotate) asks the same by itself, once; this module can wait.
 options:
   target:
     description: KEK version. The active one when left out.
@@ -49,7 +49,7 @@ EXAMPLES = r"""
 RETURN = r"""
 ---
 fleet_gate:
-  description: The verdict.
+  description: Whether the fleet is ready, and which processes are not.
   returned: success, and on failure when the fleet is not ready
   type: dict
   contains:
@@ -57,7 +57,7 @@ fleet_gate:
       description: KEK version.
       type: int
     live:
-      description: How many processes beat within 120 seconds.
+      description: How many processes are live.
       type: int
     ready:
       description: Whether all of them have it loaded.

@@ -57,7 +57,9 @@ def run(lab, command):
     environment = ansible_environment(lab)
     del environment["ANSIBLE_CALLBACK_RESULT_FORMAT"]  # what is printed must be of use in Ansible's default format
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=280
+    )  # runs: ansible-playbook (commands_in finds nothing else)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -138,10 +140,9 @@ def changed(output):
 
 
 def reasons(output):
-    """Return host -> code of the failure that it ended with."""
-    return dict(
-        re.findall(r'^fatal: \[(\w+)\]: FAILED! => {"changed": false, "msg": "([a-z_.]+): ', output, re.MULTILINE)
-    )
+    """Return host -> code of the failure that it ended with, the same in `failure` and in `msg`."""
+    ended = r'^fatal: \[(\w+)\]: FAILED! => {"changed": false, "failure": {"code": "([a-z_.]+)", [^}]*}, "msg": "\2: '
+    return dict(re.findall(ended, output, re.MULTILINE))
 
 
 def commands_in(output):

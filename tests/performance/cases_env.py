@@ -157,7 +157,7 @@ def _counted_unwraps() -> Iterator[list[bytes]]:
     def counting(*arguments: Any, **options: Any) -> Any:
         provider = original(*arguments, **options)
         unwrap, rewrap = provider.unwrap, provider.rewrap
-        provider.unwrap = lambda asked: (seen.extend(one.wrapped for one in asked), unwrap(asked))[1]
+        provider.unwrap = lambda asked, **how: (seen.extend(one.wrapped for one in asked), unwrap(asked, **how))[1]
         provider.rewrap = lambda version, asked, **how: (
             seen.extend(one.wrapped for one in asked),
             rewrap(version, asked, **how),

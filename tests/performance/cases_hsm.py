@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain import envelope_layout
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import (
-    KeyReference,
-    Pkcs11Settings,
-)
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.key_names import KeyReference
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.settings import Pkcs11Settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import UnwrapRequest, WrapRequest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -149,7 +148,8 @@ def _references(site: Site) -> dict[int, KeyReference]:
 
 def _provider(settings: dict[str, str], references: dict[int, KeyReference], *, workers: int = 1) -> Pkcs11Provider:
     provider = Pkcs11Provider(
-        Pkcs11Settings(settings["module_path"], settings["token_label"], pin=settings["pin"]), PoolOptions(workers)
+        Pkcs11Settings(settings["module_path"], settings["token_label"], pin=Secret(settings["pin"])),
+        PoolOptions(workers),
     )
     provider.open()
     provider.load(references)

@@ -31,6 +31,12 @@ def command_line(pid: int) -> str:
         return ""
 
 
+def with_argument(part: str) -> list[int]:
+    """Return the pids of the processes that have `part` in their command line."""
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return sorted(pid for pid in pids if part in command_line(pid))
+
+
 def wait_until_ended(pid: int, timeout_s: float) -> bool:
     """Return whether the process ended within the time."""
     deadline = time.monotonic() + timeout_s

@@ -12,6 +12,7 @@ import pymongo
 import yaml
 
 from tests.support import softhsm
+from tests.support.http_get import get
 from tests.support.lab import TOKEN, Lab
 
 LAB = Lab(Path(os.environ["LAB_DIR"]))
@@ -46,7 +47,5 @@ def test_the_key_is_the_one_that_lock_and_row_name():
     assert key["id"] == database().kek_versions.find_one({"_id": 1})["key"]["id"]
 
 
-def test_the_service_is_ready(host):
-    url = NEW["certautopilot_health_url"]
-
-    assert host.check_output(f"curl -s -o /dev/null -w '%{{http_code}}' {url}") == "200"
+def test_the_service_is_ready():
+    assert get(NEW["certautopilot_health_url"])[0] == 200

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.support import softhsm
+from tests.support.http_get import get
 from tests.support.lab import TOKEN, Lab
 from tests.support.processes import repository_environment
 
@@ -67,11 +68,12 @@ def test_files_with_secrets_are_private(host):
     assert not host.file(str(LAB.folder / "work-old" / "bundle")).exists
 
 
-def test_api_keys_still_work_because_their_pepper_came_along(host):
+def test_api_keys_still_work_because_their_pepper_came_along():
     hosts = yaml.safe_load(LAB.inventory.read_text())["all"]["children"]
     base = hosts["destination"]["hosts"]["new"]["certautopilot_health_url"].replace("/readyz", "/api/v1/projects")
     key = (LAB.folder / "api-key").read_text().strip()
 
-    answer = host.check_output("curl -s -H %s %s", f"Authorization: Bearer {key}", base)
+    status, answer = get(base, bearer=key)
 
+    assert status == 200
     assert len(json.loads(answer)["items"]) == 3

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.support.http_get import get
 from tests.support.lab import Lab
 from tests.support.oracle import Side, digest
 
@@ -25,7 +26,7 @@ def port(side):
 
 def test_the_source_listens_and_is_ready(host):
     assert host.socket(f"tcp://127.0.0.1:{port('old')}").is_listening
-    assert host.check_output(f"curl -s -o /dev/null -w '%{{http_code}}' http://127.0.0.1:{port('old')}/readyz") == "200"
+    assert get(f"http://127.0.0.1:{port('old')}/readyz")[0] == 200
 
 
 def test_the_destination_does_not_listen(host):

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.support import softhsm
+from tests.support.http_get import get
 from tests.support.lab import TOKEN, Lab
 from tests.support.processes import repository_environment
 
@@ -63,8 +64,6 @@ def test_one_key_is_left_in_the_token_the_new_one():
 
 
 @pytest.mark.parametrize("name", sorted(HOSTS))
-def test_the_service_runs_and_is_ready(host, name):
-    url = HOSTS[name]["certautopilot_health_url"]
-
+def test_the_service_runs_and_is_ready(name):
     assert LAB.service("running", name).returncode == 0
-    assert host.check_output(f"curl -s -o /dev/null -w '%{{http_code}}' {url}") == "200"
+    assert get(HOSTS[name]["certautopilot_health_url"])[0] == 200

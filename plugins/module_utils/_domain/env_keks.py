@@ -11,25 +11,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import combinations
 
 from .errors import OpsError
+from .secret import Secret
 
 STEM = "CERTAUTOPILOT_ENCRYPTION_ENV_KEK"  # whatever begins so is meant as a KEK, well named or not
 PREFIX = f"{STEM}_V"
 HEX_LENGTH = 64  # characters: 32 bytes, AES-256
 
 
-def parse(values: Mapping[str, str], *, origin: str) -> dict[int, bytes]:
-    """Return version -> 32 bytes for every KEK variable in `values`; other variables are passed over.
+def parse(variables: Mapping[str, Secret[str]], *, origin: str) -> dict[int, Secret[bytes]]:
+    """Return version -> 32 bytes for every KEK variable among `variables`; the others are passed over.
 
     origin: for messages, where the values came from. Raises OpsError env_kek.*; a value never enters a message.
     """
-    keks: dict[int, bytes] = {}
-    for name, value in sorted(values.items()):
+    keks: dict[int, Secret[bytes]] = {}
+    for name in sorted(variables):
         if name.upper().startswith(STEM):
-            keks[_version(name, origin)] = _key(name, value, origin)
-    _refuse_twins(keks, origin)
+            keks[_version(name, origin)] = Secret(_key(name, variables[name].reveal(), origin))
+    refuse_twins(keks, origin)
     return keks
+
+
+def refuse_twins(keks: Mapping[int, Secret[bytes]], origin: str) -> None:
+    """Raises OpsError env_kek.duplicate when two versions have the same bytes."""
+    for first, second in combinations(sorted(keks), 2):
+        if keks[first] == keks[second]:
+            raise OpsError(
+                f"KEK versions {first} and {second} have the same bytes (from {origin})",
+                code="env_kek.duplicate",
+                hint="every version needs a key of its own: openssl rand -hex 32",
+            )
 
 
 def _version(name: str, origin: str) -> int:
@@ -53,18 +66,6 @@ def _key(name: str, value: str, origin: str) -> bytes:
     if not any(key):
         raise _refused("all_zero", name, origin, "all its bytes are zero")
     return key
-
-
-def _refuse_twins(keks: Mapping[int, bytes], origin: str) -> None:
-    seen: dict[bytes, int] = {}
-    for version, key in sorted(keks.items()):
-        if key in seen:
-            raise OpsError(
-                f"KEK versions {seen[key]} and {version} have the same bytes (from {origin})",
-                code="env_kek.duplicate",
-                hint="every version needs a key of its own: openssl rand -hex 32",
-            )
-        seen[key] = version
 
 
 def _refused(code: str, name: str, origin: str, found: str) -> OpsError:

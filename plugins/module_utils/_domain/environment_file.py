@@ -1,22 +1,27 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""secrets.env read as systemd reads it, or a refusal where systemd would drop a line in silence.
+"""secrets.env: read as systemd reads it, written so that systemd reads it back, compared by what it says.
 
-Pure. What the service would see is what the verbs must see: a KEK read differently is a wrong key. States: key, before
-value, value, single quotes, double quotes, comment; a backslash is a move of its own. Source: systemd.exec(5),
-EnvironmentFile=, and the behaviour of its parser.
+Pure. What the service would see is what the verbs must see: a KEK read differently is a wrong key. A line that systemd
+would drop in silence is refused. States of the reader: key, before value, value, single quotes, double quotes, comment;
+a backslash is a move of its own. Source: systemd.exec(5), EnvironmentFile=, and the behaviour of its parser.
+
+    >>> parse_assignments(format_assignments({"PIN": 'a "b"'}), origin="secrets.env")
+    {'PIN': 'a "b"'}
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .errors import OpsError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPABLE_IN_DOUBLE_QUOTES = '"\\`$'
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,?&~-]+")
 
 
 def parse_assignments(text: str, *, origin: str) -> dict[str, str]:
@@ -33,9 +38,40 @@ def parse_assignments(text: str, *, origin: str) -> dict[str, str]:
     return reader.found
 
 
+def format_assignments(values: Mapping[str, str]) -> str:
+    """Return one `NAME=value` line for each value, in the order given; what is not plain is put in double quotes.
+
+    INVARIANT: `parse_assignments` and systemd read back exactly these values. Raises OpsError file.grammar for a name
+    that is none and for a value with a NUL, which no environment can hold.
+    """
+    for name, value in values.items():
+        if not _NAME.fullmatch(name):
+            raise _unwritable(f"{name!r} is no name of a variable")
+        if "\0" in value:
+            raise _unwritable(f"the value of {name} holds a NUL")
+    return "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
+
+
+def differing_names(text: str, wanted: Mapping[str, str], *, origin: str) -> list[str]:
+    """Return the names, in the order wanted, that the file gives another value or none. Values are not returned.
+
+    Raises OpsError file.grammar as `parse_assignments` does.
+    """
+    found = parse_assignments(text, origin=origin)
+    return [name for name, value in wanted.items() if found.get(name) != value]
+
+
 def grammar(origin: str, found: str) -> OpsError:
     """Return the refusal for a file whose form is wrong."""
     return OpsError(f"{origin} cannot be read: {found}", code="file.grammar", hint="correct the file; nothing was done")
+
+
+def _unwritable(found: str) -> OpsError:
+    return OpsError(
+        f"an environment file cannot hold what was given: {found}",
+        code="file.grammar",
+        hint="correct the name or the value; nothing was written",
+    )
 
 
 @dataclass(slots=True)
@@ -126,3 +162,9 @@ class _Reader:
     def _end_of_line(self) -> int:
         end = self.text.find("\n", self.at)
         return len(self.text) if end < 0 else end
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    return '"' + re.sub(f"([{re.escape(_ESCAPABLE_IN_DOUBLE_QUOTES)}])", r"\\\1", value) + '"'

@@ -21,6 +21,7 @@ class OpsError(Exception):
     (ids, counts, check values) merged into the module's result.
 
     A failure to which a caller of ours reacts is a class of its own below, so that no caller compares codes as text.
+    The first paragraph of such a class is written for operators: it is its code's text in the guide (ADR-0021).
     """
 
     CODE: ClassVar[str] = ""  # of a class that has one code
@@ -49,24 +50,40 @@ class OpsError(Exception):
 
 
 class LeaseHeld(OpsError):
-    """Another process holds the lease. Who waits for it tries again."""
+    """Another run holds the lease; it is named with host, process and end.
+
+    Who waits for the lease catches this and tries again.
+    """
 
     CODE = "lease.held"
 
 
 class LeaseLost(OpsError):
-    """The lease or the claim went to another process. Who held it writes nothing more."""
+    """The lease went to another run while this one was paused. This one wrote nothing more.
+
+    Who holds a lease or a claim catches this and stops.
+    """
 
     CODE = "lease.lost"
 
 
 class Unauthorized(OpsError):
-    """The database refuses this user what was asked. Who may do without it goes on."""
+    """The database server refuses the credentials, or this user may not do what was asked.
+
+    Who can do without it catches this and goes on.
+    """
 
     CODE = "database.unauthorized"
 
 
 class FileMissing(OpsError):
-    """There is no such file. A default file that is not there is passed over."""
+    """A file that was named does not exist.
+
+    Who reads a default file catches this and goes on without it.
+    """
 
     CODE = "file.missing"
+
+
+class LoginRefused(OpsError):
+    """A device refused the PIN or passphrase. Who tried it notes that, and nobody tries it again."""

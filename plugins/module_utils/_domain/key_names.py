@@ -10,10 +10,30 @@ token cannot mistake each other's keys.
 from __future__ import annotations
 
 import hashlib
-
-from .pkcs11_settings import KeyReference
+from dataclasses import dataclass
 
 LABEL_PREFIX = "certautopilot-kek-v"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReference:
+    """label: CKA_LABEL. key_id: CKA_ID, b"" for a key of another maker that is addressed by its label alone.
+
+    check_value: 6 hex characters recorded when the key was made, None = not known. A key that shows another one is
+    refused as the wrong key.
+    """
+
+    label: str
+    key_id: bytes
+    check_value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCount:
+    """How many secret keys of the device carry the label, and how many the id: counted separately."""
+
+    by_label: int
+    by_id: int
 
 
 def reference(install_id: str, version: int) -> KeyReference:

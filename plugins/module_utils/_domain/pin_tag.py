@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hmac
 
+from .secret import Secret
+
 SALT_LENGTH = 16  # bytes
 TAG_BITS = 10
 
 
-def tag(salt: bytes, refused_pin: str) -> int:
+def tag(salt: bytes, refused_pin: Secret[str]) -> int:
     """Return 10 bits of HMAC-SHA-256 of the PIN under the salt, 0 to 1023.
 
     SAFE BECAUSE it is made of refused PINs only, and one salt for each token gives a PIN the same tag each time:
@@ -22,5 +24,5 @@ def tag(salt: bytes, refused_pin: str) -> int:
     that is right, nor with a new salt for each refusal: two of those leave one guess in a million.
     Source: RFC 2104; the cut takes the leftmost bits, its section 5.
     """
-    digest = hmac.digest(salt, refused_pin.encode("utf-8"), "sha256")
+    digest = hmac.digest(salt, refused_pin.reveal().encode("utf-8"), "sha256")
     return int.from_bytes(digest[:2], "big") >> (16 - TAG_BITS)

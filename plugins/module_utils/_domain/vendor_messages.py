@@ -9,7 +9,8 @@ words say "unknown" in its place.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
 
 from .errors import OpsError
 from .instants import rfc3339
@@ -17,7 +18,7 @@ from .instants import rfc3339
 MIGRATION_GUIDE = "docs/docsite/rst/guide_migration.rst"
 
 
-def provider_mismatch(installed: str, since: Any, configured: str) -> OpsError:
+def provider_mismatch(installed: str, since: datetime | None, configured: str) -> OpsError:
     """Return the refusal of BuildRegistry when lock and configuration disagree."""
     return OpsError(
         f'KEK provider mismatch: installed="{installed}" (since {rfc3339(since)}) but config says "{configured}". '
@@ -27,7 +28,7 @@ def provider_mismatch(installed: str, since: Any, configured: str) -> OpsError:
     )
 
 
-def init_on_foreign_lock(provider: str, since: Any, installed_by: str) -> OpsError:
+def init_on_foreign_lock(provider: str, since: datetime | None, installed_by: str) -> OpsError:
     """Return the refusal of pkcs11-init on a database that is locked for another provider."""
     return OpsError(
         f'refusing to run: this database is locked for provider="{provider}" (since {rfc3339(since)} by '
@@ -47,10 +48,15 @@ def rotate_across_providers(installed: str, asked: str) -> OpsError:
     )
 
 
-def unknown_provider(provider: Any) -> OpsError:
+def unknown_provider(provider: str, known: Sequence[str]) -> OpsError:
     """Return the refusal for an install lock that names a provider this collection does not know."""
     return OpsError(
-        f'the install lock names provider "{provider}", expected "env" or "pkcs11" (from kek_install)',
+        f'the install lock names provider "{provider}", expected {one_of(known)} (from kek_install)',
         code="lock.unknown_provider",
         hint="this database belongs to another product or a newer release; nothing was touched",
     )
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Return names for a message: `"env" or "pkcs11"`."""
+    return " or ".join(f'"{name}"' for name in names)

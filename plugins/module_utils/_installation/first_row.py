@@ -8,11 +8,12 @@ from __future__ import annotations
 from .._keys.provider import Provider
 from .._store import keystore
 from .._store.connection import Store
+from .._store.keystore import KeyState
 from .canaries import key_facts, make_canary
 
 
 def ensure_first_row(store: Store, provider: Provider, version: int, created_by: str) -> bool:
-    """Insert the row and canary of the first KEK version and make it active, where no row stands yet.
+    """Insert the row and canary of the first KEK version and make it active, where there is no row yet.
 
     Returns whether anything was written.
     """
@@ -23,7 +24,7 @@ def ensure_first_row(store: Store, provider: Provider, version: int, created_by:
             store,
             version=version,
             provider=provider.name,
-            state="active",
+            state=KeyState.ACTIVE,
             canary=make_canary(provider, version),
             key=key_facts(provider, version),
             created_by=created_by,

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An installation, opened: database, lock, keystore and proven keys joined. Every verb begins here.
 
-Order: settings, database, lock, registry, canaries. What is refused is refused before the next thing is touched.
+Order: settings, database, lock, login, keystore, keys, canaries. What is refused is refused before the next thing is
+touched, and what a wait may have made old is read after it (ADR-0018).
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .._domain.catalogue import Catalogue
-from .._domain.key_names import reference
-from .._domain.pkcs11_settings import KeyReference
+from .._domain.key_names import KeyReference, reference
 from .._domain.settings import Settings
 from .._keys import registry
 from .._keys.provider import Provider
@@ -60,12 +60,17 @@ def open_installation(settings: Settings) -> Iterator[Installation]:
 
 @contextmanager
 def opened_keys(settings: Settings, store: Store, lock: InstallLock, *, workers: int = 1) -> Iterator[Installation]:
-    """Yield the installation of a database whose lock has been judged already. workers: processes for the HSM."""
-    keys = keystore.read(store)
+    """Yield the installation of a database whose lock has been checked already. workers: processes for the HSM.
+
+    INVARIANT: the keystore is read after the login, which waits for other hosts. The lock is not read again: once
+    written it never changes.
+    """
     turn = first_login(settings, store)
-    provider = registry.build_registry(settings, references(lock, keys), workers=workers, first_login=turn)
+    provider = registry.build_registry(settings, workers=workers, first_login=turn)
     try:
         with later_logins(settings, store):
+            keys = keystore.read(store)
+            provider.load(references(lock, keys))
             prove_canaries(provider, keys)
             yield Installation(store, lock, keys, provider, Catalogue(settings.catalogue))
     finally:

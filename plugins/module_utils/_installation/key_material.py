@@ -5,24 +5,24 @@
 
 from __future__ import annotations
 
-from .._keys.pkcs11.provider import Pkcs11Provider
 from .._store import heartbeats
 from .installation import Installation, references
 
 
 def in_hsm(installation: Installation, version: int) -> bool:
     """True when the token holds the key of this version."""
-    if not isinstance(installation.provider, Pkcs11Provider):
+    admin = installation.provider.key_admin
+    if admin is None:
         return False
     located = references(installation.lock, installation.keystore, removed=True)[version]
-    return installation.provider.find_key(located.label, located.key_id).by_id > 0
+    return admin.find_key(located.label, located.key_id).by_id > 0
 
 
 def destroy(installation: Installation, version: int, check_value: str) -> None:
     """Destroy the key in the HSM. Raises OpsError pkcs11.*; there is no way back."""
-    if isinstance(installation.provider, Pkcs11Provider):
+    if installation.provider.key_admin is not None:
         located = references(installation.lock, installation.keystore, removed=True)[version]
-        installation.provider.destroy_key(located.label, located.key_id, check_value)
+        installation.provider.key_admin.destroy_key(located.label, located.key_id, check_value)
 
 
 def is_nowhere(installation: Installation, version: int) -> bool:
@@ -30,7 +30,7 @@ def is_nowhere(installation: Installation, version: int) -> bool:
 
     An HSM's key is never believed gone because it was not found: it may be in another token.
     """
-    if isinstance(installation.provider, Pkcs11Provider) or version in installation.provider.versions():
+    if installation.provider.key_admin is not None or version in installation.provider.versions():
         return False
     return not any(
         process["live"] and version in process["loaded_versions"]

@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The first login of a run: hosts take turns, and a PIN that one of them saw refused is not tried by another (T32).
 
-Around the first login of the provider `pkcs11`:
+Around the first login of a provider that logs in to a device:
  1 lease    "pin:<token>", so that the next host sees what became of this one's try
- 2 notes    a PIN that the token refused before is refused here, before the PKCS#11 library is loaded
+ 2 notes    a PIN that the token refused before is refused here, before the device's library is loaded
  3 login    by the caller
  4 outcome  a refusal is noted; a PIN that was taken is noted no more
-ADR-0015 says what the notes hold and what this does not cover.
+The turn may take minutes: whoever took it reads again what it decides by (ADR-0018). ADR-0015 says what the notes hold
+and what this does not cover.
 """
 
 from __future__ import annotations
@@ -17,17 +18,15 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from .._domain.errors import OpsError, Unauthorized
-from .._domain.pkcs11_settings import Pkcs11Settings
+from .._domain.errors import LoginRefused, OpsError, Unauthorized
 from .._domain.settings import Settings
-from .._keys.pkcs11.failures import failure
+from .._keys import registry
+from .._keys.kind import Login
 from .._store import leases, pin_refusals
 from .._store.connection import Store
-from .._store.pin_refusals import Refusal
 
 LEASE_S = 10  # renewed while its holder lives: a host that died in its login holds up the others for no longer
 WAIT_S = 120  # for many hosts before this one, or for one whose HSM hangs
-REFUSED = "pkcs11.pin_incorrect"
 
 
 def first_login(
@@ -38,33 +37,27 @@ def first_login(
     queue: False takes no lease, for a check run that would otherwise be the first to write into a database.
     retry_refusal: id of the one refusal after which the PIN may be tried again.
     """
-    if settings.require_provider() != "pkcs11":
-        return nullcontext()
-    return _turn(settings.require_pkcs11(), store, queue=queue, retry_refusal=retry_refusal)
+    login = registry.configured(settings).first_login(settings)
+    return nullcontext() if login is None else _turn(login, store, queue=queue, retry_refusal=retry_refusal)
 
 
-@contextmanager
-def later_logins(settings: Settings, store: Store) -> Iterator[None]:
+def later_logins(settings: Settings, store: Store) -> AbstractContextManager[None]:
     """Note a PIN that is refused in the block, where a worker had to log in again and the PIN was changed meanwhile."""
-    if settings.require_provider() != "pkcs11":
-        yield
-        return
-    with _noting(settings.require_pkcs11(), store):
-        yield
+    login = registry.configured(settings).first_login(settings)
+    return nullcontext() if login is None else _noting(login, store)
 
 
 @contextmanager
-def _turn(pkcs11: Pkcs11Settings, store: Store, *, queue: bool, retry_refusal: str) -> Iterator[None]:
-    token, pin = _token(pkcs11), pkcs11.pin or ""
-    with _queued(store, f"pin:{token}") if queue else nullcontext():
-        before = pin_refusals.find(store, token, pin)
+def _turn(login: Login, store: Store, *, queue: bool, retry_refusal: str) -> Iterator[None]:
+    with _queued(store, f"pin:{login.place}") if queue else nullcontext():
+        before = pin_refusals.find(store, login.place, login.secret)
         if before is not None and before.refusal != retry_refusal:
-            raise _refused_before(pkcs11, before)
-        with _noting(pkcs11, store):
+            raise login.refused_before(refusal=before.refusal, at=before.at, host=before.host)
+        with _noting(login, store):
             yield
         if before is not None:
             with contextlib.suppress(OpsError):  # SAFE BECAUSE a note that stays is only asked about once more
-                pin_refusals.forget(store, token, pin)
+                pin_refusals.forget(store, login.place, login.secret)
 
 
 @contextmanager
@@ -78,28 +71,10 @@ def _queued(store: Store, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _noting(pkcs11: Pkcs11Settings, store: Store) -> Iterator[None]:
+def _noting(login: Login, store: Store) -> Iterator[None]:
     try:
         yield
-    except OpsError as error:
-        if error.code == REFUSED:
-            with contextlib.suppress(OpsError):  # SAFE BECAUSE the refusal itself matters more than that it is noted
-                pin_refusals.note(store, _token(pkcs11), pkcs11.pin or "")
+    except LoginRefused:
+        with contextlib.suppress(OpsError):  # SAFE BECAUSE the refusal itself matters more than that it is noted
+            pin_refusals.note(store, login.place, login.secret)
         raise
-
-
-def _token(pkcs11: Pkcs11Settings) -> str:
-    """Return what the token is called in leases and notes: its label, and its serial number where one is set."""
-    return f"{pkcs11.token_label}/{pkcs11.token_serial}" if pkcs11.token_serial else pkcs11.token_label
-
-
-def _refused_before(pkcs11: Pkcs11Settings, before: Refusal) -> OpsError:
-    return failure(
-        pkcs11,
-        "pkcs11.pin_refused_before",
-        f'token "{pkcs11.token_label}" refused this user PIN at {before.at} on {before.host} '
-        f"(refusal {before.refusal}); no login was tried",
-        refusal=before.refusal,
-        refused_at=before.at,
-        refused_on=before.host,
-    )

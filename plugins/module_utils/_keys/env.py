@@ -11,8 +11,12 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 
+from .._domain import env_keks
 from .._domain.errors import OpsError
+from .._domain.key_names import KeyReference
+from .._domain.settings import Setting, Settings
 from .provider import DEK_LENGTH, IV_LENGTH, WRAP_LENGTH, KeyFailure, UnwrapRequest, WrapRequest, proof_marks
 
 try:
@@ -31,6 +35,7 @@ class EnvProvider:
     name = "env"
     device = False
     retries = 0
+    key_admin = None
 
     def __init__(self, keks: Mapping[int, bytes]) -> None:
         for version, kek in keks.items():
@@ -38,7 +43,7 @@ class EnvProvider:
                 raise OpsError(
                     f"KEK version {version} has {len(kek)} bytes, expected {_KEK_LENGTH}",
                     code="env.kek_malformed",
-                    hint=f"put 64 hexadecimal characters into CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V{version}",
+                    hint=f"put 64 hexadecimal characters into {env_keks.PREFIX}{version}",
                     version=version,
                 )
         self._ciphers = {version: AESGCM(kek) for version, kek in keks.items()}
@@ -46,6 +51,12 @@ class EnvProvider:
 
     def __repr__(self) -> str:
         return f"EnvProvider(versions={self.versions()})"
+
+    def open(self, first_login: AbstractContextManager[None] | None = None) -> None:
+        """Do nothing: there is no device and no login."""
+
+    def load(self, references: Mapping[int, KeyReference]) -> None:
+        """Do nothing: all keys of the secrets file are loaded."""
 
     def versions(self) -> tuple[int, ...]:
         """Return the KEK versions of the secrets file, ascending."""
@@ -61,7 +72,7 @@ class EnvProvider:
         cipher = self._cipher(version)
         return [_wrap(cipher, request.dek, request.aad, prove=True) for request in requests]
 
-    def unwrap(self, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
+    def unwrap(self, requests: Sequence[UnwrapRequest], *, trial: bool = False) -> list[bytes | KeyFailure]:  # noqa: ARG002  no device
         """Return one 32-byte DEK or failure per request, in order."""
         return [self._unwrap(request) for request in requests]
 
@@ -85,7 +96,7 @@ class EnvProvider:
     def _cipher(self, version: int) -> AESGCM:
         cipher = self._ciphers.get(version)
         if cipher is None:
-            raise version_not_loaded("env", version, self.versions())
+            raise version_not_loaded(self.name, version, self.versions())
         return cipher
 
     def _unwrap(self, request: UnwrapRequest) -> bytes | KeyFailure:
@@ -99,6 +110,30 @@ class EnvProvider:
             return cipher.decrypt(iv, sealed, request.aad or None)
         except InvalidTag:
             return KeyFailure("authentication")
+
+
+class EnvKind:
+    """The kind of `EnvProvider`. Keeps `kind.ProviderKind`."""
+
+    NAME = EnvProvider.name
+    DEVICE = False
+    INSTALLED_BY = "service"
+    OPTIONS: tuple[Setting, ...] = ()  # its keys are in variables only, one for each version
+    LIBRARY_VARIABLES: tuple[str, ...] = ()
+    NEEDS: Mapping[str, tuple[str, str]] = {}
+
+    def from_settings(self, settings: Settings, *, workers: int = 1) -> EnvProvider:  # noqa: ARG002  no device
+        """Return the provider over all KEKs that are configured. Raises OpsError settings.missing for none."""
+        if not settings.keks:
+            raise OpsError(
+                f"no {env_keks.PREFIX}N in the secrets file or the environment",
+                code="settings.missing",
+                hint="point `secrets_file` at the installation's secrets.env",
+            )
+        return EnvProvider({version: kek.reveal() for version, kek in settings.keks.items()})
+
+    def first_login(self, settings: Settings) -> None:
+        """Return None: nobody logs in to a file."""
 
 
 def version_not_loaded(provider: str, version: int, loaded: tuple[int, ...]) -> OpsError:

@@ -3,15 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every KEK provider can do, in batches: one round trip to a worker carries hundreds of envelopes.
 
-A wrap on this floor is always `iv(12) + encrypted DEK(32) + tag(16)`, whatever the database stores; `_domain/layout.py`
-turns stored forms into it and back.
+A wrap on this floor is always `iv(12) + encrypted DEK(32) + tag(16)`, whatever the database stores;
+`_domain/envelope_layout.py` turns stored forms into it and back. What a provider is before it is opened says `kind.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from .._domain.key_names import KeyCount, KeyReference
+from .._domain.values import JsonObject
 
 WRAP_LENGTH = 60  # bytes: iv 12 + DEK 32 + GCM tag 16, NIST SP 800-38D
 DEK_LENGTH = 32  # bytes: AES-256
@@ -47,15 +51,47 @@ class UnwrapRequest:
     aad: bytes
 
 
+class KeyAdmin(Protocol):
+    """Keys inside a device: found, made, described, destroyed. Each is named by label and id, and must match once."""
+
+    def probe(self) -> JsonObject:
+        """Return what the device can do, JSON-clean, each found by trying."""
+
+    def find_key(self, label: str, key_id: bytes) -> KeyCount:
+        """Return how many secret keys carry the label, and how many the id."""
+
+    def generate_key(self, label: str, key_id: bytes) -> JsonObject:
+        """Make an AES-256 key that never leaves the device, once; return its description. Never repeated by itself."""
+
+    def describe_key(self, label: str, key_id: bytes) -> JsonObject:
+        """Return label, id, check_value and flags of the one key that has both names."""
+
+    def destroy_key(self, label: str, key_id: bytes, check_value: str) -> None:
+        """Destroy the one key that has both names and shows this check value. There is no way back."""
+
+
 class Provider(Protocol):
-    """A loaded KEK provider. Obtained from `registry.build_registry`, closed by whoever opened it."""
+    """A KEK provider: open, load, use, close. Obtained from `registry`, closed by whoever opened it."""
 
     name: str
     device: bool  # True where another device computes, which may be wrong without saying so
 
     @property
+    def key_admin(self) -> KeyAdmin | None:
+        """Return who administers the keys of the device; None where keys are given by a file and not made."""
+
+    @property
     def retries(self) -> int:
-        """Return how many calls had to be made again since the provider was opened."""
+        """Return how many calls had to be made again since the provider was opened: those that a fault cost."""
+
+    def open(self, first_login: AbstractContextManager[None] | None = None) -> None:
+        """Log in, where there is something to log in to.
+
+        first_login: entered before the device is touched, left when the first login is through; it may refuse.
+        """
+
+    def load(self, references: Mapping[int, KeyReference]) -> None:
+        """Look up the key of every version; exactly these can be used from then on. Keys from a file are there."""
 
     def versions(self) -> tuple[int, ...]:
         """Return the KEK versions this process can use, ascending."""
@@ -66,8 +102,11 @@ class Provider(Protocol):
     def wrap(self, version: int, requests: Sequence[WrapRequest]) -> list[bytes | KeyFailure]:
         """Return one 60-byte wrap or failure per request, in order. Raises OpsError when the provider itself is ill."""
 
-    def unwrap(self, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
-        """Return one 32-byte DEK or failure per request, in order."""
+    def unwrap(self, requests: Sequence[UnwrapRequest], *, trial: bool = False) -> list[bytes | KeyFailure]:
+        """Return one 32-byte DEK or failure per request, in order.
+
+        trial: a failure is an answer, as while the layout is found. It is asked for once: HSMs audit failures.
+        """
 
     def rewrap(
         self, to_version: int, requests: Sequence[UnwrapRequest], *, prove: Collection[int] | None = None

@@ -3,55 +3,103 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BuildRegistry: settings and install lock become a provider, or a refusal before anything else is touched.
 
-Source: vendor's page "Changing KEK provider", section 05. The lock is judged first, so a PKCS#11 module is never loaded
-for a database that is locked for another provider.
+Source: vendor's page "Changing KEK provider", section 05. The lock is checked first, so a PKCS#11 module is never
+loaded for a database that is locked for another provider. The only list of providers is `KINDS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from .._domain.pkcs11_settings import KeyReference
-from .._domain.settings import Settings
-from .._domain.vendor_messages import provider_mismatch, unknown_provider
-from .env import EnvProvider
-from .pkcs11.pool import PoolOptions
-from .pkcs11.provider import Pkcs11Provider
+from .._domain.errors import OpsError
+from .._domain.settings import PROVIDER, SHARED, Setting, Settings
+from .._domain.vendor_messages import one_of, provider_mismatch, unknown_provider
+from .env import EnvKind
+from .kind import ProviderKind
+from .pkcs11.kind import Pkcs11Kind
 from .provider import Provider
 
-KNOWN = ("env", "pkcs11")
+KINDS: tuple[ProviderKind, ...] = (
+    EnvKind(),
+    Pkcs11Kind(),
+)
 
 
-def check_lock(settings: Settings, *, installed: str, since: datetime | None) -> None:
-    """Raises OpsError lock.unknown_provider, lock.provider_mismatch. Touches nothing."""
-    if installed not in KNOWN:
-        raise unknown_provider(installed)
-    configured = settings.require_provider()
-    if configured != installed:
-        raise provider_mismatch(installed, since, configured)
+def names(*, device: bool = False) -> tuple[str, ...]:
+    """Return the names of all providers. device: of those alone whose keys are made inside a device."""
+    return tuple(kind.NAME for kind in KINDS if kind.DEVICE or not device)
+
+
+def all_settings() -> tuple[Setting, ...]:
+    """Return every setting of an installation: the shared ones, and those of each kind."""
+    return (*SHARED, *(setting for kind in KINDS for setting in kind.OPTIONS))
+
+
+def library_variables() -> tuple[str, ...]:
+    """Return how the variables begin that libraries of devices read from secrets.env."""
+    return tuple(beginning for kind in KINDS for beginning in kind.LIBRARY_VARIABLES)
+
+
+def libraries() -> dict[str, tuple[str, str]]:
+    """Return import name -> (project, lowest version) of every Python library that a kind needs."""
+    return {module: needed for kind in KINDS for module, needed in kind.NEEDS.items()}
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """Return the import names that the configured provider needs; none where no known one is configured yet."""
+    kind = _named(settings.values.get(PROVIDER.name))
+    return tuple(kind.NEEDS) if kind is not None else ()
+
+
+def configured(settings: Settings) -> ProviderKind:
+    """Return the configured kind. Raises OpsError settings.missing, settings.unknown_provider."""
+    name = settings.require(PROVIDER)
+    kind = _named(name)
+    if kind is None:
+        raise OpsError(
+            f'unknown provider "{name}", expected {one_of(names())} (from {settings.origins[PROVIDER.name]})',
+            code="settings.unknown_provider",
+            hint="correct encryption.provider",
+        )
+    return kind
+
+
+def locked_kind(installed: str) -> ProviderKind:
+    """Return the kind that an install lock names. Raises OpsError lock.unknown_provider."""
+    kind = _named(installed)
+    if kind is None:
+        raise unknown_provider(installed, names())
+    return kind
+
+
+def check_lock(settings: Settings, *, installed: str, since: datetime | None) -> ProviderKind:
+    """Return the kind that lock and settings agree on. Raises OpsError lock.unknown_provider, lock.provider_mismatch.
+
+    Touches nothing.
+    """
+    locked, wanted = locked_kind(installed), configured(settings)
+    if locked is not wanted:
+        raise provider_mismatch(installed, since, wanted.NAME)
+    return locked
 
 
 def build_registry(
-    settings: Settings,
-    references: Mapping[int, KeyReference],
-    *,
-    workers: int = 1,
-    first_login: AbstractContextManager[None] | None = None,
+    settings: Settings, *, workers: int = 1, first_login: AbstractContextManager[None] | None = None
 ) -> Provider:
-    """Return the configured provider with its keys loaded; call `check_lock` before.
+    """Return the configured provider, opened, without keys; call `check_lock` before and `Provider.load` after.
 
-    references: where each KEK version's key is in the HSM. workers: processes that talk to it. first_login: entered
-    around the first login, see `Pkcs11Provider.open`. All unused for env. Raises what the provider raises.
+    workers: processes that talk to a device. first_login: see `Provider.open`. WHY the keys are loaded after: opening
+    waits for other hosts, and what they wrote meanwhile is read first (ADR-0018). Raises what the provider raises.
     """
-    if settings.require_provider() == "env":
-        return EnvProvider(settings.require_env_keks())
-    provider = Pkcs11Provider(settings.require_pkcs11(), PoolOptions(workers=workers))
+    provider = configured(settings).from_settings(settings, workers=workers)
     try:
         provider.open(first_login)
-        provider.load(references)
     except BaseException:
         provider.close()
         raise
     return provider
+
+
+def _named(name: str | None) -> ProviderKind | None:
+    return {kind.NAME: kind for kind in KINDS}.get(name or "")

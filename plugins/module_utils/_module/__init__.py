@@ -5,4 +5,11 @@
 
 Owns everything that knows Ansible or reads a host's configuration files; no rule about keys or records is here. Nothing
 below imports this package. Enter at `base.run_module`.
+
+WHY code here: every module file imports this package before anything else of the collection, so no module can forget
+to check the interpreter, and a new one needs no line for it.
 """
+
+from . import interpreter
+
+interpreter.require()

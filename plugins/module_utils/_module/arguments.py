@@ -11,27 +11,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._domain.settings import DATABASE, DATABASE_URI, Setting
+from .._domain.settings import PROVIDER as PROVIDER_SETTING
+from .._keys import registry
 from .configuration import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE
 
 Spec = dict[str, Any]
 
+
+def _options(*settings: Setting) -> Spec:
+    """Return the options of settings; a secret one can be given by a file too."""
+    spec: Spec = {}
+    for setting in settings:
+        spec[setting.name] = {"type": setting.kind, "no_log": setting.secret}
+        if setting.secret:
+            spec[setting.file_option] = {"type": "path", "no_log": False}
+    return spec
+
+
 MONGODB: Mapping[str, Any] = {
-    "mongodb_uri": {"type": "str", "no_log": True},
-    "mongodb_uri_file": {"type": "path", "no_log": False},
-    "mongodb_database": {"type": "str"},
+    **_options(DATABASE_URI, DATABASE),
     "config_file": {"type": "path", "default": DEFAULT_CONFIG_FILE},
     "secrets_file": {"type": "path", "default": DEFAULT_SECRETS_FILE, "no_log": False},
     "catalogue": {"type": "dict", "default": {}},
 }
 PROVIDER: Mapping[str, Any] = {
-    "provider": {"type": "str", "choices": ["env", "pkcs11"]},
-    "pkcs11_module_path": {"type": "path"},
-    "pkcs11_token_label": {"type": "str", "no_log": False},
-    "pkcs11_token_serial": {"type": "str", "no_log": False},
-    "pkcs11_pin": {"type": "str", "no_log": True},
-    "pkcs11_pin_file": {"type": "path", "no_log": False},
+    PROVIDER_SETTING.name: {"type": "str", "choices": list(registry.names())},
+    **_options(*(setting for kind in registry.KINDS for setting in kind.OPTIONS)),
 }
-EXCLUSIVE = (("mongodb_uri", "mongodb_uri_file"), ("pkcs11_pin", "pkcs11_pin_file"))
+EXCLUSIVE = tuple((setting.name, setting.file_option) for setting in registry.all_settings() if setting.secret)
 
 
 def with_installation(**own: Any) -> Spec:

@@ -21,6 +21,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._domain.errors import OpsError
 from .._domain.result import Result
 from .._domain.settings import Settings
+from .._keys import registry
 from . import dependencies, redaction
 from .arguments import EXCLUSIVE
 from .configuration import settings_from
@@ -50,7 +51,7 @@ def run_module(
     answer: dict[str, Any] = {}
     try:
         dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
-        settings = _settings(module) if installed else Settings({}, {})
+        settings = _settings(module) if installed else Settings()
         result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
         answer = plain(result.as_result(diff=bool(module._diff)))
     except OpsError as refusal:
@@ -85,8 +86,7 @@ def _settings(module: AnsibleModule) -> Settings:
         )
     settings = settings_from(module.params, environment=os.environ, warn=module.warn)
     module.no_log_values.update(redaction.masked_values(settings))
-    if settings.values.get("provider") == "pkcs11":
-        dependencies.require("pkcs11")
+    dependencies.require(*registry.needs(settings))
     return settings
 
 

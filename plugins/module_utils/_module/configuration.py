@@ -15,7 +15,9 @@ from typing import Any
 
 from .._domain.environment_file import grammar, parse_assignments
 from .._domain.errors import FileMissing, OpsError
-from .._domain.settings import Settings, Source, conflict, resolve
+from .._domain.secret import Secret
+from .._domain.settings import Setting, Settings, Source, conflict, resolve
+from .._keys import registry
 from .._store.private_files import read_private_text
 
 try:
@@ -28,45 +30,16 @@ DEFAULT_SECRETS_FILE = "/etc/certautopilot/secrets.env"
 NO_FILE = "/dev/null"  # named on purpose where an installation has no such file yet
 OBSOLETE = "CERTAUTOPILOT_ENCRYPTION_CURRENT_VERSION"
 
-# Variable of the product -> setting. The naming rule is the vendor's: prefix, key path in capitals.
-VARIABLES = {
-    "CERTAUTOPILOT_ENCRYPTION_PROVIDER": "provider",
-    "CERTAUTOPILOT_DATABASE_URI": "mongodb_uri",
-    "CERTAUTOPILOT_DATABASE_NAME": "mongodb_database",
-    "CERTAUTOPILOT_ENCRYPTION_PKCS11_MODULE_PATH": "pkcs11_module_path",
-    "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_LABEL": "pkcs11_token_label",
-    "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_SERIAL": "pkcs11_token_serial",
-    "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN": "pkcs11_pin",
-}
-# What the libraries of HSM vendors read to find their token. Two values are two tokens, each with its own keys.
-_HSM_VARIABLES = (
-    "SOFTHSM2_CONF", "ChrystokiConfigurationPath", "CKNFAST_", "NFAST_", "CS_PKCS11_", "YUBIHSM_PKCS11_",
-    "P11NETHSM_", "ET_PTKC_", "ET_HSM_",
-)  # fmt: skip
-_CONFIG_KEYS = {
-    ("encryption", "provider"): "provider",
-    ("database", "uri"): "mongodb_uri",
-    ("database", "name"): "mongodb_database",
-    ("encryption", "pkcs11", "module_path"): "pkcs11_module_path",
-    ("encryption", "pkcs11", "token_label"): "pkcs11_token_label",
-    ("encryption", "pkcs11", "token_serial"): "pkcs11_token_serial",
-}
-_PLAIN_OPTIONS = (
-    "provider", "mongodb_uri", "mongodb_database", "pkcs11_module_path", "pkcs11_token_label", "pkcs11_token_serial",
-    "pkcs11_pin",
-)  # fmt: skip
-_FILE_OPTIONS = {"mongodb_uri_file": "mongodb_uri", "pkcs11_pin_file": "pkcs11_pin"}
+Params = Mapping[str, Any]
 
 
-def settings_from(
-    params: Mapping[str, Any], *, environment: Mapping[str, str], warn: Callable[[str], None]
-) -> Settings:
+def settings_from(params: Params, *, environment: Mapping[str, str], warn: Callable[[str], None]) -> Settings:
     """Return the settings of this call.
 
     params: the module's options. environment: the process's. Raises OpsError file.*, settings.*, env_kek.*.
     """
     secrets_file, secrets = _secrets(params.get("secrets_file"))
-    ours = {name: value for name, value in environment.items() if name.startswith("CERTAUTOPILOT_")}
+    ours = _hidden({name: value for name, value in environment.items() if name.startswith("CERTAUTOPILOT_")})
     for place, variables in (("environment", ours), (f"secrets file {secrets_file}", secrets)):
         if OBSOLETE in variables:
             warn(f"{OBSOLETE} is set in {place}; it means nothing: the active version is in the keystore")
@@ -79,17 +52,19 @@ def settings_from(
     return resolve(sources, catalogue=catalogue, secrets=secrets, secrets_file=secrets_file, hsm_environment=hsm)
 
 
-def _options(params: Mapping[str, Any]) -> list[Source]:
-    sources = [Source("the module's options", {n: str(params[n]) for n in _PLAIN_OPTIONS if params.get(n) is not None})]
-    for option, setting in _FILE_OPTIONS.items():
-        if params.get(option) is not None:
-            path = Path(str(params[option]))
-            empty_code = "pin.empty" if setting == "pkcs11_pin" else "uri.empty"
-            sources.append(Source(f"{option} {path}", {setting: read_private_text(path, empty_code=empty_code)}))
+def _options(params: Params) -> list[Source]:
+    known = registry.all_settings()
+    given = {setting: str(params[setting.name]) for setting in known if params.get(setting.name) is not None}
+    sources = [Source("the module's options", given)]
+    for setting in known:
+        if setting.secret and params.get(setting.file_option) is not None:
+            path = Path(str(params[setting.file_option]))
+            text = read_private_text(path, empty_code=setting.empty_code)
+            sources.append(Source(f"{setting.file_option} {path}", {setting: text}))
     return sources
 
 
-def _secrets(named: Any) -> tuple[str | None, dict[str, str]]:
+def _secrets(named: object) -> tuple[str | None, dict[str, Secret[str]]]:
     path = Path(str(named or DEFAULT_SECRETS_FILE))
     if str(path) == NO_FILE:
         return None, {}
@@ -99,10 +74,10 @@ def _secrets(named: Any) -> tuple[str | None, dict[str, str]]:
         if str(path) == DEFAULT_SECRETS_FILE:
             return None, {}
         raise
-    return str(path), parse_assignments(content, origin=str(path))
+    return str(path), _hidden(parse_assignments(content, origin=str(path)))
 
 
-def _config(named: Any) -> list[Source]:
+def _config(named: object) -> list[Source]:
     path = Path(str(named or DEFAULT_CONFIG_FILE))
     try:
         content = path.read_text("utf-8")
@@ -122,13 +97,13 @@ def _config(named: Any) -> list[Source]:
     if not isinstance(document, Mapping):
         raise grammar(str(path), f"it holds a {type(document).__name__}, expected a mapping")
     return [
-        Source(f"config file {path}: {'.'.join(keys)}", {setting: _text(value, keys, path)})
-        for keys, setting in _CONFIG_KEYS.items()
-        if (value := _at(document, keys)) is not None
+        Source(f"config file {path}: {'.'.join(setting.path)}", {setting: _text(value, setting.path, path)})
+        for setting in registry.all_settings()
+        if setting.path and (value := _at(document, setting.path)) is not None
     ]
 
 
-def _text(value: Any, keys: tuple[str, ...], path: Path) -> str:
+def _text(value: object, keys: tuple[str, ...], path: Path) -> str:
     """Return the value if it is text. WHY not str(): YAML reads a serial 0123 as 83, and `no` as False."""
     if not isinstance(value, str):
         raise OpsError(
@@ -139,7 +114,7 @@ def _text(value: Any, keys: tuple[str, ...], path: Path) -> str:
     return value
 
 
-def _catalogue(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _catalogue(given: Params) -> dict[str, tuple[str, ...]]:
     """Return collection -> paths. WHY the check: a lone text would become one path for each of its letters."""
     for name, paths in given.items():
         if (
@@ -156,21 +131,26 @@ def _catalogue(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _hsm_variables(
-    secrets: Mapping[str, str], secrets_file: str | None, environment: Mapping[str, str]
+    secrets: Mapping[str, Secret[str]], secrets_file: str | None, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the variables for the HSM's library that stand in secrets.env. Raises OpsError settings.conflict."""
-    found = {name: value for name, value in secrets.items() if name.startswith(_HSM_VARIABLES)}
+    """Return the variables in secrets.env for the HSM's library; they are paths. Raises OpsError settings.conflict."""
+    found = {name: value.reveal() for name, value in secrets.items() if name.startswith(registry.library_variables())}
     for name, value in found.items():
         if environment.get(name, value) != value:
             raise conflict(name, "the environment", f"secrets file {secrets_file}")
     return found
 
 
-def _named(variables: Mapping[str, str]) -> dict[str, str]:
-    return {setting: variables[name] for name, setting in VARIABLES.items() if name in variables}
+def _named(variables: Mapping[str, Secret[str]]) -> dict[Setting, str]:
+    known = registry.all_settings()
+    return {setting: variables[setting.variable].reveal() for setting in known if setting.variable in variables}
 
 
-def _at(document: Any, keys: tuple[str, ...]) -> Any:
+def _hidden(variables: Mapping[str, str]) -> dict[str, Secret[str]]:
+    return {name: Secret(value) for name, value in variables.items()}
+
+
+def _at(document: object, keys: tuple[str, ...]) -> object:
     for key in keys:
         if not isinstance(document, Mapping) or key not in document:
             return None

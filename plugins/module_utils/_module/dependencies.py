@@ -17,6 +17,7 @@ from types import ModuleType
 from ansible.module_utils.basic import missing_required_lib
 
 from .._domain.errors import OpsError
+from .._keys import registry
 
 # import name -> (name on the package index, lowest version that works)
 LIBRARIES = {
@@ -24,7 +25,7 @@ LIBRARIES = {
     "cryptography": ("cryptography", "42.0"),
     "yaml": ("PyYAML", "6.0"),
     "pyrage": ("pyrage", "1.2"),
-    "pkcs11": ("python-pkcs11", "0.9"),
+    **registry.libraries(),
 }
 
 

@@ -13,17 +13,18 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, unquote, urlsplit
 
-from .._domain.settings import Settings
+from .._domain.settings import DATABASE_URI, Settings
 
 SHORTEST_MASKED = 6  # characters: masking "1234" would garble every count that contains it, and so reveal it
 
 
 def masked_values(settings: Settings) -> set[str]:
     """Return the texts to mask: PIN, URI and its password, KEKs, and the other values of the secrets file."""
-    secrets = {settings.values.get("pkcs11_pin", ""), settings.values.get("mongodb_uri", "")}
-    secrets.update(passwords_in(settings.values.get("mongodb_uri", "")))
-    secrets.update(value for name, value in settings.secrets.items() if _is_secret(name))
-    keys = settings.keks.values()
+    secrets = {value.reveal() for value in settings.hidden.values()}
+    if (uri := settings.hidden.get(DATABASE_URI.name)) is not None:
+        secrets.update(passwords_in(uri.reveal()))
+    secrets.update(value.reveal() for name, value in settings.secrets.items() if _is_secret(name))
+    keys = [kek.reveal() for kek in settings.keks.values()]
     secrets.update(text for key in keys for text in (key.hex(), key.hex().upper()))
     raw_keys = {base64.b64encode(key).decode("ascii").rstrip("=") for key in keys}
     return raw_keys | {form for secret in secrets for form in forms(secret)}

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Re-wrapping one batch of documents: open, wrap, check, compare-and-set; failures named, conflicts counted.
 
-The part of a rotation that touches envelopes; `rewrap_stream.py` drives it. `prepare` needs the keys and `write` the
+The part of a rotation that touches envelopes; `pipeline.py` drives it. `prepare` needs the keys and `write` the
 database, so that one batch can be prepared while the one before it is written.
 """
 

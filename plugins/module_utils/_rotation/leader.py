@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One leader's turn at a rotation: from the ranges it lays through the swap to the last slow writer.
 
-`rotation_judgement.py` plans; here is what only the leader does. Each move from state to state is guarded by the
+`plan.py` plans; here is what only the leader does. Each move from state to state is guarded by the
 lease's token, each record by compare-and-set under a claim, so a leader that slept past its lease writes nothing.
 """
 

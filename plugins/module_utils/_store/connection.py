@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from .._domain.errors import OpsError, Unauthorized
+from .._domain.secret import Secret
 from .driver import errors, pymongo, record_codec
 
 SERVER_SELECTION_TIMEOUT_MS = 10_000
@@ -64,13 +65,17 @@ class Store:
             return self._client.admin.command("hello")["localTime"]  # type: ignore[no-any-return]
 
 
-def open_store(uri: str, database: str) -> Store:
+def open_store(uri: Secret[str], database: str) -> Store:
     """Return a connected store. Raises OpsError database.uri_invalid, database.unreachable, database.unauthorized."""
     try:
         client: Any = pymongo.MongoClient(
-            uri, serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS, appname="certautopilot.ops", tz_aware=False
+            uri.reveal(),
+            serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
+            appname="certautopilot.ops",
+            tz_aware=False,
         )
-        hosts = ", ".join(f"{host}:{port}" for host, port in pymongo.uri_parser.parse_uri(uri, warn=False)["nodelist"])
+        parsed = pymongo.uri_parser.parse_uri(uri.reveal(), warn=False)
+        hosts = ", ".join(f"{host}:{port}" for host, port in parsed["nodelist"])
     except (errors.PyMongoError, ValueError, TypeError):
         # SAFE BECAUSE the cause is dropped: the driver's text may quote the URI and with it the password.
         raise OpsError(

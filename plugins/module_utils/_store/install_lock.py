@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from .._domain.instants import rfc3339
+from .._domain.values import Document, JsonObject
 from .connection import Store, driver_errors
 from .driver import errors
 
@@ -22,14 +22,14 @@ LOCK_ID = "kek_install"
 
 @dataclass(frozen=True, slots=True)
 class InstallLock:
-    """provider: "env" | "pkcs11", or whatever a foreign lock says. The rest is None where the lock does not tell."""
+    """provider: a name of `_keys/registry.py`, or whatever a foreign lock says. None: it does not tell."""
 
     provider: str
     installed_at: datetime | None
     installed_by: str | None
     install_id: str | None
 
-    def as_result(self) -> dict[str, Any]:
+    def as_result(self) -> JsonObject:
         """Return the JSON-clean form that modules return as `lock`."""
         return {
             "provider": self.provider,
@@ -37,6 +37,11 @@ class InstallLock:
             "installed_by": self.installed_by,
             "install_id": self.install_id,
         }
+
+
+def predicted(provider: str, installed_by: str) -> JsonObject:
+    """Return what a check run shows for a lock that would be written."""
+    return {"provider": provider, "installed_at": "", "installed_by": installed_by, "install_id": ""}
 
 
 def read(store: Store) -> InstallLock | None:
@@ -47,9 +52,9 @@ def read(store: Store) -> InstallLock | None:
 
 
 def acquire(store: Store, *, provider: str, installed_by: str, install_id: str) -> tuple[InstallLock, bool]:
-    """Insert the lock if there is none; return the lock that stands and whether it is the one of this call.
+    """Insert the lock if there is none; return the lock there is now and whether it is the one of this call.
 
-    Two callers at once: the server lets one insert win, the other gets the winner's lock and judges by its provider.
+    Two callers at once: the server lets one insert win, the other gets the winner's lock and goes by its provider.
     """
     proposed = {
         "provider": provider,
@@ -67,7 +72,7 @@ def acquire(store: Store, *, provider: str, installed_by: str, install_id: str) 
         return _from_document(collection.find_one({"_id": LOCK_ID})), created
 
 
-def _from_document(document: dict[str, Any]) -> InstallLock:
+def _from_document(document: Document) -> InstallLock:
     installed_at = document.get("installed_at")
     return InstallLock(
         provider=str(document.get("provider")),

@@ -4,7 +4,7 @@
 """The keystore `kek_versions`: one row per KEK version, and the singleton that says which one seals new writes.
 
 The active version changes by one compare-and-set on the singleton; row states follow it and are repaired from it, so a
-crash between the two leaves nothing to decide. States are the words of NIST SP 800-57.
+crash between the two leaves nothing to decide. States and their legal moves: `KeyState`, `LEGAL_MOVES`.
 """
 
 from __future__ import annotations
@@ -13,39 +13,62 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
 
+from .._domain.key_names import KeyReference
+from .._domain.values import BsonValue, Document, JsonObject
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
 
 COLLECTION = "kek_versions"
 ACTIVE_ID = "active"
-DESTROYED = "destroyed"
 _INTENT = "intent:"
+
+
+class KeyState(StrEnum):
+    """State of a KEK version, in the words of NIST SP 800-57 part 1, section 7."""
+
+    PRE_ACTIVATION = "pre-activation"  # made, and not used yet
+    ACTIVE = "active"  # seals new writes; one version at a time, the one that the singleton names
+    DEACTIVATED = "deactivated"  # seals nothing new; opens what it sealed, as long as its key material exists
+    COMPROMISED = "compromised"  # as deactivated, and what it sealed is to be reissued
+    DESTROYED = "destroyed"  # its key material is gone
+
+
+# WHY a deactivated version may become active: a rotation back is a rotation. A compromised one never may: what it seals
+# would be readable by whoever has it. DESTROYED is the end.
+LEGAL_MOVES: Mapping[KeyState, frozenset[KeyState]] = {
+    KeyState.PRE_ACTIVATION: frozenset({KeyState.ACTIVE, KeyState.COMPROMISED, KeyState.DESTROYED}),
+    KeyState.ACTIVE: frozenset({KeyState.DEACTIVATED}),
+    KeyState.DEACTIVATED: frozenset({KeyState.ACTIVE, KeyState.COMPROMISED, KeyState.DESTROYED}),
+    KeyState.COMPROMISED: frozenset({KeyState.DESTROYED}),
+    KeyState.DESTROYED: frozenset(),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
     """canary: envelope sub-document, None in foreign rows that have none. key: label, id, check_value as known.
 
-    invocations: wraps that this collection made with the version, counted before they are made. removed_at: when
-    kek_remove retired the version for good; its state says whether the key material is gone too (ADR-0019).
+    invocations: wraps that this collection made with the version, counted before they are made. state: a `KeyState`,
+    or the word of a foreign keystore as it is. removed_at: when kek_remove retired the version for good; its state says
+    whether the key material is gone too (ADR-0019).
     """
 
     version: int
     provider: str
     state: str
-    canary: Mapping[str, Any] | None = field(repr=False)
-    key: Mapping[str, Any]
+    canary: Mapping[str, BsonValue] | None = field(repr=False)
+    key: Mapping[str, BsonValue]
     invocations: int = 0
     removed_at: datetime | None = None
 
     @property
     def removed(self) -> bool:
         """True for a version that nothing may use again. Databases of release 0.1 say it by the state alone."""
-        return self.removed_at is not None or self.state == DESTROYED
+        return self.removed_at is not None or self.state == KeyState.DESTROYED
 
-    def as_result(self) -> dict[str, Any]:
+    def as_result(self) -> JsonObject:
         return {
             "version": self.version,
             "provider": self.provider,
@@ -62,6 +85,19 @@ class Active:
 
     version: int
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a run of pkcs11-init means to make: written down before the key exists, removed once its row does.
+
+    key: label and id, which carry the install id.
+    """
+
+    version: int
+    provider: str
+    install_id: str
+    key: KeyReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +127,15 @@ def insert_row(
     version: int,
     provider: str,
     state: str,
-    canary: Mapping[str, Any],
-    key: Mapping[str, Any],
+    canary: Mapping[str, BsonValue],
+    key: Mapping[str, BsonValue],
     created_by: str,
 ) -> bool:
     """Insert the row of a version if there is none. Returns whether this call inserted it."""
     row = {
         "_id": version,
         "provider": provider,
-        "state": state,
+        "state": str(state),
         "canary": dict(canary),
         "created_at": store.server_time(),
         "created_by": created_by,
@@ -113,32 +149,39 @@ def insert_row(
     return True
 
 
-def read_intent(store: Store, version: int) -> dict[str, Any] | None:
+def read_intent(store: Store, version: int) -> Intent | None:
     """Return what an earlier pkcs11-init of this version meant to make, None where it never began or has ended."""
     with driver_errors(store):
         found = store.collection(COLLECTION).find_one({"_id": f"{_INTENT}{version}"})
-    return None if found is None else dict(found)
+    if found is None:
+        return None
+    key = KeyReference(str(found["key"]["label"]), bytes.fromhex(found["key"]["id"]))
+    return Intent(version, str(found["provider"]), str(found["install_id"]), key)
 
 
-def ensure_intent(
-    store: Store, *, version: int, provider: str, install_id: str, key: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Insert the intent if there is none; return the one that stands, which may be an earlier run's."""
-    intent = {"provider": provider, "install_id": install_id, "key": dict(key), "created_at": store.server_time()}
+def ensure_intent(store: Store, planned: Intent) -> Intent:
+    """Insert the intent if there is none; return the one there is now, which may be an earlier run's."""
+    intent = {
+        "provider": planned.provider,
+        "install_id": planned.install_id,
+        "key": {"label": planned.key.label, "id": planned.key.key_id.hex()},
+        "created_at": store.server_time(),
+    }
     with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
-        store.collection(COLLECTION).update_one({"_id": f"{_INTENT}{version}"}, {"$setOnInsert": intent}, upsert=True)
-    standing = read_intent(store, version)
-    return intent if standing is None else standing
+        store.collection(COLLECTION).update_one(
+            {"_id": f"{_INTENT}{planned.version}"}, {"$setOnInsert": intent}, upsert=True
+        )
+    return read_intent(store, planned.version) or planned
 
 
 def drop_intent(store: Store, version: int) -> None:
-    """Remove the intent once row and lock stand."""
+    """Remove the intent once row and lock are there."""
     with driver_errors(store):
         store.collection(COLLECTION).delete_one({"_id": f"{_INTENT}{version}"})
 
 
 def initialise_active(store: Store, version: int) -> Active:
-    """Make `version` active if none is yet; return the active version that stands."""
+    """Make `version` active if none is yet; return the version that is active now."""
     with driver_errors(store):
         collection = store.collection(COLLECTION)
         with contextlib.suppress(errors.DuplicateKeyError):
@@ -165,20 +208,33 @@ def spend(store: Store, version: int, wraps: int) -> None:
 
 
 def set_state(store: Store, version: int, *, expected: str, state: str) -> bool:
-    """Move a row's state by compare-and-set; False when it was not `expected`."""
+    """Move a row's state by compare-and-set; False when it was not `expected`. Raises ValueError: no legal move."""
+    _require_legal(expected, state)
     with driver_errors(store):
         outcome = store.collection(COLLECTION).update_one(
-            {"_id": version, "state": expected}, {"$set": {"state": state}}
+            {"_id": version, "state": str(expected)}, {"$set": {"state": str(state)}}
         )
     return bool(outcome.matched_count == 1)
 
 
-def mark_removed(store: Store, version: int, *, expected: str, state: str) -> bool:
+def kept_state(state: str) -> KeyState:
+    """Return what a removed version is called while its key material exists somewhere."""
+    kept = (KeyState.PRE_ACTIVATION, KeyState.COMPROMISED, KeyState.DESTROYED)  # destroyed: by release 0.1
+    return KeyState(state) if state in kept else KeyState.DEACTIVATED
+
+
+def mark_removed(store: Store, version: int, *, expected: str) -> bool:
     """Note that a version was removed for good, by compare-and-set on its state; False when it was not `expected`."""
-    assign = {"state": state, "removed_at": store.server_time()}
+    assign = {"state": str(kept_state(expected)), "removed_at": store.server_time()}
     with driver_errors(store):
-        outcome = store.collection(COLLECTION).update_one({"_id": version, "state": expected}, {"$set": assign})
+        outcome = store.collection(COLLECTION).update_one({"_id": version, "state": str(expected)}, {"$set": assign})
     return bool(outcome.matched_count == 1)
+
+
+def _require_legal(before: str, after: str) -> None:
+    """WHY only known states: a foreign keystore's own word says nothing about what may follow it."""
+    if before in LEGAL_MOVES and after not in LEGAL_MOVES[KeyState(before)]:
+        raise ValueError(f"a KEK version does not go from {before} to {after}")
 
 
 def repair_states(store: Store) -> int:
@@ -189,16 +245,18 @@ def repair_states(store: Store) -> int:
     active = keystore.active.version
     with driver_errors(store):
         collection = store.collection(COLLECTION)
-        raised = collection.update_one({"_id": active, "state": "pre-activation"}, {"$set": {"state": "active"}})
-        again = collection.update_one({"_id": active, "state": "deactivated"}, {"$set": {"state": "active"}})
-        lowered = collection.update_many(
-            {"_id": {"$in": [v for v in keystore.rows if v != active]}, "state": "active"},
-            {"$set": {"state": "deactivated"}},
+        raised = collection.update_one(
+            {"_id": active, "state": {"$in": [str(s) for s, after in LEGAL_MOVES.items() if KeyState.ACTIVE in after]}},
+            {"$set": {"state": str(KeyState.ACTIVE)}},
         )
-    return int(raised.modified_count + again.modified_count + lowered.modified_count)
+        lowered = collection.update_many(
+            {"_id": {"$in": [v for v in keystore.rows if v != active]}, "state": str(KeyState.ACTIVE)},
+            {"$set": {"state": str(KeyState.DEACTIVATED)}},
+        )
+    return int(raised.modified_count + lowered.modified_count)
 
 
-def _row(document: Mapping[str, Any]) -> KeyRow:
+def _row(document: Document) -> KeyRow:
     canary, key, removed_at = document.get("canary"), document.get("key"), document.get("removed_at")
     return KeyRow(
         version=int(document["_id"]),

@@ -14,10 +14,11 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
-from typing import Any
 
 from .._domain.instants import rfc3339
 from .._domain.pin_tag import SALT_LENGTH, tag
+from .._domain.secret import Secret
+from .._domain.values import Document
 from .connection import Store, driver_errors
 from .driver import errors
 
@@ -34,20 +35,20 @@ class Refusal:
     host: str
 
 
-def find(store: Store, token: str, pin: str) -> Refusal | None:
+def find(store: Store, token: str, pin: Secret[str]) -> Refusal | None:
     """Return the latest refusal of this PIN (or of one with the same tag) by the token, None where there is none."""
-    standing = _read(store, token)
-    if standing is None:
+    known = _read(store, token)
+    if known is None:
         return None
-    ours = tag(standing["salt"], pin)
-    matching = [entry for entry in standing["refused"] if entry["tag"] == ours]
+    ours = tag(known["salt"], pin)
+    matching = [entry for entry in known["refused"] if entry["tag"] == ours]
     if not matching:
         return None
     latest = matching[-1]
     return Refusal(str(latest["refusal"]), rfc3339(latest["at"]), str(latest["host"]))
 
 
-def note(store: Store, token: str, pin: str) -> None:
+def note(store: Store, token: str, pin: Secret[str]) -> None:
     """Note that the token refused this PIN just now, under a new id; an older note of the same PIN gives way."""
     collection = store.collection(COLLECTION)
     fresh = {"salt": os.urandom(SALT_LENGTH), "refused": []}
@@ -64,22 +65,22 @@ def note(store: Store, token: str, pin: str) -> None:
         collection.update_one({"_id": token}, {"$push": {"refused": {"$each": [entry], "$slice": -KEPT}}})
 
 
-def forget(store: Store, token: str, pin: str) -> None:
+def forget(store: Store, token: str, pin: Secret[str]) -> None:
     """Remove every note of this PIN: the token took it. The salt stays, see `_domain/pin_tag.py`."""
     _forget(store, token, pin)
 
 
-def _forget(store: Store, token: str, pin: str) -> int | None:
-    standing = _read(store, token)
-    if standing is None:
+def _forget(store: Store, token: str, pin: Secret[str]) -> int | None:
+    known = _read(store, token)
+    if known is None:
         return None
-    ours = tag(standing["salt"], pin)
+    ours = tag(known["salt"], pin)
     with driver_errors(store):
         store.collection(COLLECTION).update_one({"_id": token}, {"$pull": {"refused": {"tag": ours}}})
     return ours
 
 
-def _read(store: Store, token: str) -> dict[str, Any] | None:
+def _read(store: Store, token: str) -> Document | None:
     with driver_errors(store):
         found = store.collection(COLLECTION).find_one({"_id": token})
     return None if found is None else dict(found)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from .._domain.environment_file import format_assignments
 from .._domain.errors import FileMissing, OpsError
 
 
@@ -52,14 +53,17 @@ def private_folder(path: Path) -> None:
 
 
 def append_assignments(path: Path, values: Mapping[str, str]) -> None:
-    """Append `NAME=value` lines to an environment file, whole or not at all; owner and mode stay as they were."""
+    """Append `NAME=value` lines to an environment file, whole or not at all; owner and mode stay as they were.
+
+    Raises OpsError file.not_writable, file.grammar.
+    """
     try:
         standing, status = path.read_bytes(), path.stat()
     except OSError as cause:
         raise not_writable(path, cause) from None
     if standing and not standing.endswith(b"\n"):
         standing += b"\n"
-    lines = "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(values.items()))
+    lines = format_assignments(dict(sorted(values.items())))
     write_private(path, standing + lines.encode(), owner=(status.st_uid, status.st_gid))
 
 
@@ -114,10 +118,3 @@ def not_writable(path: Path, cause: OSError) -> OpsError:
 
 def _unreadable(path: Path, why: str) -> OpsError:
     return OpsError(f"cannot read {path} ({why})", code="file.unreadable", hint="check its owner and content")
-
-
-def _quoted(value: str) -> str:
-    """Return a value as systemd's EnvironmentFile reads it back: plain where it is plain, else in double quotes."""
-    if value and all(letter.isalnum() or letter in "-_./:=+@%,?&" for letter in value):
-        return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`") + '"'

@@ -149,7 +149,7 @@ def _predicted(installation: Installation, existing: Manifest | None, warn: Call
 
 
 def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], None]) -> dict[str, str]:
-    values = {name: settings.secrets[name] for name in names if name in settings.secrets}
+    values = {name: settings.secrets[name].reveal() for name in names if name in settings.secrets}
     for name in names:
         if name not in values:
             warn(f"{name} is not in the secrets file and is not carried to the destination")

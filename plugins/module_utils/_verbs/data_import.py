@@ -25,6 +25,7 @@ from .._domain.errors import OpsError
 from .._domain.listing import listed
 from .._domain.manifest import Manifest
 from .._domain.result import Result
+from .._domain.secret import Secret
 from .._domain.settings import Settings
 from .._domain.values import Document, JsonObject
 from .._installation import equality, lockstep, opened_records
@@ -256,7 +257,7 @@ def _carry(settings: Settings, bundle: Bundle, warn: Callable[[str], None]) -> b
     """
     missing = {name: value for name, value in bundle.carried.items() if name not in settings.secrets}
     for name, value in bundle.carried.items():
-        if settings.secrets.get(name, value) != value:
+        if name in settings.secrets and settings.secrets[name] != Secret(value):
             raise OpsError(
                 f"{name} in the destination's secrets file differs from the source's",
                 code="carry.conflict",

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verb kek_install_lock: write the install lock once, or say what stands.
+"""Verb kek_install_lock: write the install lock once, or say what it says.
 
 Order: settings, lock, survey, keys, lock written, first keystore row. A crash after the lock is finished by running it
 again. A KEK is never made here.
@@ -44,74 +44,72 @@ class Options:
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Lock the database for the configured provider. Raises OpsError lock.*, key.*, settings.*."""
     with open_database(settings) as store:
-        lock = install_lock.read(store)
-        if lock is not None:
-            registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
+        _checked_lock(settings, store)  # refused before the database is walked
         found = surveys.take(store, Catalogue(settings.catalogue))
+        # WHY in this order: rows always come after their lock, so whoever sees rows sees the lock of a first start.
         keys = keystore.read(store)
-        if lock is None and (lock := install_lock.read(store)) is not None:
-            # WHY again: another first start may have locked it meanwhile, and rows always come after their lock.
-            registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
+        lock = _checked_lock(settings, store)
         if lock is None and found.total:
             if not options.adopt:
                 raise envelopes_without_lock(store, found.total)
             _prove_all_open(settings, store, found, warn)
+            lock = _checked_lock(settings, store)  # again: the login waited for other hosts
         if lock is None and not found.total and keys.rows:
             raise rows_without_lock(store, keys)
         return _lock(settings, store, lock, found, check=check)
 
 
+def _checked_lock(settings: Settings, store: Store) -> InstallLock | None:
+    """Return the lock as it is now. Raises OpsError lock.unknown_provider, lock.provider_mismatch."""
+    lock = install_lock.read(store)
+    if lock is not None:
+        registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
+    return lock
+
+
 def _lock(settings: Settings, store: Store, lock: InstallLock | None, found: Survey, *, check: bool) -> Result:
-    provider_name = settings.require_provider()
+    kind = registry.configured(settings)
     keys = keystore.read(store)
-    needs_row = provider_name == "env" and (not keys.rows or keys.active is None) and (lock is None or not found.total)
+    # WHY only keys that are given: those of a device are made, with their row, by kek_pkcs11_init.
+    needs_row = not kind.DEVICE and (not keys.rows or keys.active is None) and (lock is None or not found.total)
     before = {} if lock is None else {"provider": lock.provider, "installed_by": lock.installed_by}
-    installed_by = "service" if provider_name == "env" else "pkcs11-init"
     if lock is not None and not needs_row:
         return Result(changed=False, values={"lock": lock.as_result()}, before=before, after=before)
     if needs_row:
-        settings.require_env_keks()  # a lock without a KEK would shut out whoever holds the right one
-    after = {"provider": provider_name, "installed_by": installed_by}
+        kind.from_settings(settings)  # a lock without a KEK would shut out whoever holds the right one
+    after = {"provider": kind.NAME, "installed_by": kind.INSTALLED_BY}
     if check:
-        predicted = (
-            lock.as_result()
-            if lock is not None
-            else {
-                "provider": provider_name,
-                "installed_at": "",
-                "installed_by": installed_by,
-                "install_id": "",
-            }
-        )
-        return Result(changed=True, values={"lock": predicted}, before=before, after=after)
+        shown = lock.as_result() if lock is not None else install_lock.predicted(kind.NAME, kind.INSTALLED_BY)
+        return Result(changed=True, values={"lock": shown}, before=before, after=after)
     created = False
     if lock is None:
         lock, created = install_lock.acquire(
-            store, provider=provider_name, installed_by=installed_by, install_id=uuid.uuid4().hex
+            store, provider=kind.NAME, installed_by=kind.INSTALLED_BY, install_id=uuid.uuid4().hex
         )
         registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
-    wrote_row = needs_row and _first_env_row(settings, store, found)
+    wrote_row = needs_row and _first_row(settings, store, kind.INSTALLED_BY, found)
     if created or wrote_row:
-        journal.append(store, "kek_install_lock", {"provider": provider_name, "adopted": found.total})
+        journal.append(store, "kek_install_lock", {"provider": kind.NAME, "adopted": found.total})
     return Result(changed=created or wrote_row, values={"lock": lock.as_result()}, before=before, after=after)
 
 
-def _first_env_row(settings: Settings, store: Store, found: Survey) -> bool:
-    with contextlib.closing(registry.build_registry(settings, {})) as provider:
+def _first_row(settings: Settings, store: Store, created_by: str, found: Survey) -> bool:
+    with contextlib.closing(registry.build_registry(settings)) as provider:
         versions = [version for version in provider.versions() if not found.total or version in found.by_version]
         # WHY the newest one that envelopes use: it is what the old service wrote with last; a fresh one begins at its
         # lowest KEK version.
         first = max(versions) if found.total else min(versions)
-        return ensure_first_row(store, provider, first, "service")
+        return ensure_first_row(store, provider, first, created_by)
 
 
 def _prove_all_open(settings: Settings, store: Store, found: Survey, warn: Callable[[str], None]) -> None:
     """Raises OpsError lock.adoption_refused unless every envelope is this provider's and opens."""
     found.require_catalogued()
-    lock = InstallLock(settings.require_provider(), None, None, None)
-    keys = keystore.read(store)
-    provider = registry.build_registry(settings, references(lock, keys), first_login=first_login(settings, store))
+    lock = InstallLock(registry.configured(settings).NAME, None, None, None)
+    provider = registry.build_registry(settings, first_login=first_login(settings, store))
     try:
+        keys = keystore.read(store)
+        provider.load(references(lock, keys))
         prove_canaries(provider, keys)
         opener = EveryEnvelope(
             provider, lambda sample: remembered_layout(store, provider, sample, warn=warn, note=False)

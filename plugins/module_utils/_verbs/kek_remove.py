@@ -32,12 +32,10 @@ from .._installation import survey as surveys
 from .._installation.every_envelope import EveryEnvelope
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import Sample, note_layout, remembered_layout
+from .._keys.provider import Provider
 from .._rotation.leadership import LEASE_NAME, LEASE_S
 from .._store import dump, heartbeats, journal, keystore, leases, removed_version_validator, rotations
-from .._store.keystore import DESTROYED, KeyRow
-
-# NIST SP 800-57 part 1, section 7: what a removed version is called while its key material exists somewhere.
-KEPT = {"compromised": "compromised", "pre-activation": "pre-activation", DESTROYED: DESTROYED}
+from .._store.keystore import KeyRow, KeyState
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S):
             if removal.removes:
                 _remove(removal, layout)
-            if removal.after.state == DESTROYED:
+            if removal.after.state == KeyState.DESTROYED:
                 _destroy(removal)
             facts = {"version": options.version, "key_destroyed": removal.destroys, "state": removal.after.state}
             journal.append(installation.store, "kek_remove", facts)
@@ -131,7 +129,7 @@ def _planned(installation: Installation, options: Options, warn: Callable[[str],
     version, row = options.version, installation.keystore.rows.get(options.version)
     if row is None:
         raise _refused("unknown_version", f"the keystore has no KEK version {version}", "see kek_info")
-    _require_confirmed(options, row, installation.provider.name)
+    _require_confirmed(options, row, installation.provider)
     needed_by = _backups_with(options)
     for folder in needed_by:
         warn(f"backup {folder} needs KEK version {version}: without its key it cannot be read")
@@ -140,18 +138,18 @@ def _planned(installation: Installation, options: Options, warn: Callable[[str],
     removed = row.removed and removed_version_validator.stands(installation.store, fields, version)
     gone = options.destroy_key or key_material.is_nowhere(installation, version)
     before = _Facts(version, row.state, removed, in_hsm)
-    kept = KEPT.get(row.state, "deactivated")
-    after = _Facts(version, DESTROYED if gone else kept, True, None if in_hsm is None else False)
+    state = KeyState.DESTROYED if gone else keystore.kept_state(row.state)
+    after = _Facts(version, state, True, None if in_hsm is None else False)
     return _Removal(installation, options, fields, before, after, needed_by, warn)
 
 
-def _require_confirmed(options: Options, row: KeyRow, provider: str) -> None:
+def _require_confirmed(options: Options, row: KeyRow, provider: Provider) -> None:
     if not options.destroy_key:
         return
-    if provider != "pkcs11":
+    if provider.key_admin is None:
         raise _refused(
             "no_key_to_destroy",
-            f'provider "{provider}" has no key in an HSM',
+            f'provider "{provider.name}" has no key in an HSM',
             f"delete the line of V{options.version} from secrets.env on every host, restart, and run it again without "
             "destroy_key",
         )
@@ -253,7 +251,7 @@ def _remove(removal: _Removal, layout: Layout | None) -> None:
         raise _moved(version)
     removed_version_validator.raise_around(store, removal.fields, version)  # 3
     layout = _require_unused(removal, layout)  # 4: what was written meanwhile may lie about its version too (T6)
-    if not keystore.mark_removed(store, version, expected=state, state=KEPT.get(state, "deactivated")):  # 5
+    if not keystore.mark_removed(store, version, expected=state):  # 5
         raise _moved(version)
     if layout is not None:
         note_layout(store, layout)
@@ -265,8 +263,10 @@ def _destroy(removal: _Removal) -> None:
     if removal.destroys:
         journal.append(installation.store, "kek_remove", {"version": version, "begins": "destroy_key"})
         key_material.destroy(installation, version, str(removal.options.check_value))  # 6
-    state = KEPT.get(removal.before.state, "deactivated")
-    if not keystore.set_state(installation.store, version, expected=state, state=DESTROYED):
+    state = keystore.kept_state(removal.before.state)
+    if state == KeyState.DESTROYED:  # by release 0.1
+        return
+    if not keystore.set_state(installation.store, version, expected=state, state=KeyState.DESTROYED):
         raise _moved(version)
 
 

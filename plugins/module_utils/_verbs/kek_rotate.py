@@ -53,8 +53,8 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         lock = install_lock.read(store)
         if lock is None:
             raise lock_missing(store)
-        if lock.provider in registry.KNOWN and settings.require_provider() != lock.provider:
-            raise rotate_across_providers(lock.provider, settings.require_provider())
+        if registry.locked_kind(lock.provider) is not registry.configured(settings):
+            raise rotate_across_providers(lock.provider, registry.configured(settings).NAME)
         registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
         seen = None
         if options.state == "rotated":

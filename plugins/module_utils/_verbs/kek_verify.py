@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_verify: is every live process ready for a KEK version. Reads only; may wait.
 
-The gate of a rotation, on its own and with patience; `rotate.py` asks it once more.
+The gate of a rotation, on its own and with patience; a rotation asks it once more (`_rotation/plan.py`).
 """
 
 from __future__ import annotations

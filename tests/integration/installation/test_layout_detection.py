@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Found
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.envelope import parse
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation.layout_detection import (
     detect_layout,
     remembered_layout,
@@ -39,8 +40,8 @@ class Counting(EnvProvider):
 
     asked = failed = 0
 
-    def unwrap(self, requests):
-        outcomes = super().unwrap(requests)
+    def unwrap(self, requests, *, trial=False):
+        outcomes = super().unwrap(requests, trial=trial)
         self.asked += len(outcomes)
         self.failed += sum(not isinstance(outcome, bytes) for outcome in outcomes)
         return outcomes
@@ -62,7 +63,7 @@ def sample_of(name):
 @pytest.fixture
 def store(new_site):
     site = new_site()
-    with open_store(site.uri, site.name) as opened:
+    with open_store(Secret(site.uri), site.name) as opened:
         yield opened
 
 

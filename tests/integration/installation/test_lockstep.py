@@ -14,6 +14,7 @@ from decimal import Decimal
 
 import bson
 import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation import lockstep
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
@@ -81,7 +82,7 @@ def walked(site, bundle):
             (lacking if pair.found is None else met).add(key(pair.expected["_id"]))
             assert pair.found is None or pair.found["_id"] == pair.expected["_id"]
 
-    with open_store(site.uri, site.name) as store:
+    with open_store(Secret(site.uri), site.name) as store:
         extra = lockstep.walk(store, bundle, on_pairs)
     return met, lacking, {key(i) for ids in extra.values() for i in ids}
 
@@ -155,7 +156,7 @@ def test_records_written_during_the_walk_are_never_taken_for_extra_ones(site):
             site.db[COLLECTION].insert_many(new)
 
     bundle = ListedBundle([{"_id": n} for n in range(200)])
-    with open_store(site.uri, site.name) as store:
+    with open_store(Secret(site.uri), site.name) as store:
         extra = lockstep.walk(store, bundle, on_pairs)
 
     assert extra == {}
@@ -166,6 +167,6 @@ def test_a_collection_that_the_bundle_does_not_know_is_extra_and_bookkeeping_is_
     site.db.elsewhere.insert_many([{"_id": n} for n in range(3)])
     site.db.kek_journal.insert_one({"_id": 1})
 
-    with open_store(site.uri, site.name) as store:
+    with open_store(Secret(site.uri), site.name) as store:
         assert lockstep.walk(store, ListedBundle([]), pytest.fail) == {"elsewhere": [0, 1, 2]}
         assert records.collections_with_records(store) == ["elsewhere"]

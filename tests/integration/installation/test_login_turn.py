@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError, Unauthorized
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation import installation, login_turn
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import WrapRequest
 from ansible_collections.certautopilot.ops.plugins.module_utils._module import configuration
@@ -26,7 +26,7 @@ from tests.integration.token import PIN
 from tests.support import hsm_shim
 from tests.support.sealed import credential
 
-HOST, DYING = Path(__file__).parents[1] / "host.py", Path(__file__).parents[1] / "dying.py"
+HOST, DYING = Path(__file__).parents[1] / "processes" / "host.py", Path(__file__).parents[1] / "processes" / "dying.py"
 HOSTS, WORKERS, LIMIT = 5, 4, 3
 BAD, WORSE = "0000-wrong", "1111-wrong"
 
@@ -301,7 +301,7 @@ def test_a_verb_without_keys_takes_no_turn(ready):
 
 def test_a_database_user_who_may_only_read_logs_in_without_a_turn(ready, monkeypatch):
     def refused(*_arguments, **_options):
-        raise OpsError("refused the credentials", code="database.unauthorized", hint="")
+        raise Unauthorized("refused the credentials", hint="")
 
     turns = list(ready.site.db.locks.find())
     monkeypatch.setattr(login_turn.leases, "acquire_within", refused)

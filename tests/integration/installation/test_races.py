@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROUNDS = 200
-RACER = Path(__file__).parents[1] / "racer.py"
+RACER = Path(__file__).parents[1] / "processes" / "racer.py"
 
 
 def test_t28_of_two_first_starts_with_different_providers_one_wins_200_times(server, tmp_path):

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import (
-    KeyReference,
-    Pkcs11Settings,
-)
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.key_names import KeyReference
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.settings import Pkcs11Settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import UnwrapRequest, WrapRequest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -83,9 +82,10 @@ class Hsm:
 
     def settings(self, **changes: Any) -> Pkcs11Settings:
         """Return the settings of this token, with changes."""
-        given = {"module_path": SOFTHSM, "token_label": self.token, "pin": PIN}
-        environment = {"SOFTHSM2_CONF": self.conf, **changes.pop("environment", {})}
-        return Pkcs11Settings(**{**given, **changes}, environment=environment)
+        given = {"module_path": SOFTHSM, "token_label": self.token, "pin": PIN, **changes}
+        given["environment"] = {"SOFTHSM2_CONF": self.conf, **changes.get("environment", {})}
+        given["pin"] = None if given["pin"] is None else Secret(given["pin"])
+        return Pkcs11Settings(**given)
 
     def oracle(self, do: str, **order: Any) -> Any:
         """Return what PyKCS11 says, in a process of its own."""

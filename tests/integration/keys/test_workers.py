@@ -28,10 +28,11 @@ PARENT = """
 import os, sys, time
 sys.path.insert(0, os.environ["COLLECTIONS"])
 base = "ansible_collections.certautopilot.ops.plugins.module_utils."
-settings = __import__(base + "_domain.pkcs11_settings", fromlist=["x"])
+settings = __import__(base + "_keys.pkcs11.settings", fromlist=["x"])
+secret = __import__(base + "_domain.secret", fromlist=["x"])
 pool = __import__(base + "_keys.pkcs11.pool", fromlist=["x"])
 provider = __import__(base + "_keys.pkcs11.provider", fromlist=["x"])
-given = settings.Pkcs11Settings(sys.argv[1], sys.argv[2], pin=sys.stdin.readline().strip())
+given = settings.Pkcs11Settings(sys.argv[1], sys.argv[2], pin=secret.Secret(sys.stdin.readline().strip()))
 opened = provider.Pkcs11Provider(given, pool.PoolOptions(workers=2))
 opened.open()
 print(*opened.worker_pids, flush=True)

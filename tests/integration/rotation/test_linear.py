@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.sealed import credential
 
-MEASURING = Path(__file__).parents[1] / "measuring.py"
+MEASURING = Path(__file__).parents[1] / "processes" / "measuring.py"
 BATCH = 25
 
 

@@ -49,13 +49,13 @@ def test_t6_a_proof_from_before_the_last_write_does_not_let_a_version_be_removed
 
 
 def test_t6_a_write_between_the_proof_and_the_fence_is_opened_too_before_the_version_is_gone(rotated, monkeypatch):
-    real = kek_remove.fence.raise_around
+    real = kek_remove.removed_version_validator.raise_around
 
     def a_write_comes_first(store, fields, version):
         rotated.db.dns_credentials.insert_one(liar(rotated))
         return real(store, fields, version)
 
-    monkeypatch.setattr(kek_remove.fence, "raise_around", a_write_comes_first)
+    monkeypatch.setattr(kek_remove.removed_version_validator, "raise_around", a_write_comes_first)
 
     with pytest.raises(OpsError) as refusal:
         rotated.call("kek_remove", version=1, grace=0)

@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain import rewrap_plan
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation import survey
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
@@ -26,7 +27,7 @@ def site(new_site):
 
 @pytest.fixture
 def store(site):
-    with open_store(site.uri, site.name) as opened:
+    with open_store(Secret(site.uri), site.name) as opened:
         yield opened
 
 

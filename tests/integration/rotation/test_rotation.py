@@ -76,7 +76,9 @@ def test_t38_check_mode_predicts_what_the_real_run_does_and_writes_nothing(rotat
 def test_t20_a_second_run_writes_nothing_and_opens_no_envelope(rotatable, monkeypatch):
     rotatable.call("kek_rotate", to_version=2)
     before, real, asked = rotatable.documents(), EnvProvider.unwrap, []
-    monkeypatch.setattr(EnvProvider, "unwrap", lambda self, requests: asked.extend(requests) or real(self, requests))
+    monkeypatch.setattr(
+        EnvProvider, "unwrap", lambda self, requests, **how: asked.extend(requests) or real(self, requests, **how)
+    )
 
     result = rotatable.call("kek_rotate", to_version=2)
 

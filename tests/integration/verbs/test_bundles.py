@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Export and import on real servers and real age files: equality, idempotence, and every way a bundle can be wrong.
 
-Oracles: pyrage and bson used directly to rewrite bundles, tests/support/sealed to open what was imported.
+Oracles: pyrage and bson used directly to rewrite bundles, tests/support/sealed.py to open what was imported.
 """
 
 from __future__ import annotations

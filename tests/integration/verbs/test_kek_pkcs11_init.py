@@ -17,7 +17,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import ke
 
 from tests.support.sealed import credential
 
-DYING = Path(__file__).parents[1] / "dying.py"
+DYING = Path(__file__).parents[1] / "processes" / "dying.py"
 EFFECTS = (
     "_store.leases:acquire",
     "_store.keystore:ensure_intent",

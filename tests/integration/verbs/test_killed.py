@@ -16,7 +16,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import da
 
 from tests.support.sealed import plaintext_of
 
-DYING = Path(__file__).parents[1] / "dying.py"
+DYING = Path(__file__).parents[1] / "processes" / "dying.py"
 WHEN = pytest.mark.parametrize("at", ["before", "after"])
 SECRETS = sorted(f"secret {n}".encode() for n in range(12))
 

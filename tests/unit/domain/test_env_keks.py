@@ -6,12 +6,20 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.env_keks import PREFIX, parse
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import env_keks
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.env_keks import PREFIX
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 
 KEY = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
 ORIGIN = "secrets file /etc/certautopilot/secrets.env"
+
+
+def parse(values, *, origin):
+    """Read variables given as text; return the bytes."""
+    hidden = {name: Secret(value) for name, value in values.items()}
+    return {version: kek.reveal() for version, kek in env_keks.parse(hidden, origin=origin).items()}
 
 
 def refusal(values):

@@ -1,13 +1,21 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""secrets.env: what systemd would read, and a refusal for every line that it would drop in silence."""
+"""secrets.env: what systemd would read, a refusal for every line that it would drop in silence, lines it reads back."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.environment_file import parse_assignments
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.environment_file import (
+    differing_names,
+    format_assignments,
+    parse_assignments,
+)
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.service import environment_file as as_the_service_reads_it
 
 READ_AS_SYSTEMD_DOES = [
     ("A=1\nB=2\n", {"A": "1", "B": "2"}),
@@ -61,3 +69,41 @@ def test_t11_a_line_that_is_no_assignment_is_refused_by_its_place_and_not_shown(
     assert caught.value.code == "file.grammar"
     assert place in caught.value.message
     assert "hidden-value" not in str(caught.value.as_result())
+
+
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)
+
+
+@given(st.dictionaries(NAMES, VALUES | st.text("ab\\\"'$`#;= \t\n", max_size=12), max_size=4))
+def test_what_is_written_is_read_back_by_us_and_by_the_stand_in_of_the_service(values):
+    text = format_assignments(values)
+
+    assert parse_assignments(text, origin="secrets.env") == values
+    assert as_the_service_reads_it.parse(text) == values
+    assert differing_names(text, values, origin="secrets.env") == []
+
+
+def test_what_needs_no_quotes_has_none():
+    assert format_assignments({"B": "mongodb://u:p%40ss@h/db?w=1&j=true", "A": ""}) == (
+        'B=mongodb://u:p%40ss@h/db?w=1&j=true\nA=""\n'
+    )
+
+
+@pytest.mark.parametrize("values", [{"1A": "hidden-value"}, {"A B": "hidden-value"}, {"A": "hidden-value\0"}])
+def test_what_no_environment_can_hold_is_not_written(values):
+    with pytest.raises(OpsError) as caught:
+        format_assignments(values)
+
+    assert caught.value.code == "file.grammar"
+    assert "hidden-value" not in str(caught.value.as_result())
+
+
+@given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), VALUES)
+def test_exactly_the_names_of_other_values_differ(values, other):
+    changed = next(iter(values))
+    wanted = {**values, changed: other, "Not_in_the_file": "1"}
+    text = format_assignments({name: value for name, value in values.items() if name != "Not_in_the_file"})
+
+    expected = [name for name in wanted if name == "Not_in_the_file" or (name == changed and values[name] != other)]
+    assert differing_names(text, wanted, origin="secrets.env") == expected

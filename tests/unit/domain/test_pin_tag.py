@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pin_tag import tag
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import pin_tag
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 SALT = bytes(range(16))
+
+
+def tag(salt, pin):
+    return pin_tag.tag(salt, Secret(pin))
 
 
 def leftmost_ten_bits(salt, pin):

@@ -8,7 +8,10 @@ from __future__ import annotations
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.env_keks import PREFIX
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.settings import Settings, Source, resolve
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys import registry
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.settings import pkcs11_settings
 
 URI = "mongodb://app:hunter2hunter2@db.example:27017/certautopilot"
 PIN = "tricky-pin-7531"
@@ -19,8 +22,28 @@ TOKEN = {"pkcs11_module_path": "/usr/lib/hsm.so", "pkcs11_token_label": "kek", "
 OPTIONS, FILE = "the module's options", "config file /etc/certautopilot/config.yaml"
 
 
+def source(name, values, variables=None):
+    """A source as files and options give it: settings by their names, variables as text."""
+    known = {setting.name: setting for setting in registry.all_settings()}
+    hidden = {variable: Secret(value) for variable, value in (variables or {}).items()}
+    return Source(name, {known[setting]: value for setting, value in values.items()}, hidden)
+
+
 def given(**values):
-    return resolve([Source(OPTIONS, values)])
+    return resolve([source(OPTIONS, values)])
+
+
+def provider_of(settings):
+    return registry.configured(settings).NAME
+
+
+def keks_of(settings):
+    return {version: kek.reveal() for version, kek in settings.keks.items()}
+
+
+def database_of(settings):
+    uri, name = settings.require_database()
+    return uri.reveal(), name
 
 
 def refusal(call, *arguments, **named):
@@ -30,16 +53,16 @@ def refusal(call, *arguments, **named):
 
 
 def test_a_value_knows_which_source_gave_it():
-    settings = resolve([Source(OPTIONS, {"mongodb_database": "cap"}), Source(FILE, {"provider": "env"})])
+    settings = resolve([source(OPTIONS, {"mongodb_database": "cap"}), source(FILE, {"provider": "env"})])
 
-    assert settings.require_provider() == "env"
+    assert provider_of(settings) == "env"
     assert settings.origins == {"mongodb_database": OPTIONS, "provider": FILE}
 
 
 def test_two_sources_that_agree_are_one_value():
-    settings = resolve([Source(OPTIONS, {"provider": "env"}), Source(FILE, {"provider": "env"})])
+    settings = resolve([source(OPTIONS, {"provider": "env"}), source(FILE, {"provider": "env"})])
 
-    assert settings.require_provider() == "env"
+    assert provider_of(settings) == "env"
 
 
 CONFLICTS = [
@@ -53,7 +76,7 @@ CONFLICTS = [
 
 @pytest.mark.parametrize(("name", "one", "other"), CONFLICTS)
 def test_t7_two_sources_that_disagree_are_a_refusal_that_names_both(name, one, other):
-    error = refusal(resolve, [Source("the environment", {name: one}), Source(FILE, {name: other})])
+    error = refusal(resolve, [source("the environment", {name: one}), source(FILE, {name: other})])
 
     assert error.code == "settings.conflict"
     assert "the environment" in error.message
@@ -62,7 +85,7 @@ def test_t7_two_sources_that_disagree_are_a_refusal_that_names_both(name, one, o
 
 
 def test_t7_two_sources_with_different_bytes_for_a_kek_version_are_a_refusal():
-    sources = [Source("one", {}, {f"{PREFIX}1": KEY}), Source("other", {}, {f"{PREFIX}1": OTHER})]
+    sources = [source("one", {}, {f"{PREFIX}1": KEY}), source("other", {}, {f"{PREFIX}1": OTHER})]
 
     error = refusal(resolve, sources)
 
@@ -71,13 +94,13 @@ def test_t7_two_sources_with_different_bytes_for_a_kek_version_are_a_refusal():
 
 
 def test_t7_the_same_kek_from_two_sources_in_two_cases_is_one_key():
-    settings = resolve([Source("one", {}, {f"{PREFIX}1": KEY}), Source("other", {}, {f"{PREFIX}1": KEY.upper()})])
+    settings = resolve([source("one", {}, {f"{PREFIX}1": KEY}), source("other", {}, {f"{PREFIX}1": KEY.upper()})])
 
-    assert settings.require_env_keks() == {1: bytes.fromhex(KEY)}
+    assert keks_of(settings) == {1: bytes.fromhex(KEY)}
 
 
 def test_t11_one_key_for_two_versions_is_refused_across_sources_too():
-    error = refusal(resolve, [Source("one", {}, {f"{PREFIX}1": KEY}), Source("other", {}, {f"{PREFIX}2": KEY})])
+    error = refusal(resolve, [source("one", {}, {f"{PREFIX}1": KEY}), source("other", {}, {f"{PREFIX}2": KEY})])
 
     assert error.code == "env_kek.duplicate"
 
@@ -85,7 +108,7 @@ def test_t11_one_key_for_two_versions_is_refused_across_sources_too():
 @pytest.mark.parametrize("value", ["", " ", "\t\n"])
 @pytest.mark.parametrize("name", ["provider", "mongodb_uri", "mongodb_database", *TOKEN])
 def test_t11_an_empty_value_is_refused_at_once_where_it_stands(name, value):
-    error = refusal(resolve, [Source(FILE, {name: value})])
+    error = refusal(resolve, [source(FILE, {name: value})])
 
     assert error.code == "settings.empty"
     assert name in error.message
@@ -100,12 +123,12 @@ def test_t11_blanks_at_the_ends_are_refused_not_trimmed(value):
 def test_t11_blanks_at_the_ends_of_a_pin_and_a_label_are_theirs():
     settings = given(**{**TOKEN, "pkcs11_pin": f" {PIN} ", "pkcs11_token_label": "kek "})
 
-    assert settings.require_pkcs11().pin == f" {PIN} "
+    assert pkcs11_settings(settings).pin.reveal() == f" {PIN} "
 
 
 @pytest.mark.parametrize("provider", ["ENV", "kms", "pkcs#11"])
 def test_t11_an_unknown_provider_is_refused(provider):
-    error = refusal(given(provider=provider).require_provider)
+    error = refusal(provider_of, given(provider=provider))
 
     assert error.code == "settings.unknown_provider"
     assert provider in error.message
@@ -113,20 +136,20 @@ def test_t11_an_unknown_provider_is_refused(provider):
 
 @pytest.mark.parametrize("path", ["hsm.so", "./hsm.so", "../lib/hsm.so"])
 def test_t11_a_relative_module_path_is_refused(path):
-    error = refusal(given(**{**TOKEN, "pkcs11_module_path": path}).require_pkcs11)
+    error = refusal(pkcs11_settings, given(**{**TOKEN, "pkcs11_module_path": path}))
 
     assert error.code == "settings.module_path"
     assert path in error.message
 
 
 MISSING = [
-    (lambda settings: settings.require_provider(), {}, "provider"),
-    (lambda settings: settings.require_database(), {}, "mongodb_uri"),
-    (lambda settings: settings.require_database(), {"mongodb_uri": "mongodb://db.example"}, "mongodb_database"),
-    (lambda settings: settings.require_env_keks(), {}, "ENV_KEK_V"),
-    (lambda settings: settings.require_pkcs11(), {}, "pkcs11_module_path"),
-    (lambda settings: settings.require_pkcs11(), {**TOKEN, "pkcs11_pin": None}, "pkcs11_pin"),
-    (lambda settings: settings.require_pkcs11(), {**TOKEN, "pkcs11_token_label": None}, "pkcs11_token_label"),
+    (provider_of, {}, "provider"),
+    (database_of, {}, "mongodb_uri"),
+    (database_of, {"mongodb_uri": "mongodb://db.example"}, "mongodb_database"),
+    (registry.locked_kind("env").from_settings, {}, "ENV_KEK_V"),
+    (pkcs11_settings, {}, "pkcs11_module_path"),
+    (pkcs11_settings, {**TOKEN, "pkcs11_pin": None}, "pkcs11_pin"),
+    (pkcs11_settings, {**TOKEN, "pkcs11_token_label": None}, "pkcs11_token_label"),
 ]
 
 
@@ -151,17 +174,19 @@ DATABASES = [
 
 @pytest.mark.parametrize(("values", "name"), DATABASES)
 def test_the_database_is_the_one_that_is_named_else_the_path_of_the_uri(values, name):
-    assert given(**values).require_database() == (values["mongodb_uri"], name)
+    assert database_of(given(**values)) == (values["mongodb_uri"], name)
 
 
 def test_secrets_are_not_in_the_text_form_of_settings():
-    source = Source(OPTIONS, {"mongodb_uri": URI, **TOKEN}, {f"{PREFIX}1": KEY})
-    settings = resolve([source], secrets={"CERTAUTOPILOT_JWT_SECRET": "jwt-secret-value"}, secrets_file="/s.env")
+    given = source(OPTIONS, {"mongodb_uri": URI, **TOKEN}, {f"{PREFIX}1": KEY})
+    secrets = {"CERTAUTOPILOT_JWT_SECRET": Secret("jwt-secret-value")}
+    settings = resolve([given], secrets=secrets, secrets_file="/s.env")
 
-    shown = repr(settings) + repr(source) + repr(settings.require_pkcs11())
+    parts = [settings.values, settings.hidden, settings.keks, settings.secrets, given.variables]
+    shown = repr(settings) + repr(given) + repr(pkcs11_settings(settings)) + repr(parts)
 
     assert not [secret for secret in (URI, "hunter2", PIN, KEY, "jwt-secret-value") if secret in shown]
 
 
 def test_settings_without_any_source_refuse_every_need_but_exist():
-    assert refusal(Settings({}, {}).require_database).code == "settings.missing"
+    assert refusal(Settings().require_database).code == "settings.missing"

@@ -11,14 +11,15 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import Pkcs11Settings
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11 import bootstrap, failures
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider, cut
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.settings import Pkcs11Settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import KeyFailure, UnwrapRequest
 
 FOLDER = Path(bootstrap.__file__).parent
 WORKER = FOLDER / "worker"
-SETTINGS = Pkcs11Settings("/usr/lib/hsm.so", "kek", pin="314159")
+SETTINGS = Pkcs11Settings("/usr/lib/hsm.so", "kek", pin=Secret("314159"))
 
 
 def test_every_worker_file_is_shipped_after_those_it_imports():

@@ -13,6 +13,7 @@ import pytest
 from ansible.module_utils import basic
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.result import Result
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys import registry
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 
@@ -70,8 +71,9 @@ def test_the_verb_gets_settings_from_both_files(call, files):
 
     call(module_of(verb), **files)
 
-    assert calls[0][0].require_database() == (URI, "cap")
-    assert calls[0][0].require_provider() == "env"
+    uri, name = calls[0][0].require_database()
+    assert (uri.reveal(), name) == (URI, "cap")
+    assert registry.configured(calls[0][0]).NAME == "env"
 
 
 @pytest.mark.parametrize("check", [True, False])

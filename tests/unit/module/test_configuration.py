@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys import registry
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.settings import pkcs11_settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._module import configuration
 
 URI = "mongodb://app:hunter2hunter2@db.example/cap"
@@ -33,6 +35,11 @@ def host(tmp_path, monkeypatch):
     return read
 
 
+def database_of(settings):
+    uri, name = settings.require_database()
+    return uri.reveal(), name
+
+
 def refusal(call, *arguments, **named):
     with pytest.raises(OpsError) as caught:
         call(*arguments, **named)
@@ -42,7 +49,7 @@ def refusal(call, *arguments, **named):
 def test_default_files_that_are_missing_are_passed_over(host):
     settings = host(mongodb_uri=URI)
 
-    assert settings.require_database() == (URI, "cap")
+    assert database_of(settings) == (URI, "cap")
     assert settings.secrets_file is None
 
 
@@ -52,9 +59,9 @@ def test_default_files_that_are_there_are_read(host):
 
     settings = host()
 
-    assert settings.require_provider() == "env"
+    assert registry.configured(settings).NAME == "env"
     assert settings.secrets_file == path
-    assert settings.secrets["OTHER"] == "kept"
+    assert settings.secrets["OTHER"].reveal() == "kept"
 
 
 @pytest.mark.parametrize("option", ["config_file", "secrets_file", "mongodb_uri_file", "pkcs11_pin_file"])
@@ -89,7 +96,7 @@ def test_t11_a_secret_file_that_others_reach_is_refused_with_its_mode_and_the_wa
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_a_private_file_is_accepted(host, mode):
-    assert host(pkcs11_pin_file=host.file("pin", "7531-7531\n", mode)).values["pkcs11_pin"] == "7531-7531"
+    assert host(pkcs11_pin_file=host.file("pin", "7531-7531\n", mode)).hidden["pkcs11_pin"].reveal() == "7531-7531"
 
 
 EMPTY = [("pkcs11_pin_file", "pin.empty"), ("mongodb_uri_file", "uri.empty")]
@@ -104,7 +111,7 @@ def test_t11_an_empty_file_is_refused(host, option, code, text):
 def test_exactly_one_trailing_newline_belongs_to_the_file_and_not_to_the_pin(host):
     settings = host(pkcs11_pin_file=host.file("pin", " 7531 \n"))
 
-    assert settings.values["pkcs11_pin"] == " 7531 "
+    assert settings.hidden["pkcs11_pin"].reveal() == " 7531 "
 
 
 def test_t11_a_uri_file_of_two_lines_is_refused(host):
@@ -158,7 +165,7 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_value_may_stand_in_each_place(host, place):
-    assert host(**PLACES[place](host)).require_database() == (URI, "cap")
+    assert database_of(host(**PLACES[place](host))) == (URI, "cap")
 
 
 @pytest.mark.parametrize("place", [name for name in PLACES if name != "option"])
@@ -177,7 +184,7 @@ def test_keks_come_from_the_environment_and_the_secrets_file(host):
 
     settings = host(secrets_file=secrets, environment={"CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V2": KEY[::-1]})
 
-    assert sorted(settings.require_env_keks()) == [1, 2]
+    assert sorted(settings.keks) == [1, 2]
 
 
 def test_variables_of_other_programs_are_passed_over(host):
@@ -190,7 +197,7 @@ def test_the_variable_that_finds_the_token_is_taken_from_the_secrets_file_as_the
 
     settings = host(secrets_file=host.file("s.env", secrets), **token)
 
-    assert settings.require_pkcs11().environment == {"SOFTHSM2_CONF": "/etc/softhsm2.conf"}
+    assert pkcs11_settings(settings).environment == {"SOFTHSM2_CONF": "/etc/softhsm2.conf"}
 
 
 def test_t7_an_environment_that_finds_another_token_than_the_service_does_is_a_refusal(host):

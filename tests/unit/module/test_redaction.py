@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.env_keks import PREFIX
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.settings import Source, resolve
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys import registry
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.redaction import (
     forms,
     masked_values,
@@ -24,7 +26,9 @@ KEY = "0123456789abcdef" * 4
 
 
 def masked(secrets=None, **values):
-    return masked_values(resolve([Source("test", values, {f"{PREFIX}1": KEY})], secrets=secrets))
+    known = {setting.name: setting for setting in registry.all_settings()}
+    source = Source("test", {known[name]: value for name, value in values.items()}, {f"{PREFIX}1": Secret(KEY)})
+    return masked_values(resolve([source], secrets={name: Secret(value) for name, value in (secrets or {}).items()}))
 
 
 def encodings(secret):

@@ -19,7 +19,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem != "__init__")
+ACTIONS = {"require"}  # documentation only: they run on the controller
+MODULES = sorted(
+    path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem not in {"__init__", *ACTIONS}
+)
 ATTRIBUTES = {"check_mode", "diff_mode", "idempotent", "platform", "action_group"}
 COLLECTION = "certautopilot.ops"
 PLUGINS = "ansible_collections.certautopilot.ops.plugins"
@@ -36,7 +39,7 @@ def documentation():
         "-t",
         "module",
         "-j",
-        *(f"{COLLECTION}.{name}" for name in MODULES),
+        *(f"{COLLECTION}.{name}" for name in (*MODULES, *ACTIONS)),
     ]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections")}
     return json.loads(subprocess.run(asked, check=True, capture_output=True, text=True, env=environment).stdout)
@@ -74,7 +77,7 @@ def shape(spec):
 
 def test_there_is_a_page_for_every_module():
     assert len(MODULES) == 12
-    assert sorted(documentation()) == [f"{COLLECTION}.{name}" for name in MODULES]
+    assert sorted(documentation()) == sorted(f"{COLLECTION}.{name}" for name in (*MODULES, *ACTIONS))
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -180,3 +183,13 @@ def test_a_module_file_holds_documentation_imports_arguments_and_main_only(name)
     assert [function.name for function in functions] == ["main"]
     assert functions[0].end_lineno - functions[0].lineno < 15
     assert not [node for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_an_action_that_reaches_no_host_takes_the_documented_options_and_fails_as_a_module_does(name):
+    documented = page(name)["doc"]["options"]
+    taken = importlib.import_module(f"{PLUGINS}.action.{name}").ARGUMENTS
+
+    assert {key: shape(option) for key, option in documented.items()} == {key: shape(own) for key, own in taken.items()}
+    assert set(page(name)["doc"]["attributes"]) >= ATTRIBUTES
+    assert set(page(name)["return"]["failure"]["contains"]) == {"code", "step", "retryable", "hint"}

@@ -3,20 +3,84 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a worker's refusal means to an operator: code -> way out, and whether trying again can help.
 
-Every error of `_keys/pkcs11` is made here, so that each names the module and its version.
+Every error of `_keys/pkcs11` is made here, so that each names the module and its version. A code to which the pool or a
+verb reacts is a class.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-from ..._domain.errors import OpsError
-from ..._domain.pkcs11_settings import Pkcs11Settings
+from ..._domain.errors import LoginRefused, OpsError
+from .settings import Pkcs11Settings
 
 MINIMUM_BINDING = "0.9"
 
-# code -> (hint, retryable). Listed for operators in docs/docsite/rst/failure_codes.rst.
+
+class PinRefused(LoginRefused):
+    """The token refused the user PIN."""
+
+    CODE = "pkcs11.pin_incorrect"
+
+
+class SessionLimit(OpsError):
+    """The token allows no further session. The pool goes on with the workers that it has."""
+
+    CODE = "pkcs11.session_limit"
+
+
+class StartFailed(OpsError):
+    """What a worker may meet once at its start and not again: SoftHSM2 processes that start together see no token."""
+
+
+class TokenNotFound(StartFailed):
+    """No token has the label; while many processes start, there may be one all the same."""
+
+    CODE = "pkcs11.token_not_found"
+
+
+class ModuleLoadFailed(StartFailed):
+    """The library cannot be used, or could not for a moment."""
+
+    CODE = "pkcs11.module_load_failed"
+
+
+class WorkerLost(OpsError):
+    """This worker is no use any more; another one may be, and is given its batch."""
+
+
+class SessionLost(StartFailed, WorkerLost):
+    """The HSM ended the session and gives no other."""
+
+    CODE = "pkcs11.session_lost"
+
+
+class TokenGone(StartFailed, WorkerLost):
+    """The token is not in its slot any more."""
+
+    CODE = "pkcs11.token_gone"
+
+
+class WorkerCrashed(StartFailed, WorkerLost):
+    """The process died, in the vendor's library as a rule."""
+
+    CODE = "pkcs11.worker_crashed"
+
+
+class WorkerTimeout(WorkerLost):
+    """The process did not answer in time. A start that hung once is not tried again: it would hang as long."""
+
+    CODE = "pkcs11.worker_timeout"
+
+
+_CLASSES: dict[str, type[OpsError]] = {
+    known.CODE: known
+    for known in (
+        PinRefused, SessionLimit, TokenNotFound, ModuleLoadFailed, SessionLost, TokenGone, WorkerCrashed, WorkerTimeout,
+    )
+}  # fmt: skip
+
+# code -> (hint, retryable). Listed for operators in docs/docsite/rst/guide_failure_codes.rst.
 _WAYS_OUT: dict[str, tuple[str, bool]] = {
     "dependency.missing": (
         (
@@ -93,7 +157,7 @@ _WAYS_OUT: dict[str, tuple[str, bool]] = {
 }
 
 
-def failure(settings: Pkcs11Settings, code: str, message: str, *, library: str = "", **facts: Any) -> OpsError:
+def failure(settings: Pkcs11Settings, code: str, message: str, *, library: str = "", **facts: object) -> OpsError:
     """Return the error for a code, with module path, token label and (where known) library version in it.
 
     The PIN is cut out of the message, should a module have repeated it.
@@ -104,9 +168,10 @@ def failure(settings: Pkcs11Settings, code: str, message: str, *, library: str =
         where += f', token "{settings.token_label}"'
     described = {"module_path": settings.module_path, "token_label": settings.token_label, "library": library}
     text = without_pin(settings, f"{message} ({where})")
-    return OpsError(text, code=code, hint=hint, retryable=retryable, pkcs11={**described, **facts})
+    kind = _CLASSES.get(code, OpsError)
+    return kind(text, code=code, hint=hint, retryable=retryable, pkcs11={**described, **facts})
 
 
 def without_pin(settings: Pkcs11Settings, text: str) -> str:
     """Return text with every occurrence of the PIN replaced."""
-    return text.replace(settings.pin, "********") if settings.pin else text
+    return settings.pin.masked_in(text) if settings.pin is not None else text

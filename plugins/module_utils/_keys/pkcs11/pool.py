@@ -21,16 +21,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._domain.errors import OpsError
-from ..._domain.pkcs11_settings import Pkcs11Settings
-from .failures import failure
+from .failures import SessionLimit, StartFailed, WorkerLost, failure
 from .process import WorkerProcess, login_guard, wait_for
+from .settings import Pkcs11Settings
 
 _START_ATTEMPTS = 3
 _START_PAUSE = 0.15  # s, with jitter, doubled at each attempt
 _HANDOVERS = 2  # how many workers one batch may cost before the run stops
-# A worker with one of these is no use any more, another one may be; at the start they are worth a second try.
-_WORKER_LOST = frozenset({"pkcs11.session_lost", "pkcs11.token_gone", "pkcs11.worker_crashed", "pkcs11.worker_timeout"})
-_START_AGAIN = (_WORKER_LOST - {"pkcs11.worker_timeout"}) | {"pkcs11.token_not_found", "pkcs11.module_load_failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +119,8 @@ class WorkerPool:
         """Return whether one more worker is there; a session limit ends the growth, not the run."""
         try:
             self._start_patiently()
-        except OpsError as error:
-            if error.code == "pkcs11.session_limit":
-                return False
-            raise
+        except SessionLimit:
+            return False
         return True
 
     def _start_patiently(self) -> Mapping[str, Any]:
@@ -133,9 +128,9 @@ class WorkerPool:
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
                 return self._start()
-            except OpsError as error:
+            except StartFailed:
                 # UPSTREAM softhsm/SoftHSMv2#757: processes started together now and then see no token.
-                if error.code not in _START_AGAIN or attempt == _START_ATTEMPTS:
+                if attempt == _START_ATTEMPTS:
                     raise
             self.retries += 1
             time.sleep(_START_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311  jitter, not a secret
@@ -147,7 +142,7 @@ class WorkerPool:
             "module_path": settings.module_path,
             "token_label": settings.token_label,
             "token_serial": settings.token_serial,
-            "pin": settings.pin or "",
+            "pin": settings.pin.reveal() if settings.pin is not None else "",
             "login_guard": self._guard.fileno(),
             "parent_pid": os.getpid(),
         }
@@ -184,7 +179,7 @@ class WorkerPool:
                 outcome = reply if number is None else self._outcome(reply, jobs[number])
                 if number is not None and not isinstance(outcome, OpsError):
                     results[number] = outcome
-                elif outcome.code in _WORKER_LOST:
+                elif isinstance(outcome, WorkerLost):
                     self._lose(worker, outcome, number, handovers, jobs)
                     todo.extendleft([] if number is None else [number])
                 else:

@@ -14,10 +14,12 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from ..._domain.pkcs11_settings import KeyCount, KeyReference, Pkcs11Settings
+from ..._domain.key_names import KeyCount, KeyReference
+from ..._domain.values import JsonObject
 from ..provider import KeyFailure, UnwrapRequest, WrapRequest, proof_marks
 from .failures import failure
 from .pool import Job, PoolOptions, WorkerPool
+from .settings import Pkcs11Settings
 
 _BATCH = 250  # items of one request at most: the pipe then costs about 1 % of SoftHSM2's crypto
 _FIRST = 0.8  # of what is left goes out at once, the rest to those who are done first; see `cut`
@@ -34,6 +36,11 @@ class Pkcs11Provider:
         self._options = options or PoolOptions()
         self._pool: WorkerPool | None = None
         self._check_values: dict[int, str | None] = {}
+
+    @property
+    def key_admin(self) -> Pkcs11Provider:
+        """Return itself: it keeps `provider.KeyAdmin` too."""
+        return self
 
     def __repr__(self) -> str:
         return f"Pkcs11Provider({self._settings.module_path!r}, {self._settings.token_label!r}, {self.versions()})"
@@ -68,7 +75,7 @@ class Pkcs11Provider:
 
     # -- the token and its keys --------------------------------------------------------------------------------------
 
-    def probe(self) -> dict[str, Any]:
+    def probe(self) -> JsonObject:
         """Return what the module and token can do, JSON-clean, each found by trying with a key of the session.
 
         library, manufacturer, cryptoki_version, token_label, token_serial, token_model, token_flags, mechanisms,
@@ -77,7 +84,7 @@ class Pkcs11Provider:
         Raises OpsError pkcs11.mechanism_missing, key_generation_refused, probe_failed.
         """
         pool = self._opened()
-        found: dict[str, Any] = pool.run([Job("probe", ())])[0]
+        found: JsonObject = pool.run([Job("probe", ())])[0]
         return {**found, "module_path": self._settings.module_path, "workers": len(pool.pids())}
 
     def find_key(self, label: str, key_id: bytes) -> KeyCount:
@@ -85,13 +92,13 @@ class Pkcs11Provider:
         by_label, by_id = self._opened().run([Job("count", (label, key_id))])[0]
         return KeyCount(by_label, by_id)
 
-    def generate_key(self, label: str, key_id: bytes) -> dict[str, Any]:
+    def generate_key(self, label: str, key_id: bytes) -> JsonObject:
         """Make an AES-256 key that never leaves the token and return its description, see `describe_key`.
 
         Raises OpsError pkcs11.key_exists when label or id is taken, pkcs11.key_generation_refused. Never repeated by
         itself: after pkcs11.worker_crashed or a timeout `find_key` tells whether the key was made.
         """
-        described: dict[str, Any] = self._opened().run([Job("generate", (label, key_id), repeatable=False)])[0]
+        described: JsonObject = self._opened().run([Job("generate", (label, key_id), repeatable=False)])[0]
         return described
 
     def destroy_key(self, label: str, key_id: bytes, check_value: str) -> None:
@@ -101,14 +108,14 @@ class Pkcs11Provider:
         """
         self._opened().run([Job("destroy", (label, key_id, check_value), repeatable=False)])
 
-    def describe_key(self, label: str, key_id: bytes) -> dict[str, Any]:
+    def describe_key(self, label: str, key_id: bytes) -> JsonObject:
         """Return label, id, bits, key_type, check_value and the flags of the one key that has both names.
 
         Flags: token, private, sensitive, always_sensitive, extractable, never_extractable, local, encrypt, decrypt,
         wrap, unwrap, sign, derive, modifiable; None for what the token does not tell.
         Raises OpsError pkcs11.key_not_found, key_ambiguous, wrong_key with both counts.
         """
-        described: dict[str, Any] = self._opened().run([Job("describe", (label, key_id))])[0]
+        described: JsonObject = self._opened().run([Job("describe", (label, key_id))])[0]
         return described
 
     def load(self, references: Mapping[int, KeyReference]) -> None:
@@ -127,7 +134,7 @@ class Pkcs11Provider:
 
     @property
     def retries(self) -> int:
-        """Return how many HSM calls and batches had to be made again."""
+        """Return how many HSM calls and batches had to be made again, because a fault cost them."""
         return self._pool.retries if self._pool is not None else 0
 
     @property
@@ -149,9 +156,11 @@ class Pkcs11Provider:
         self._require(version)
         return self._in_batches("wrap", (version,), [(request.dek, request.aad) for request in requests])
 
-    def unwrap(self, requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
+    def unwrap(self, requests: Sequence[UnwrapRequest], *, trial: bool = False) -> list[bytes | KeyFailure]:
         """Return one 32-byte DEK or failure per request, in order. Raises OpsError pkcs11.*."""
-        return self._in_batches("unwrap", (), [(item.version, item.wrapped, item.aad) for item in requests])
+        return self._in_batches(
+            "try" if trial else "unwrap", (), [(item.version, item.wrapped, item.aad) for item in requests]
+        )
 
     def rewrap(
         self, to_version: int, requests: Sequence[UnwrapRequest], *, prove: Collection[int] | None = None

@@ -33,6 +33,8 @@ GONE = frozenset({"DeviceRemoved", "TokenNotPresent", "TokenNotRecognised", "Slo
 SESSION_ENDED = frozenset(
     {"SessionHandleInvalid", "SessionClosed", "UserNotLoggedIn", "KeyHandleInvalid", "ObjectHandleInvalid"}
 )
+# Codes that say nothing but that the ciphertext is wrong. With any other one the token may mean its own trouble.
+CIPHERTEXT_WRONG = frozenset({"EncryptedDataInvalid", "EncryptedDataLenRange"})
 PIN_WRONG = frozenset({"PinIncorrect", "PinInvalid", "PinLenRange"})
 
 
@@ -44,6 +46,13 @@ class Refusal(Exception):
         self.code = code
         self.message = message
         self.facts = facts
+
+
+class PinRefused(Refusal):
+    """The token refused the user PIN; no worker of the run tries it again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("pkcs11.pin_incorrect", message)
 
 
 def ckr(error: BaseException) -> str:

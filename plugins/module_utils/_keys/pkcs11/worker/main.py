@@ -6,7 +6,7 @@
 Started by `process.py` through `bootstrap.py`. Frame: 4 bytes length, big endian, then a
 marshalled tuple. Request (job, operation, arguments); reply (job, "ok", value, retries) or
 (job, "refused", code, message, facts, retries). Job 0 is the opening: its request is the configuration with the PIN.
-Operations: probe, count, generate, destroy, describe, load, wrap, unwrap, rewrap.
+Operations: probe, count, generate, destroy, describe, load, wrap, unwrap, try, rewrap.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., Any]
         "load": engine.load,
         "wrap": engine.wrap,
         "unwrap": engine.unwrap,
+        "try": partial(engine.unwrap, trial=True),
         "rewrap": engine.rewrap,
     }
 

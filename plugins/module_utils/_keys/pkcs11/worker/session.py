@@ -13,7 +13,7 @@ import fcntl
 import os
 from typing import Any
 
-from .base import GONE, PIN_WRONG, Refusal, ckr, pkcs11, require_binding
+from .base import GONE, PIN_WRONG, PinRefused, Refusal, ckr, pkcs11, require_binding
 from .function_list import RawModule
 
 _CANT_LOCK = " 0xa"  # how the binding's text for a code without a name of its own ends, PKCS#11: CKR_CANT_LOCK
@@ -46,7 +46,7 @@ class HsmSession:
         return self._raw
 
     def open(self) -> None:
-        """Load, select, judge the PIN flags, log in. Raises Refusal dependency.missing, pkcs11.*."""
+        """Load, select, look at the PIN flags, log in. Raises Refusal dependency.missing, pkcs11.*."""
         require_binding()
         self._load()
         self._login()
@@ -151,20 +151,17 @@ class HsmSession:
         try:
             if os.pread(self._guard, 1, 0):
                 token = f'token "{self.token_label}"'
-                raise Refusal(
-                    "pkcs11.pin_incorrect", f"{token} refused the user PIN in this run; it is not tried again"
-                )
+                raise PinRefused(f"{token} refused the user PIN in this run; it is not tried again")
             self._log_in()
-        except Refusal as refusal:
-            if refusal.code == "pkcs11.pin_incorrect":
-                os.pwrite(self._guard, b"!", 0)
+        except PinRefused:
+            os.pwrite(self._guard, b"!", 0)
             raise
         finally:
             fcntl.lockf(self._guard, fcntl.LOCK_UN)
 
     def _log_in(self) -> None:
         self._token = self._select()
-        self._judge_pin_flags(self._token.flags)
+        self._refuse_on_pin_flags(self._token.flags)
         try:
             self.session = self._token.open(rw=True, user_pin=self._pin)
         except Exception as error:
@@ -190,7 +187,7 @@ class HsmSession:
             except Exception:  # noqa: BLE001, S112  the login that comes next says what is wrong
                 continue
 
-    def _judge_pin_flags(self, flags: Any) -> None:
+    def _refuse_on_pin_flags(self, flags: Any) -> None:
         token = f'token "{self.token_label}"'
         if pkcs11.TokenFlag.USER_PIN_LOCKED in flags:
             raise Refusal("pkcs11.pin_locked", f"the user PIN of {token} is locked; no login was tried")
@@ -202,7 +199,7 @@ class HsmSession:
     def _refusal_of_login(self, name: str) -> Refusal | None:
         token = f'token "{self.token_label}"'
         if name in PIN_WRONG:
-            return Refusal("pkcs11.pin_incorrect", f"{token} refuses the user PIN ({name}); one login was tried")
+            return PinRefused(f"{token} refuses the user PIN ({name}); one login was tried")
         if name == "PinLocked":
             return Refusal("pkcs11.pin_locked", f"the user PIN of {token} is locked")
         if name in ("PinExpired", "UserPinNotInitialized"):

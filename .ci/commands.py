@@ -1,0 +1,116 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every command that this repository calls, and where it comes from. `make env` works through the first two tables.
+
+tests/unit/test_commands_are_declared.py reads all files and fails on a command that is in none of these tables: enter
+it here, with its Debian package unless it is part of the base system or of the locks. Better still, do without it: each
+package is one more that a bare machine must get.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Need:
+    """Debian packages, and what shows that they are there: all `commands` on PATH, and one of `files` if there are any.
+
+    files: patterns from the root. variable: of the environment; it may name the file instead.
+    """
+
+    packages: tuple[str, ...]
+    why: str
+    commands: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    variable: str = ""
+
+    def is_met(self) -> bool:
+        if any(shutil.which(command) is None for command in self.commands):  # runs: (the tables below)
+            return False
+        named = os.environ.get(self.variable)
+        if named:
+            return Path(named).is_file()
+        return not self.files or any(any(Path("/").glob(name.lstrip("/"))) for name in self.files)
+
+    def sought(self) -> str:
+        """Return what `is_met` looks for, for a message."""
+        named = os.environ.get(self.variable)
+        return f"{named} (from {self.variable})" if named else " or ".join(self.files) or " and ".join(self.commands)
+
+
+# Without these `make env` ends with one sentence.
+REQUIRED = (
+    Need(
+        ("softhsm2",),
+        "the token of every test, scenario and demo that needs one",
+        files=(
+            "/usr/lib/softhsm/libsofthsm2.so",
+            "/usr/lib/*-linux-gnu/softhsm/libsofthsm2.so",
+            "/usr/lib64/pkcs11/libsofthsm2.so",
+            "/usr/local/lib/softhsm/libsofthsm2.so",
+        ),
+        variable="SOFTHSM2_MODULE",
+    ),
+    Need(("git",), "says which files belong to the collection", ("git",)),
+    Need(("make",), "runs the steps", ("make",)),
+    Need(("openssl",), "the oracle for certificates, keys and PKCS#12 files", ("openssl",)),
+    Need(("iproute2",), "testinfra asks ss who listens", ("ss",)),
+)
+
+# Single tests need these, as oracles that are not ours or to build a faulty PKCS#11 library. They are skipped, and say
+# why, where one cannot be had.
+OPTIONAL = (
+    Need(("age",), "opens our bundles as a stranger", ("age",)),
+    Need(("gcc", "libc6-dev"), "builds PKCS#11 libraries that fail on purpose", ("gcc", "cc")),
+    Need(
+        ("opensc-pkcs11",),
+        "pkcs11-spy counts the calls to the HSM",
+        files=("/usr/lib/pkcs11-spy.so", "/usr/lib/*/pkcs11-spy.so"),
+    ),
+)
+
+# Debian's essential packages (bash, coreutils, dash, findutils, grep, sed) and what their shells do themselves.
+BASE = frozenset((
+    "cd", "dirname", "echo", "expand", "export", "find", "grep", "mkdir", "rm", "sed", "set", "sh", "test",
+))  # fmt: skip
+
+# Installed into .venv by the locks, or by `make env` itself.
+LOCKED = frozenset((
+    "ansible-galaxy", "ansible-lint", "ansible-playbook", "ansible-test", "antsibull-changelog",
+    "antsibull-docs", "coverage", "lint-imports", "molecule", "mypy", "python", "python3", "ruff", "secantusd-py", "uv",
+    "yamllint",
+))  # fmt: skip
+
+# Looked for, never installed: what happens without them.
+IF_THERE = {
+    "dpkg-query": "one test of these tables is skipped",
+    "apt-get": "make env names the packages to install by hand",
+    "sudo": "make env must be run as root where a package is missing",
+    "mongod": "SecantusDB takes its place",
+}
+
+# Called on the hosts that are managed, not here; the README of the role says what it needs.
+ON_HOSTS = {
+    "systemctl": "roles/service, where the service is a unit; no test on this machine is",
+}
+
+# What a variable of Ansible holds, and what testinfra calls behind an attribute of `host`.
+INDIRECT = {
+    "{{ansible_playbook_python}}": "python",
+    "{{service_running_command}}": "python",  # the operator's own; here it is the stand-in (tests/support/lab.py)
+    "{{service_start_command}}": "python",
+    "{{service_stop_command}}": "python",
+    "host.file": "test",  # and stat, also of coreutils
+    "host.socket": "ss",
+}
+
+
+def declared() -> frozenset[str]:
+    """Return all commands of all tables."""
+    needed = {command for need in (*REQUIRED, *OPTIONAL) for command in need.commands}
+    return frozenset({*needed, *BASE, *LOCKED, *IF_THERE, *ON_HOSTS, *INDIRECT})

@@ -1,0 +1,50 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters for secrets.env: write its lines, and name what it says otherwise than the options.
+
+The grammar is `_domain/environment_file.py`, the same that the modules read with. Values are secrets: none of them is
+in what `environment_differences` returns, nor in an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.environment_file import (
+    differing_names,
+    format_assignments,
+)
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+
+
+def environment_lines(values: Mapping[str, object]) -> str:
+    """Return one NAME=value line for each value, each ended by a newline."""
+    try:
+        return format_assignments(_texts(values))
+    except OpsError as refusal:
+        raise _failed(refusal) from None
+
+
+def environment_differences(text: str, wanted: Mapping[str, object], origin: str = "secrets.env") -> list[str]:
+    """Return the names that the text gives another value, or none."""
+    try:
+        return differing_names(text, _texts(wanted), origin=origin)
+    except OpsError as refusal:
+        raise _failed(refusal) from None
+
+
+def _texts(values: object) -> dict[str, str]:
+    if not isinstance(values, Mapping):
+        raise AnsibleFilterError(f"expected a dictionary of NAME to value, found {type(values).__name__}")
+    return {str(name): str(value) for name, value in values.items()}
+
+
+def _failed(refusal: OpsError) -> AnsibleFilterError:
+    return AnsibleFilterError(f"{refusal.code}: {refusal.message}; {refusal.hint}")
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., object]]:
+        return {"environment_lines": environment_lines, "environment_differences": environment_differences}

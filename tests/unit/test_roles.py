@@ -1,0 +1,168 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for roles and playbooks: every failure of their own has a code, stages are files, files say what they do."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("playbooks/*.yml")])
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+# A code keeps its area when a role is renamed; import is the verb that import_data calls.
+AREAS = {"import_data": "import", "prove_equal": "verify"}
+SHARED = {"config_file", "secrets_file", "catalogue"}
+REQUIRE = "certautopilot.ops.require"
+GROUP = "group/certautopilot.ops.kek"
+
+
+def tasks_in(document):
+    """Yield every task of a file, blocks included."""
+    for entry in document or []:
+        yield entry
+        for part in ("block", "rescue", "always", "tasks"):
+            yield from tasks_in(entry.get(part))
+
+
+def tasks(path):
+    return list(tasks_in(yaml.safe_load(path.read_text())))
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+def stages():
+    """Return the stages of a migration, in their order."""
+    variables = yaml.safe_load((ROOT / "roles/migrate/vars/main.yml").read_text())
+    return [*variables["__migrate_stages"], *variables["__migrate_stages_after_acceptance"]]
+
+
+@pytest.fixture
+def refusals(monkeypatch):
+    """Every check of a role or playbook that has a code; the folder of the reader is no package."""
+    monkeypatch.syspath_prepend(ROOT / ".ci")
+    return importlib.import_module("codes_in_source").refusals_of_roles()
+
+
+def test_no_task_fails_without_a_code():
+    # given: assert, fail and failed_when with text are what would fail without one
+    offenders = [
+        f"{named(path)}: {task['name']}" for path in TASK_FILES for task in tasks(path)
+        if {"ansible.builtin.assert", "ansible.builtin.fail"} & set(task)
+    ]  # fmt: skip
+
+    assert TASK_FILES
+    assert offenders == []
+
+
+def test_every_requirement_says_what_was_expected_and_has_a_way_out():
+    requirements = [(path, task) for path in TASK_FILES for task in tasks(path) if REQUIRE in task]
+
+    silent = [f"{named(path)}: {task['name']}" for path, task in requirements if not task[REQUIRE]["hint"].strip()]
+    unexpected = [
+        f"{named(path)}: {task['name']}" for path, task in requirements
+        if "expected" not in task[REQUIRE]["msg"] and task[REQUIRE]["that"] is not False
+    ]  # fmt: skip
+    in_line = [named(path) for path, task in requirements if re.match(r"[a-z_]+\.[a-z_]+: ", task[REQUIRE]["msg"])]
+
+    assert len(requirements) > 20
+    assert (silent, unexpected, in_line) == ([], [], [])
+
+
+def test_a_code_is_of_the_area_of_its_role(refusals):
+    roles = {entry.where.split("``")[1]: entry.code.split(".")[0] for entry in refusals if "the role" in entry.where}
+
+    assert roles == {**{role: role for role in roles}, **AREAS}
+
+
+def test_the_codes_of_roles_are_stable(refusals):
+    """A code that goes, or gets another name, breaks whoever reads it: only add to this list."""
+    assert sorted({entry.code for entry in refusals}) == [
+        "backup.files_missing",
+        "import.bundle_missing",
+        "install.config_differs",
+        "install.database_not_empty",
+        "install.no_host",
+        "install.not_locked",
+        "install.options",
+        "install.secrets_differ",
+        "migrate.<stage>",
+        "migrate.empty",
+        "migrate.finished",
+        "migrate.preflight",
+        "migrate.proof",
+        "migrate.report",
+        "migrate.rollback",
+        "rotate.another_host",
+        "rotate.cancel_removes",
+        "rotate.failed",
+        "rotate.host_missing",
+        "rotate.no_host",
+        "rotate.not_converged",
+        "rotate.unconfirmed",
+        "rotate.versions",
+        "runtime.python_missing",
+        "runtime.python_too_old",
+        "service.not_quiesced",
+        "service.not_ready",
+        "verify.not_equal",
+    ]
+
+
+def test_the_stages_of_a_migration_are_stable_because_each_is_a_code():
+    assert stages() == [
+        "backup", "export", "empty", "install", "import", "quiesce", "differences", "proof", "accept", "start", "report"
+    ]  # fmt: skip
+
+
+def test_the_folder_of_stages_holds_the_stages_of_a_migration_and_nothing_else():
+    files = [path.name for path in (ROOT / "roles/migrate/tasks/stages").iterdir()]
+
+    assert sorted(files) == sorted(f"{stage}.yml" for stage in stages())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_two_task_files_of_a_role_have_one_name_and_each_is_included(role):
+    folder = ROOT / "roles" / role / "tasks"
+    names = Counter(path.name for path in folder.rglob("*.yml"))
+    text = "\n".join(path.read_text() for path in folder.rglob("*.yml"))
+
+    included = set(re.findall(r"include_tasks: (\S+)", text)) | {f"{stage}.yml" for stage in stages()}
+    unused = [name for name in names if name != "main.yml" and name not in included]
+
+    assert [name for name, count in names.items() if count > 1] == []
+    assert unused == []
+
+
+@pytest.mark.parametrize("path", TASK_FILES, ids=named)
+def test_the_options_that_every_module_takes_are_given_once_for_a_role(path):
+    """A role with several tasks of ours gives them in module_defaults; a task of its own says only what differs."""
+    role = ROOT / Path(*path.relative_to(ROOT).parts[:2])
+    given = [
+        GROUP in (task.get("module_defaults") or {}) for other in role.glob("tasks/**/*.yml") for task in tasks(other)
+    ]
+    repeated = [
+        task["name"] for task in tasks(path) for module, options in task.items()
+        if module.startswith("certautopilot.ops.") and isinstance(options, dict)
+        and any(str(value) == f"{{{{ {role.name}_{key} }}}}" for key, value in options.items() if key in SHARED)
+    ]  # fmt: skip
+
+    assert not (any(given) and repeated)
+
+
+def test_the_defaults_for_all_modules_name_only_options_that_all_of_them_take():
+    groups = {
+        named(path): set(task["module_defaults"][GROUP]) for path in TASK_FILES for task in tasks(path)
+        if GROUP in (task.get("module_defaults") or {})
+    }  # fmt: skip
+
+    assert len(groups) >= 4
+    assert {place for place, options in groups.items() if options != SHARED} == set()
