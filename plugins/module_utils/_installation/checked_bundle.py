@@ -20,7 +20,7 @@ from .._domain.manifest import Manifest
 from .._store import bundle
 from .._store.bundle import Identity
 from .._store.driver import Document
-from .._store.every_record import BATCH_BYTES
+from .._store.records import BATCH_BYTES
 from . import opened_records
 
 BATCH = 500  # records handed on at a time

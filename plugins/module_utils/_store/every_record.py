@@ -17,9 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from .connection import Store
 from .driver import Document
-from .records import READ_BATCH, data_collections, decode, stream_raw
-
-BATCH_BYTES = 16 * 1024 * 1024  # of BSON in a batch, beside the one document that went over it
+from .records import BATCH_BYTES, READ_BATCH, data_collections, decode, stream_raw
 
 
 class DatabaseDigest:

@@ -16,10 +16,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from .._domain.errors import LeaseHeld, LeaseLost, OpsError
 from .._domain.instants import rfc3339
+from .._domain.values import BsonValue, Document
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
 from .lease_renewal import Keeper
@@ -38,11 +38,22 @@ class Lease:
     token: int
 
 
-def acquire(store: Store, name: str, *, lease_s: float = LEASE_S) -> Lease:
-    """Return the lease. Raises OpsError lease.held, which names the holder and when it runs out."""
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a name, or had it last. purpose: what for, "" where it was not said."""
+
+    token: int
+    purpose: str
+
+
+def acquire(store: Store, name: str, *, lease_s: float = LEASE_S, purpose: str = "") -> Lease:
+    """Return the lease. Raises OpsError lease.held, which names the holder and when it runs out.
+
+    purpose: what it is for, so that others can tell whether to wait for it.
+    """
     owner = uuid.uuid4().hex
 
-    def taken(mine: Any, theirs: str) -> dict[str, Any]:
+    def taken(mine: BsonValue, theirs: str) -> Document:
         return {"$cond": [EXPIRED, mine, theirs]}
 
     change = {
@@ -51,6 +62,7 @@ def acquire(store: Store, name: str, *, lease_s: float = LEASE_S) -> Lease:
         "pid": taken(os.getpid(), "$pid"),
         "token": taken({"$add": [{"$ifNull": ["$token", 0]}, 1]}, "$token"),
         "expires_at": taken(expires_in(lease_s), "$expires_at"),
+        "purpose": taken(purpose, "$purpose"),
     }
     with driver_errors(store):
         try:
@@ -113,11 +125,11 @@ def kept(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> Iterator[Ke
             release(store, lease)
 
 
-def token_of(store: Store, name: str) -> int | None:
-    """Return the token of the last holder of a name, None where there was none."""
+def holder(store: Store, name: str) -> Holder | None:
+    """Return who has a name, or had it last; None where nobody ever did."""
     with driver_errors(store):
-        document = store.collection(COLLECTION).find_one({"_id": name}, {"token": 1})
-    return None if document is None else int(document["token"])
+        document = store.collection(COLLECTION).find_one({"_id": name}, {"token": 1, "purpose": 1})
+    return None if document is None else Holder(int(document["token"]), str(document.get("purpose") or ""))
 
 
 def acquire_within(store: Store, name: str, *, lease_s: int, wait_s: int) -> Lease:
@@ -132,7 +144,7 @@ def acquire_within(store: Store, name: str, *, lease_s: int, wait_s: int) -> Lea
         time.sleep(0.25)
 
 
-def held(name: str, document: dict[str, Any]) -> LeaseHeld:
+def held(name: str, document: Document) -> LeaseHeld:
     """Return the refusal that names who holds the lease."""
     return LeaseHeld(
         f'"{name}" is held by process {document.get("pid")} on {document.get("host")} '

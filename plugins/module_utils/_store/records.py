@@ -8,16 +8,17 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
+from .._domain.values import BsonValue
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_codec
 
 READ_BATCH = 500  # documents a round trip
+BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
+D = TypeVar("D", bound=Mapping[str, BsonValue])
 
 
 def data_collections(store: Store) -> tuple[str, ...]:
@@ -91,23 +92,16 @@ def insert_many(store: Store, collection: str, documents: Sequence[Document]) ->
         store.collection(collection).insert_many(list(documents), ordered=False)
 
 
-@dataclass(slots=True)  # not frozen for the reason of `catalogue.Found`
-class Change:
-    """One guarded write. expected: dotted path -> value that must still stand. assign: path -> new value."""
-
-    record_id: Any
-    expected: Mapping[str, Any]
-    assign: Mapping[str, Any]
-
-
-def compare_and_set(store: Store, collection: str, changes: Sequence[Change]) -> int:
+def compare_and_set(store: Store, collection: str, changes: Sequence[tuple[Document, Document]]) -> int:
     """Write all changes whose expectation still holds, in one unordered batch; return how many did.
 
+    changes: (query that holds the `_id` and dotted path -> value that must still be there, path -> new value).
     INVARIANT: a record that moved since it was read matches nothing and stays as it is.
     """
     if not changes:
         return 0
-    writes = [pymongo.UpdateOne({"_id": c.record_id, **c.expected}, {"$set": c.assign}) for c in changes]
+    update_one = pymongo.UpdateOne
+    writes = [update_one(expected, {"$set": assign}) for expected, assign in changes]
     with driver_errors(store):
         return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
 
@@ -140,7 +134,29 @@ def decode(raw: bytes) -> Document:
         raise ValueError("not a BSON document") from cause
 
 
-def batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Yield lists of at most `size` items."""
-    while batch := list(islice(items, size)):
+def bytes_of(document: Mapping[str, BsonValue]) -> int:
+    """Return how many bytes of BSON a document has. One that was not decoded knows it; others take 1 us and more."""
+    return len(document.raw) if isinstance(document, RawBSONDocument) else len(encode(document))
+
+
+def batches(items: Iterable[D], size: int, *, max_bytes: int | None = None) -> Iterator[list[D]]:
+    """Yield lists of at most `size` items and, where `max_bytes` is given, of at most so many bytes; never empty.
+
+    An item that has more bytes on its own is a batch on its own. A batch that is full is given before anything is read
+    beyond it, and none is kept here: memory is what the caller keeps.
+    """
+    batch: list[D] = []
+    held = 0
+    for item in items:
+        if max_bytes is not None:
+            weight = bytes_of(item)
+            if batch and held + weight > max_bytes:
+                yield batch
+                batch, held = [], 0
+            held += weight
+        batch.append(item)
+        if len(batch) >= size:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch

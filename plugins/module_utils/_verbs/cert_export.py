@@ -61,7 +61,8 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         chosen = _chosen(source.store, options, projects)
         exported: list[dict[str, Any]] = []
         changed = 0
-        for batch in records.batches(iter(chosen), BATCH):
+        for start in range(0, len(chosen), BATCH):
+            batch = chosen[start : start + BATCH]
             for entry, written in _export(source, options, batch, passphrase, check=check, warn=warn):
                 exported.append(entry)
                 changed += written

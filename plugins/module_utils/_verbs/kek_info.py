@@ -13,12 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .._domain import rotation_progress
 from .._domain.catalogue import Catalogue
-from .._domain.instants import rfc3339
 from .._domain.result import Result
 from .._domain.settings import Settings
-from .._domain.values import Document, JsonObject
+from .._domain.values import JsonObject
 from .._installation import survey as surveys
 from .._installation.installation import open_database
 from .._installation.survey import Survey
@@ -59,6 +57,7 @@ def _read(store: Store, catalogue: Catalogue, gather: set[str]) -> JsonObject:
     if found is not None and ENVELOPES in gather:
         _name_unknown_versions(found, keys)
     migrations = imports.read_all(store) if with_lock else []
+    rotation = rotations.latest(store) if with_lock else None
     return {
         "lock": lock.as_result() if lock and with_lock else None,
         "versions": [row.as_result() for row in keys.rows.values()] if with_lock else None,
@@ -67,7 +66,7 @@ def _read(store: Store, catalogue: Catalogue, gather: set[str]) -> JsonObject:
         "fleet": _shown(heartbeats.read(store)) if FLEET in gather else None,
         "database": {"name": store.name, **_counted(found, digest, fresh=lock is None and not keys.rows)},
         "migration": migrations[-1].as_result() if migrations else None,
-        "rotation": rotation_result(rotations.latest(store)) if with_lock else None,
+        "rotation": rotation.as_result() if rotation else None,
     }
 
 
@@ -121,22 +120,3 @@ def _shown(found: dict[str, Any]) -> JsonObject:
         for process in found["processes"]
     ]
     return {**found, "processes": processes}
-
-
-def rotation_result(document: Document | None) -> JsonObject | None:
-    """Return a rotation as modules show it, None where there was none."""
-    if document is None:
-        return None
-    return {
-        "id": str(document["_id"]),
-        "state": document.get("state"),
-        "from_versions": list(document.get("from_versions") or []),
-        "to_version": document.get("to_version"),
-        "compromised": bool(document.get("compromised")),
-        "rewrapped": document.get("rewrapped_total", 0),
-        **rotation_progress.of(document),
-        "conflicts": document.get("conflicts", 0),
-        "failures": list(document.get("failures") or []),
-        "started_at": rfc3339(document.get("started_at")),
-        "updated_at": rfc3339(document.get("updated_at")),
-    }

@@ -167,11 +167,11 @@ def _require_out_of_use(installation: Installation, options: Options) -> None:
     if active is None or active.version == version:
         raise _refused("active", f"KEK version {version} is active", "rotate to a newer version first")
     latest = rotations.latest(installation.store)
-    if latest is not None and latest.get("state") not in rotations.ENDED:
+    if latest is not None and not latest.state.ended:
         raise _refused(
             "rotation_running",
-            f'rotation "{latest["_id"]}" is {latest.get("state")}, expected complete',
-            f"run kek_rotate with to_version {latest.get('to_version')} to its end",
+            f'rotation "{latest.name}" is {latest.state}, expected complete',
+            f"run kek_rotate with to_version {latest.to_version} to its end",
         )
     fleet = heartbeats.read(installation.store)["processes"]
     using = [process["id"] for process in fleet if process["live"] and process["current_version"] == version]
@@ -181,7 +181,7 @@ def _require_out_of_use(installation: Installation, options: Options) -> None:
             f"live processes write with version {version}: {listed(using)}",
             "they follow within a heartbeat (30 s); restart those that do not",
         )
-    over = latest["updated_at"] + timedelta(seconds=options.grace) if latest is not None else None
+    over = latest.updated_at + timedelta(seconds=options.grace) if latest is not None and latest.updated_at else None
     if options.grace and (over is None or installation.store.server_time() < over):
         raise _refused(
             "too_soon",
