@@ -32,6 +32,7 @@ from .._installation import survey as surveys
 from .._installation.every_envelope import EveryEnvelope
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import Sample, note_layout, remembered_layout
+from .._installation.survey import Survey
 from .._keys.provider import Provider
 from .._rotation.leadership import LEASE_NAME, LEASE_S
 from .._store import dump, heartbeats, journal, keystore, leases, removed_version_validator, rotations
@@ -191,28 +192,12 @@ def _require_out_of_use(installation: Installation, options: Options) -> None:
 
 
 def _require_unused(removal: _Removal, known: Layout | None) -> Layout | None:
-    """Read every document of every collection once; return the layout, None where there is no envelope.
+    """Read the whole database once; return the layout, None where there is no envelope.
 
-    known: the layout of an earlier reading. Each envelope is opened under the version its tag names: a lying tag would
-    hide one that needs the removed key (T5).
-    Raises OpsError remove.in_use, remove.unreadable, layout.undetected.
+    known: the layout of an earlier reading. Raises OpsError remove.in_use, remove.unreadable, layout.undetected.
     """
-    installation, version = removal.installation, removal.options.version
-    places: list[str] = []
-
-    def choose(sample: Sample) -> Layout:
-        return known or remembered_layout(
-            installation.store, installation.provider, sample, warn=removal.warn, note=False
-        )
-
-    opener = EveryEnvelope(installation.provider, choose)
-
-    def each(found: Found, envelope: Envelope) -> None:
-        if envelope.kek_version == version and len(places) < SHOWN:
-            places.append(found.place)
-        opener.add(found, envelope)
-
-    found = surveys.take(installation.store, installation.catalogue, each=each)
+    version = removal.options.version
+    found, places, opener = _read(removal, known)
     if found.by_version[version]:
         raise _refused(
             "in_use",
@@ -235,6 +220,27 @@ def _require_unused(removal: _Removal, known: Layout | None) -> Layout | None:
             "they may need the version that is to be removed: repair or remove them first",
         )
     return opener.layout
+
+
+def _read(removal: _Removal, known: Layout | None) -> tuple[Survey, list[str], EveryEnvelope]:
+    """Return what every collection holds, the first places under the version, and the opener of all envelopes.
+
+    Each is opened under the version its tag names: a lying tag would hide one that needs the removed key (T5).
+    """
+    installation, places = removal.installation, list[str]()
+
+    def choose(sample: Sample) -> Layout:
+        return known or remembered_layout(
+            installation.store, installation.provider, sample, warn=removal.warn, note=False
+        )
+
+    def each(found: Found, envelope: Envelope) -> None:
+        if envelope.kek_version == removal.options.version and len(places) < SHOWN:
+            places.append(found.place)
+        opener.add(found, envelope)
+
+    opener = EveryEnvelope(installation.provider, choose)
+    return surveys.take(installation.store, installation.catalogue, each=each), places, opener
 
 
 def _remove(removal: _Removal, layout: Layout | None) -> None:
