@@ -118,8 +118,14 @@ def require_resealable(options: Options, found: Survey) -> None:
 
 
 def require_loaded(installation: Installation, options: Options) -> None:
-    """Raises OpsError rotate.target_not_loaded."""
-    loaded = installation.provider.versions()
+    """Raises OpsError rotate.target_removed, rotate.target_not_loaded."""
+    rows, loaded = installation.keystore.rows, installation.provider.versions()
+    if options.to_version in rows and rows[options.to_version].removed:
+        raise OpsError(
+            f"KEK version {options.to_version} was removed; the database refuses every write under it",
+            code="rotate.target_removed",
+            hint=f"make a new version, {max(rows) + 1}, and rotate to that one",
+        )
     if options.to_version not in loaded:
         raise OpsError(
             f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",
