@@ -86,7 +86,7 @@ def sound_parts(value: dict[str, BsonValue], outer_version: BsonValue) -> Parts 
 
 def _parse_any(value: BsonValue, outer_version: BsonValue) -> Envelope:
     if not isinstance(value, Mapping):
-        raise _malformed(f"a {type(value).__name__} where an envelope belongs")
+        raise _malformed(f"a {type(value).__name__} where an envelope must be")
     missing = [key for key in REQUIRED if key not in value]
     if missing:
         raise _malformed(f"no {', '.join(missing)}")

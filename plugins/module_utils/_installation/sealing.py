@@ -115,7 +115,7 @@ class Sealing:
                 raise OpsError(
                     f"KEK version {version} cannot wrap a data key ({wrapped.reason})",
                     code="key.unusable",
-                    hint="check the key and the token; what was written before stands, run it again afterwards",
+                    hint="check the key and the token; what was written before is kept; run it again afterwards",
                 )
             sealed.append(self._sealed(version, item, dek, wrapped))
         return sealed

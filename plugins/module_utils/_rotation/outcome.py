@@ -208,7 +208,7 @@ def not_settled(outcome: Outcome, behind: tuple[tuple[str, str], ...]) -> OpsErr
     return OpsError(
         f"the version is active but {len(behind)} live process(es) still write with another: {listed}",
         code="rotate.not_settled",
-        hint="run it again when they have followed (a heartbeat is 30 s), or restart them",
+        hint="run it again when they have followed (heartbeats come every 30 s), or restart them",
         retryable=True,
         rotation=outcome.as_result(),
         changed=True,
@@ -218,7 +218,7 @@ def not_settled(outcome: Outcome, behind: tuple[tuple[str, str], ...]) -> OpsErr
 def fenced(name: str) -> OpsError:
     """Return the failure of a leader whose lease went to another one."""
     return OpsError(
-        f'rotation "{name}" was taken up by another run',
+        f'rotation "{name}" was taken over by another run',
         code="rotate.fenced",
         hint="that run goes on; watch it with kek_info",
         retryable=True,

@@ -101,7 +101,7 @@ def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:
     if document is None:
         raise LeaseLost(
             f'the lease "{lease.name}" went to another holder while this run was paused',
-            hint="run it again; what was written before stands, nothing was written after",
+            hint="run it again; what was written before is kept, and nothing was written after",
             retryable=True,
         )
 

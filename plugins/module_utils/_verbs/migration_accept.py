@@ -51,7 +51,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if not check:
             if not imports.advance(store, source, leaves=leaves, enters=enters):
                 raise OpsError(
-                    "the import moved on meanwhile",
+                    "the import changed meanwhile",
                     code="migration.moved",
                     hint="another run is at work; run it again",
                     retryable=True,
