@@ -29,12 +29,15 @@ def data_collections(store: Store) -> tuple[str, ...]:
 
 def stream(
     store: Store, collection: str, query: Mapping[str, Any] | None = None, *, batch_size: int = READ_BATCH,
-    descending: bool = False,
+    descending: bool = False, ordered: bool = True,
 ) -> Iterator[Document]:  # fmt: skip
-    """Yield the documents of a collection in `_id` order. batch_size: documents a round trip."""
+    """Yield the documents of a collection in `_id` order. batch_size: documents a round trip.
+
+    ordered: False for what needs no order, such as a pass that finds little: see `scan` for what the order costs.
+    """
     with driver_errors(store):
         cursor = store.collection(collection).find(query or {}, batch_size=batch_size)
-        yield from cursor.sort("_id", -1 if descending else 1)
+        yield from cursor.sort("_id", -1 if descending else 1) if ordered else cursor
 
 
 def scan(store: Store, collection: str) -> Iterator[Document]:
