@@ -67,7 +67,8 @@ def run(tmp_path, wheel):
 
 
 def version_of(python):
-    told = subprocess.run([python, "-c", "import sys; print(list(sys.version_info[:2]))"], capture_output=True)
+    line = [python, "-c", "import sys; print(list(sys.version_info[:2]))"]
+    told = subprocess.run(line, capture_output=True)  # runs: python3
     return tuple(json.loads(told.stdout))
 
 

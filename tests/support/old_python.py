@@ -53,7 +53,7 @@ def _of_pyenv(version: str) -> str:
 def _asked(command: str) -> OldPython | None:
     """Return what an interpreter says of itself, None when it does not start."""
     try:
-        told = subprocess.run([command, "-c", _TELL], capture_output=True, text=True, check=False)
+        told = subprocess.run([command, "-c", _TELL], capture_output=True, text=True, check=False)  # runs: python3
     except OSError:
         return None
     return OldPython(command, *told.stdout.split()) if told.returncode == 0 else None

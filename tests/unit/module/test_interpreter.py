@@ -58,7 +58,7 @@ def test_on_an_old_python_the_package_ends_the_process_as_a_failed_module_does(t
 
     ended = subprocess.run(
         [old.command, "-c", f"{place} import {OURS}._module.base"], capture_output=True, text=True, check=False
-    )
+    )  # runs: python3 (the stand-in)
 
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["failure"]["code"] == "dependency.python_too_old"
