@@ -68,7 +68,7 @@ def run(tmp_path, wheel):
 
 def version_of(python):
     line = [python, "-c", "import sys; print(list(sys.version_info[:2]))"]
-    told = subprocess.run(line, capture_output=True)  # runs: python3
+    told = subprocess.run(line, capture_output=True, check=True)  # runs: python3
     return tuple(json.loads(told.stdout))
 
 
