@@ -91,8 +91,8 @@ IF_THERE = {
     "dpkg-query": "one test of these tables is skipped",
     "apt-get": "make env names the packages to install by hand",
     "sudo": "make env must be run as root where a package is missing",
-    "pyenv": "tests of old interpreters use a stand-in",
     "mongod": "SecantusDB takes its place",
+    "pyenv": "interpreters that are too old for the collection are looked for on PATH only",
 }
 
 # Called on the hosts that are managed, not here; the README of the role says what it needs.

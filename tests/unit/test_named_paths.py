@@ -31,8 +31,9 @@ MODULE = re.compile(rf"(?<![\w./-])({'|'.join(p.name for p in (ROOT / UTILS).glo
 DECISION = re.compile(r"ADR-(\d{4})")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
-# What runs make and git does not keep, and one word that looks like a file and is none.
+# What runs make and git does not keep, the word for any name, and one word that looks like a file and is none.
 MADE_BY_RUNS = ("build/",)
+ANY = re.compile(r"\bNAME\b")
 NOT_OURS = {"manifest.in"}
 
 
@@ -71,7 +72,7 @@ def exists(name, beside="."):
 def unresolved_paths(line, beside):
     for found in PATH.findall(line):
         for name in braces(found.rstrip(".,-")):
-            if not name.startswith(MADE_BY_RUNS) and not exists(name.rstrip("/"), beside):
+            if not name.startswith(MADE_BY_RUNS) and not ANY.search(name) and not exists(name.rstrip("/"), beside):
                 yield name
 
 

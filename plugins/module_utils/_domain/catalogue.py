@@ -12,10 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from .envelope import has_envelope_keys
 from .errors import OpsError
+from .listing import LISTED_AT_MOST, listed
+from .values import BsonValue
+
+Steps = tuple[str | int, ...]
+"""Concrete keys to a value inside a document, array indexes as numbers."""
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "certificate_private_keys": ("encrypted_key",),
@@ -32,12 +36,12 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
 # WHY not frozen: there is one for each envelope read, and freezing takes a quarter of the walk. Nobody assigns to it.
 @dataclass(slots=True)
 class Found:
-    """Something shaped like an envelope. steps: concrete keys to it (array indexes as numbers)."""
+    """Something shaped like an envelope."""
 
     collection: str
-    record_id: Any
-    steps: tuple[str | int, ...]
-    value: Any
+    record_id: BsonValue
+    steps: Steps
+    value: BsonValue
 
     @property
     def path(self) -> str:
@@ -47,7 +51,7 @@ class Found:
     @property
     def field(self) -> str:
         """The path as the catalogue writes it, array indexes as `*`."""
-        return _field(self.steps)
+        return field_path(self.steps)
 
     @property
     def place(self) -> str:
@@ -63,7 +67,7 @@ class Catalogue:
         for name, paths in (extra or {}).items():
             merged.setdefault(name, set()).update(paths)
         self._fields = {name: tuple(sorted(paths)) for name, paths in sorted(merged.items())}
-        self._certain = {
+        self._certain: Mapping[str, tuple[tuple[str, ...], ...]] = {
             name: tuple(tuple(path.split(".")) for path in paths if "*" not in path)
             for name, paths in self._fields.items()
         }
@@ -76,27 +80,54 @@ class Catalogue:
         """Return the dotted paths of a collection's sealed fields, sorted."""
         return self._fields.get(collection, ())
 
+    def sole_field(self, collection: str) -> str | None:
+        """Return the sealed field of a collection that has one, on the first level; None for any other."""
+        fields = self._fields.get(collection, ())
+        return fields[0] if len(fields) == 1 and not {".", "*"} & set(fields[0]) else None
+
     def knows(self, found: Found) -> bool:
         return found.field in self._fields.get(found.collection, ())
 
-    def envelopes(self, collection: str, document: Mapping[str, Any]) -> Iterator[Found]:
-        """Yield what is shaped like an envelope anywhere, and whatever else stands at a catalogued path.
+    def envelopes(self, collection: str, document: Mapping[str, BsonValue]) -> list[Found]:
+        """Return what is shaped like an envelope anywhere, and whatever else is at a catalogued path.
 
-        A catalogued path that holds something else than null is yielded whatever its shape, so that parsing names it.
+        A catalogued path that holds something else than null is returned whatever its shape, so that parsing names it.
         """
-        seen = set()
         record_id = document.get("_id")
-        for steps, value in _walk(document, ()):
-            seen.add(steps)
-            yield Found(collection, record_id, steps, value)
-        for steps in self._certain.get(collection, ()):
-            if steps not in seen:
-                value = _at(document, steps)
+        founds: list[Found] = []
+        seen: list[Steps] = []
+        # WHY the first level here and not in `_walk`: most envelopes are on it, and a generator for each document
+        # takes as long as the whole look at a small one.
+        for key, child in document.items():
+            nesting = _NESTING[child.__class__]
+            if nesting == "keys" and has_envelope_keys(child):
+                seen.append((key,))
+                founds.append(Found(collection, record_id, (key,), child))
+            elif nesting:
+                for steps, value in _walk(child, (key,)):
+                    seen.append(steps)
+                    founds.append(Found(collection, record_id, steps, value))
+        for path in self._certain.get(collection, ()):
+            if path not in seen:
+                value = _at(document, path)
                 if value is not None:
-                    yield Found(collection, record_id, steps, value)
+                    founds.append(Found(collection, record_id, path, value))
+        return founds
 
 
-def record_id_text(record_id: Any) -> str:
+def is_alone(field: str, document: Mapping[str, BsonValue]) -> bool:
+    """Return whether nothing but this field of the first level is, or holds, something shaped like an envelope."""
+    for key, child in document.items():
+        nesting = _NESTING[child.__class__]
+        if nesting and key != field:
+            if nesting == "keys" and has_envelope_keys(child):
+                return False
+            if any(True for _found in _walk(child, ())):
+                return False
+    return True
+
+
+def record_id_text(record_id: BsonValue) -> str:
     """Return the canonical text of an `_id`: 24 hex characters, the text itself, or the decimal number."""
     if isinstance(record_id, (bytes, bytearray)):
         return bytes(record_id).hex()
@@ -105,24 +136,24 @@ def record_id_text(record_id: Any) -> str:
 
 def outside_catalogue(places: list[str]) -> OpsError:
     """Return the refusal for envelopes that nobody has listed."""
-    shown = ", ".join(places[:10]) + (f" and {len(places) - 10} more" if len(places) > 10 else "")
     return OpsError(
-        f"found {len(places)} envelope(s) outside the catalogue: {shown}",
+        f"found {len(places)} envelope(s) outside the catalogue: {listed(places)}",
         code="catalogue.outside",
         hint="add each as `catalogue: {collection: [field.path]}` so that it is re-wrapped and exported too",
-        outside_catalogue=places[:1000],
+        outside_catalogue=places[:LISTED_AT_MOST],
     )
 
 
 # WHY remembered: a database has few fields and many records. Bounded, for an array's indexes are data.
 @lru_cache(maxsize=1024)
-def dotted_path(steps: tuple[str | int, ...]) -> str:
+def dotted_path(steps: Steps) -> str:
     """Return steps as MongoDB's update operators want them, array indexes included."""
     return ".".join(str(step) for step in steps)
 
 
 @lru_cache(maxsize=1024)
-def _field(steps: tuple[str | int, ...]) -> str:
+def field_path(steps: Steps) -> str:
+    """Return steps as the catalogue writes them, array indexes as `*`."""
     return ".".join("*" if isinstance(step, int) else step for step in steps)
 
 
@@ -141,8 +172,8 @@ class _Nesting(dict[type, str]):
 _NESTING = _Nesting()
 
 
-def _walk(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    items: Any = value.items() if _NESTING[type(value)] == "keys" else enumerate(value)
+def _walk(value: BsonValue, steps: Steps) -> Iterator[tuple[Steps, BsonValue]]:
+    items = value.items() if _NESTING[type(value)] == "keys" else enumerate(value)
     for key, child in items:
         nesting = _NESTING[type(child)]
         if not nesting:
@@ -153,8 +184,8 @@ def _walk(value: Any, steps: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
             yield from _walk(child, (*steps, key))
 
 
-def _at(document: Mapping[str, Any], steps: tuple[str, ...]) -> Any:
-    value: Any = document
+def _at(document: Mapping[str, BsonValue], steps: tuple[str, ...]) -> BsonValue:
+    value: BsonValue = document
     for key in steps:
         if _NESTING[type(value)] != "keys" or key not in value:
             return None

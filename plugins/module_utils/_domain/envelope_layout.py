@@ -48,7 +48,11 @@ class Layout:
 
     def wrapped(self, envelope: Envelope) -> bytes | None:
         """Return `iv + encrypted DEK + tag` (60 bytes), None when the stored form is not of this layout."""
-        stored = self.decode(envelope.wrapped_dek)
+        stored: bytes | None
+        if self.encoding == "binary":  # the plain case of `decode`, without the call: it is made for each envelope
+            stored = envelope.wrapped_dek if isinstance(envelope.wrapped_dek, bytes) else None
+        else:
+            stored = self.decode(envelope.wrapped_dek)
         if stored is None:
             return None
         if self.iv == "shared":
@@ -58,7 +62,8 @@ class Layout:
 
     def stored_wrap(self, wrapped: bytes) -> bytes | str:
         """Return the form of a 60-byte wrap that this layout keeps in `wrapped_dek`."""
-        return self.encode(wrapped[IV_LENGTH:] if self.iv == "shared" else wrapped)
+        stored = wrapped[IV_LENGTH:] if self.iv == "shared" else wrapped
+        return stored if self.encoding == "binary" else self.encode(stored)
 
     def decode(self, stored: bytes | str) -> bytes | None:
         """Return raw bytes, None when the stored form is not in this layout's encoding."""
@@ -89,9 +94,21 @@ LAYOUTS = tuple(
 DEFAULT = LAYOUTS[0]  # what this collection writes into a database that has no layout of its own yet
 
 
+class LayoutUndetected(OpsError):
+    """No layout opens the sampled envelopes, or two layouts open different ones; what was tried is listed."""
+
+    CODE = "layout.undetected"
+
+
+# WHY a copy of it each time: to look the algorithm up takes as long as to hash so few bytes.
+_SHA_256 = hashlib.sha256()
+
+
 def context_digest(record_id: str, field_path: str) -> bytes:
     """Return SHA-256(record_id + field_path) in UTF-8, 32 bytes. Source: vendor's architecture page, ADR-0002."""
-    return hashlib.sha256((record_id + field_path).encode()).digest()
+    digest = _SHA_256.copy()
+    digest.update((record_id + field_path).encode())
+    return digest.digest()
 
 
 def by_name(name: str) -> Layout:
@@ -110,12 +127,11 @@ def candidates(envelope: Envelope) -> tuple[Layout, ...]:
     return tuple(layout for layout in LAYOUTS if layout.wrapped(envelope) is not None)
 
 
-def undetected(sample_size: int, tried: tuple[tuple[str, int], ...]) -> OpsError:
+def undetected(sample_size: int, tried: tuple[tuple[str, int], ...]) -> LayoutUndetected:
     """Return the refusal for a sample that no layout opens completely. tried: (layout name, envelopes it opened)."""
     listed = ", ".join(f"{name} opened {opened}" for name, opened in tried) or "none fits the stored form"
-    return OpsError(
+    return LayoutUndetected(
         f"no layout opens all {sample_size} sampled envelopes: {listed}",
-        code="layout.undetected",
         hint="the KEK is not the one that sealed them, or they were altered; compare check values with kek_info",
         tried=[{"layout": name, "opened": opened} for name, opened in tried],
     )

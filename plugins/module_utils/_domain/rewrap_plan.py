@@ -10,29 +10,29 @@ a record that a writer touched meanwhile matches nothing and is read again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .catalogue import Found, dotted_path
+from .catalogue import Found, Steps, dotted_path
+from .values import BsonValue, Document
+
+Moved = tuple[Found, bytes | str, tuple[bytes | str, bytes | str] | None]
+"""(field, its new wrap in stored form, its new (nonce, ciphertext) where it was re-sealed, else None).
+
+WHY a plain tuple: there is one for each envelope, and the walk over a batch unpacks it at once.
+"""
+
+GuardedUpdate = tuple[Document, Document]
+"""(query for the record as it was read, values to set), as `records.compare_and_set` takes it."""
 
 
-@dataclass(slots=True)  # not frozen for the reason of `Found`
-class Moved:
-    """One field with its new wrap in stored form, and with new nonce and ciphertext where it was re-sealed."""
-
-    found: Found
-    stored_wrap: bytes | str = field(repr=False)
-    stored_payload: tuple[bytes | str, bytes | str] | None = field(default=None, repr=False)
-
-
-def selection(fields: Sequence[str], to_version: int) -> dict[str, Any]:
+def selection(fields: Sequence[str], to_version: int) -> Document:
     """Return the query for documents that are not wholly at `to_version`, lying tags included.
 
     fields: dotted catalogue paths; one with an array in it cannot be asked for exactly and selects by the outer tag.
     """
     # WHY not `$nin: [to_version, None]`: a tag that stands there as null must be found, an absent one not.
-    clauses: list[dict[str, Any]] = [{"kek_version": {"$exists": True, "$ne": to_version}}]
+    clauses: list[Document] = [{"kek_version": {"$exists": True, "$ne": to_version}}]
     for path in fields:
         plain = path.replace(".*", "")
         for tag in ("kek_version", "kv"):
@@ -50,35 +50,52 @@ class _Keys(NamedTuple):
     ciphertext: str
 
 
-def expectation(document: Mapping[str, Any], moved: Iterable[Moved]) -> dict[str, Any]:
-    """Return what must still stand: each field's wrapped DEK and version, and the outer version where there is one."""
-    expected: dict[str, Any] = {}
+def guarded_update(document: Mapping[str, BsonValue], moved: Iterable[Moved], to_version: int) -> GuardedUpdate:
+    """Return the one update that moves these fields of a document.
+
+    Its query repeats the id, each field's wrapped DEK and version, and the outer version where there is one, each in
+    the type that it was read in. Payload and nonce stay byte for byte unless they were re-sealed.
+    """
+    expected: Document = {"_id": document["_id"]}
+    assign: Document = {}
     if "kek_version" in document:
         expected["kek_version"] = document["kek_version"]
-    for move in moved:
-        keys, value = _keys(move.found.steps), move.found.value
-        expected[keys.wrapped_dek] = value["wrapped_dek"]
-        expected[keys.kek_version] = value["kek_version"]
-    return expected
-
-
-def assignment(document: Mapping[str, Any], moved: Iterable[Moved], to_version: int) -> dict[str, Any]:
-    """Return the new values: wraps and versions; payload and nonce stay byte for byte unless they were re-sealed."""
-    assign: dict[str, Any] = {}
-    if "kek_version" in document:
         assign["kek_version"] = to_version
-    for move in moved:
-        keys = _keys(move.found.steps)
-        assign[keys.wrapped_dek] = move.stored_wrap
-        assign[keys.kek_version] = to_version
-        if move.stored_payload is not None:
-            assign[keys.nonce], assign[keys.ciphertext] = move.stored_payload
-        if "kv" in move.found.value:
-            assign[keys.kv] = to_version
-    return assign
+    for found, stored_wrap, stored_payload in moved:
+        wrapped_dek, kek_version, kv, nonce, ciphertext = _keys(found.steps)
+        value = found.value
+        expected[wrapped_dek] = value["wrapped_dek"]
+        expected[kek_version] = value["kek_version"]
+        assign[wrapped_dek] = stored_wrap
+        assign[kek_version] = to_version
+        if stored_payload is not None:
+            assign[nonce], assign[ciphertext] = stored_payload
+        if "kv" in value:
+            assign[kv] = to_version
+    return expected, assign
+
+
+def wraps_kept(document: Mapping[str, BsonValue], assign: Mapping[str, BsonValue]) -> int:
+    """Return how many of the wraps that an update set are in the document, which was read after it."""
+    return sum(
+        _at(document, key.split(".")) == value
+        for key, value in assign.items()
+        if key.rpartition(".")[2] == "wrapped_dek"
+    )
+
+
+def _at(document: BsonValue, steps: Sequence[str]) -> BsonValue:
+    """Return what is at the steps of a dotted path, None where nothing is."""
+    value = document
+    for step in steps:
+        try:
+            value = value[int(step) if isinstance(value, list) else step]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return value
 
 
 # WHY remembered: a database has few fields and many records. Bounded, for an array's indexes are data.
 @lru_cache(maxsize=1024)
-def _keys(steps: tuple[str | int, ...]) -> _Keys:
+def _keys(steps: Steps) -> _Keys:
     return _Keys(*(f"{dotted_path(steps)}.{key}" for key in _Keys._fields))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .._domain import aead, envelope_layout
-from .._domain.catalogue import Found, record_id_text
+from .._domain.catalogue import Found, field_path, record_id_text
 from .._domain.envelope import Envelope
 from .._domain.envelope_layout import Layout
 from .._domain.errors import OpsError
@@ -66,20 +66,37 @@ class Sealing:
         aad = self.layout.wrap_aad(record_id_text(found.record_id), found.field)
         return UnwrapRequest(envelope.kek_version, wrapped, aad)
 
+    def requests(self, items: Sequence[tuple[Found, Envelope]]) -> tuple[list[UnwrapRequest], dict[int, Failure]]:
+        """Return (requests for the DEKs, place in `items` -> failure of an envelope that has none).
+
+        An envelope of another provider or of another stored form has none; the requests of the others are in order.
+        """
+        layout, provider = self.layout, self.provider.name
+        wrapped_of, bound = layout.wrapped, layout.aad == "record-field"
+        asked: list[UnwrapRequest] = []
+        refused: dict[int, Failure] = {}
+        for found, envelope in items:
+            wrapped = wrapped_of(envelope)
+            if wrapped is None or envelope.provider != provider:
+                refused[len(asked) + len(refused)] = self._refused(found, envelope)
+            else:
+                record_id, path = record_id_text(found.record_id), field_path(found.steps)
+                aad = envelope_layout.context_digest(record_id, path) if bound else b""
+                asked.append(UnwrapRequest(envelope.kek_version, wrapped, aad))
+        return asked, refused
+
     def open_all(self, items: Sequence[tuple[Found, Envelope]]) -> list[bytes | Failure]:
         """Return one payload or failure per envelope, in order."""
-        requests = [self.checked_request(found, envelope) for found, envelope in items]
-        asked = [request for request in requests if isinstance(request, UnwrapRequest)]
+        asked, refused = self.requests(items)
         deks = iter(self.provider.unwrap(asked) if asked else [])
         opened: list[bytes | Failure] = []
-        for (found, envelope), request in zip(items, requests, strict=True):
-            outcome = next(deks) if isinstance(request, UnwrapRequest) else request
+        for place, (found, envelope) in enumerate(items):
+            if place in refused:
+                opened.append(refused[place])
+                continue
+            dek = next(deks)
             opened.append(
-                self._payload(found, envelope, outcome)
-                if isinstance(outcome, bytes)
-                else outcome
-                if isinstance(outcome, Failure)
-                else self.failure(found, envelope, outcome)
+                self._payload(found, envelope, dek) if isinstance(dek, bytes) else self.failure(found, envelope, dek)
             )
         return opened
 
@@ -125,20 +142,15 @@ class Sealing:
             f"does not open under KEK version {envelope.kek_version}, whose canary does: altered, or another record's",
         )
 
-    def checked_request(self, found: Found, envelope: Envelope) -> UnwrapRequest | Failure:
-        """Return the request, or the failure of an envelope of another provider or another stored form."""
+    def _refused(self, found: Found, envelope: Envelope) -> Failure:
+        """Return the failure of an envelope of another provider, or of another stored form."""
         if envelope.provider != self.provider.name:
             return Failure(
                 found.place,
                 "envelope.foreign_provider",
                 f'sealed by provider "{envelope.provider}", this installation is "{self.provider.name}"',
             )
-        request = self.unwrap_request(found, envelope)
-        return (
-            request
-            if request is not None
-            else Failure(found.place, "envelope.malformed", f"its stored form is not of layout {self.layout.name}")
-        )
+        return Failure(found.place, "envelope.malformed", f"its stored form is not of layout {self.layout.name}")
 
     def opens_payload(self, found: Found, envelope: Envelope, dek: bytes) -> bool:
         """Return whether this data key opens the envelope's payload."""

@@ -8,10 +8,10 @@ Cached because a new cipher object for every wrap costs half of the throughput.
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from hmac import compare_digest
 
 from .._domain import env_keks
 from .._domain.errors import OpsError
@@ -69,12 +69,12 @@ class EnvProvider:
 
     def wrap(self, version: int, requests: Sequence[WrapRequest]) -> list[bytes | KeyFailure]:
         """Return one 60-byte wrap or failure per request, each opened again. Raises provider.version_not_loaded."""
-        cipher = self._cipher(version)
-        return [_wrap(cipher, request.dek, request.aad, prove=True) for request in requests]
+        deks, aads = [request.dek for request in requests], [request.aad for request in requests]
+        return _wraps(self._cipher(version), deks, aads, [True] * len(requests))
 
     def unwrap(self, requests: Sequence[UnwrapRequest], *, trial: bool = False) -> list[bytes | KeyFailure]:  # noqa: ARG002  no device
         """Return one 32-byte DEK or failure per request, in order."""
-        return [self._unwrap(request) for request in requests]
+        return _opened(self._ciphers, requests)
 
     def rewrap(
         self, to_version: int, requests: Sequence[UnwrapRequest], *, prove: Collection[int] | None = None
@@ -83,12 +83,8 @@ class EnvProvider:
 
         Raises OpsError provider.version_not_loaded.
         """
-        cipher = self._cipher(to_version)
-        results: list[bytes | KeyFailure] = []
-        for request, marked in zip(requests, proof_marks(len(requests), prove), strict=True):
-            dek = self._unwrap(request)
-            results.append(dek if isinstance(dek, KeyFailure) else _wrap(cipher, dek, request.aad, prove=marked))
-        return results
+        cipher, marks = self._cipher(to_version), proof_marks(len(requests), prove)
+        return _wraps(cipher, _opened(self._ciphers, requests), [request.aad for request in requests], marks)
 
     def close(self) -> None:
         """Do nothing: there is no session. The keys stay readable so that closing twice is harmless."""
@@ -98,18 +94,6 @@ class EnvProvider:
         if cipher is None:
             raise version_not_loaded(self.name, version, self.versions())
         return cipher
-
-    def _unwrap(self, request: UnwrapRequest) -> bytes | KeyFailure:
-        cipher = self._ciphers.get(request.version)
-        if cipher is None:
-            return KeyFailure("unknown_version", f"version {request.version} is not in the secrets file")
-        if len(request.wrapped) != WRAP_LENGTH:
-            return KeyFailure("malformed", f"{len(request.wrapped)} bytes, expected {WRAP_LENGTH}")
-        iv, sealed = request.wrapped[:IV_LENGTH], request.wrapped[IV_LENGTH:]
-        try:
-            return cipher.decrypt(iv, sealed, request.aad or None)
-        except InvalidTag:
-            return KeyFailure("authentication")
 
 
 class EnvKind:
@@ -146,21 +130,56 @@ def version_not_loaded(provider: str, version: int, loaded: tuple[int, ...]) -> 
     )
 
 
-def _wrap(cipher: AESGCM, dek: bytes, aad: bytes, *, prove: bool) -> bytes | KeyFailure:
-    if len(dek) != DEK_LENGTH:
-        return KeyFailure("malformed", f"DEK of {len(dek)} bytes, expected {DEK_LENGTH}")
-    iv = os.urandom(IV_LENGTH)
-    sealed = cipher.encrypt(iv, dek, aad or None)
-    if not prove:
-        return iv + sealed
-    # INVARIANT: no wrap that was to be proved leaves this floor unless it opened again to the DEK it was made from.
-    try:
-        opened = cipher.decrypt(iv, sealed, aad or None)
-    except InvalidTag:
-        return KeyFailure("verification", "the fresh wrap did not open again")
-    if not hmac.compare_digest(opened, dek):
-        return KeyFailure("verification", "the fresh wrap opened to another DEK")
-    return iv + sealed
+def _opened(ciphers: Mapping[int, AESGCM], requests: Sequence[UnwrapRequest]) -> list[bytes | KeyFailure]:
+    deks: list[bytes | KeyFailure] = []
+    for request in requests:
+        cipher, wrapped = ciphers.get(request.version), request.wrapped
+        if cipher is None:
+            deks.append(KeyFailure("unknown_version", f"version {request.version} is not in the secrets file"))
+        elif len(wrapped) != WRAP_LENGTH:
+            deks.append(KeyFailure("malformed", f"{len(wrapped)} bytes, expected {WRAP_LENGTH}"))
+        else:
+            try:
+                deks.append(cipher.decrypt(wrapped[:IV_LENGTH], wrapped[IV_LENGTH:], request.aad or None))
+            except InvalidTag:
+                deks.append(KeyFailure("authentication"))
+    return deks
+
+
+def _wraps(
+    cipher: AESGCM, deks: Sequence[bytes | KeyFailure], aads: Sequence[bytes], marks: Sequence[bool]
+) -> list[bytes | KeyFailure]:
+    """Return a wrap for each data key, a failure as it is. marks: whether a wrap is opened again.
+
+    WHY one loop and not a call for each: with the calls a re-wrap takes a fifth longer.
+    """
+    wraps: list[bytes | KeyFailure] = []
+    for dek, aad, iv, marked in zip(deks, aads, _fresh_ivs(len(deks)), marks, strict=True):
+        if isinstance(dek, KeyFailure):
+            wraps.append(dek)
+            continue
+        if len(dek) != DEK_LENGTH:
+            wraps.append(KeyFailure("malformed", f"DEK of {len(dek)} bytes, expected {DEK_LENGTH}"))
+            continue
+        sealed = cipher.encrypt(iv, dek, aad or None)
+        try:
+            # INVARIANT: no wrap that was to be proved leaves this floor unless it opened again to its DEK.
+            if marked and not compare_digest(cipher.decrypt(iv, sealed, aad or None), dek):
+                wraps.append(KeyFailure("verification", "the fresh wrap opened to another DEK"))
+            else:
+                wraps.append(iv + sealed)
+        except InvalidTag:
+            wraps.append(KeyFailure("verification", "the fresh wrap did not open again"))
+    return wraps
+
+
+def _fresh_ivs(count: int) -> list[bytes]:
+    """Return so many IVs of the system's generator.
+
+    WHY at once: asking it for each costs as much as an encryption. SAFE BECAUSE no byte of it is in two of them.
+    """
+    drawn = os.urandom(IV_LENGTH * count)
+    return [drawn[place : place + IV_LENGTH] for place in range(0, len(drawn), IV_LENGTH)]
 
 
 def _check_value(kek: bytes) -> str:

@@ -42,7 +42,8 @@ class WrapRequest:
     aad: bytes
 
 
-@dataclass(frozen=True, slots=True)
+# WHY not frozen: there is one for each envelope, and freezing triples the time of making it. Nobody assigns to it.
+@dataclass(slots=True)
 class UnwrapRequest:
     """version: KEK version that made the wrap. wrapped: 60 bytes, iv first."""
 

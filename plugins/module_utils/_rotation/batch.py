@@ -4,7 +4,8 @@
 """Re-wrapping one batch of documents: open, wrap, check, compare-and-set; failures named, conflicts counted.
 
 The part of a rotation that touches envelopes; `pipeline.py` drives it. `prepare` needs the keys and `write` the
-database, so that one batch can be prepared while the one before it is written.
+database, so that one batch can be prepared while the one before it is written. Steps are taken by the whole batch and
+what belongs to an envelope is found by its place in lists: an object for each would take as long as the cryptography.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from .._domain import rewrap_plan
 from .._domain.catalogue import Catalogue, Found, record_id_text
 from .._domain.envelope import Envelope, parse
 from .._domain.errors import OpsError
-from .._domain.rewrap_plan import Moved
+from .._domain.rewrap_plan import GuardedUpdate, Moved
+from .._domain.values import Document
 from .._domain.wrap_proof import Proof
 from .._installation.sealing import Failure, Plain, Sealing
 from .._keys.provider import KeyFailure, UnwrapRequest
 from .._store import records
 from .._store.connection import Store
-from .._store.driver import Document
-from .._store.records import Change
+from .plain_documents import plain_reader
 
 Asked = tuple[Found, Envelope, UnwrapRequest]
 UNPROVEN = KeyFailure("verification", "its payload does not open with the data key in it")
@@ -40,8 +40,8 @@ def checked(
 ) -> list[bytes | KeyFailure]:
     """Return the wraps, a failure in place of each chosen one that does not open its payload.
 
-    chosen: indexes, None for all. A payload that was damaged before opens with no key; its wrap stands when the old and
-    the new one open to the same data key.
+    chosen: indexes, None for all. A payload that was damaged before opens with no key; its wrap is believed when
+    the old and the new one open to the same data key.
     """
     places = [n for n, wrap in enumerate(wraps) if isinstance(wrap, bytes) and (chosen is None or n in chosen)]
     proved = list(wraps)
@@ -72,23 +72,26 @@ class Tally:
 
 
 @dataclass(slots=True)
-class _Work:
-    """One document on its way. blocked: one of its envelopes cannot move, so none of them does."""
+class Prepared:
+    """A batch that is ready to be written. It keeps the updates alone: the documents can be forgotten (X42).
 
-    document: Document
-    asked: list[Asked] = field(default_factory=list)
-    moved: list[Moved] = field(default_factory=list)
-    blocked: bool = False
+    envelopes: that were given to the keys, whether or not they can move. moving: that the updates move.
+    """
+
+    collection: str
+    updates: list[GuardedUpdate] = field(repr=False)
+    envelopes: int
+    moving: int
+    tally: Tally
 
 
 @dataclass(slots=True)
-class Prepared:
-    """A batch that is ready to be written: the documents that can move, and what is known of the others."""
+class _Asked:
+    """What is asked of the keys, three lists of one length. places: the document that each envelope is of."""
 
-    collection: str
-    works: list[_Work] = field(repr=False)
-    envelopes: int  # that were given to the keys, whether or not they can move
-    tally: Tally
+    places: list[int] = field(default_factory=list)
+    founds: list[Found] = field(default_factory=list)
+    requests: list[UnwrapRequest] = field(default_factory=list)
 
 
 def _nothing(_wraps: int) -> None:
@@ -114,123 +117,130 @@ class Rewrapper:
     def prepare(
         self, collection: str, documents: Sequence[Document], *, spend: Callable[[int], None] = _nothing
     ) -> Prepared:
-        """Return the new wraps of these documents, nothing written yet. spend: told how many wraps, before any is made.
+        """Return the updates that move these documents, nothing written yet. spend: told how many wraps, before any
+        is made.
 
         INVARIANT: a document is written only when all its envelopes can move, so its tags always tell the truth.
         """
-        tally = Tally()
-        works = [self._planned(collection, document, tally) for document in documents]
-        self._move_envelopes(works, tally, spend)
-        asked = sum(len(work.asked) for work in works)
-        return Prepared(collection, [work for work in works if work.moved and not work.blocked], asked, tally)
+        tally, blocked = Tally(), set[int]()
+        asked = self._asked(collection, documents, tally)
+        moves: list[list[Moved]] = [[] for _document in documents]
+        for place, outcome in zip(asked.places, self._moved(asked, spend) if asked.founds else (), strict=True):
+            if isinstance(outcome, Failure):
+                tally.failures.append(outcome)
+                blocked.add(place)
+            else:
+                moves[place].append(outcome)
+        for place in blocked:
+            moves[place].clear()
+        update, to_version = rewrap_plan.guarded_update, self._to_version
+        updates = [
+            update(document, moved, to_version) for document, moved in zip(documents, moves, strict=True) if moved
+        ]
+        return Prepared(collection, updates, len(asked.founds), sum(map(len, moves)), tally)
 
-    def _move_envelopes(self, works: Sequence[_Work], tally: Tally, spend: Callable[[int], None]) -> None:
-        """Give every asked-for envelope a new wrap of the same data key, or block its document."""
-        asked = [each for work in works for each in work.asked]
-        outcomes = iter(self._rewrapped(asked, spend) if asked else [])
-        for work in works:
-            for found, envelope, _request in work.asked:
-                outcome = next(outcomes)
-                if isinstance(outcome, KeyFailure):
-                    work.blocked = True
-                    tally.failures.append(self._sealing.failure(found, envelope, outcome))
-                else:
-                    work.moved.append(Moved(found, self._sealing.layout.stored_wrap(outcome)))
+    def _asked(self, collection: str, documents: Sequence[Document], tally: Tally) -> _Asked:
+        """Return what must move, without the documents that have an envelope which nobody can ask for."""
+        asked, read = _Asked(), plain_reader(self._sealing, self._catalogue, collection, self._to_version)
+        places, founds, requests = asked.places, asked.founds, asked.requests
+        for place, document in enumerate(documents):
+            plain = read(document)
+            if plain is not None:
+                places.append(place)
+                founds.append(plain[0])
+                requests.append(plain[1])
+                continue
+            for found, request in self._asked_any(collection, document, tally):
+                places.append(place)
+                founds.append(found)
+                requests.append(request)
+        return asked
 
-    def _rewrapped(self, asked: Sequence[Asked], spend: Callable[[int], None]) -> list[bytes | KeyFailure]:
+    def _asked_any(self, collection: str, document: Document, tally: Tally) -> list[tuple[Found, UnwrapRequest]]:
+        """Return what must move of any document; nothing, and the failures, when one of its envelopes cannot."""
+        items, failures, outer = [], [], document.get("kek_version")
+        for found in self._catalogue.envelopes(collection, document):
+            try:
+                envelope = parse(found.value, outer)
+            except OpsError as refusal:
+                failures.append(Failure(found.place, refusal.code, refusal.message))
+                continue
+            if envelope.kek_version != self._to_version:
+                items.append((found, envelope))
+        requests, refused = self._sealing.requests(items)
+        failures += refused.values()
+        tally.failures += failures
+        return [] if failures else [(found, request) for (found, _), request in zip(items, requests, strict=True)]
+
+    def _moved(self, asked: _Asked, spend: Callable[[int], None]) -> list[Moved | Failure]:
+        """Return every asked-for envelope with a new wrap of the same data key, or why it has none."""
+        stored = self._sealing.layout.stored_wrap
+        return [
+            (found, stored(outcome), None) if isinstance(outcome, bytes) else self._failure(found, outcome)
+            for found, outcome in zip(asked.founds, self._rewrapped(asked, spend), strict=True)
+        ]
+
+    def _failure(self, found: Found, why: KeyFailure) -> Failure:
+        return self._sealing.failure(found, parse(found.value), why)
+
+    def _rewrapped(self, asked: _Asked, spend: Callable[[int], None]) -> list[bytes | KeyFailure]:
         """Return one new wrap or failure per envelope, as many of them opened again as the proof asks for."""
-        chosen = self._proof.choose(len(asked))
+        count = len(asked.founds)
+        chosen = self._proof.choose(count)
         outcomes = self._proven(asked, chosen, spend)
         if chosen is not None and any(isinstance(o, KeyFailure) and o.reason == "verification" for o in outcomes):
             # WHY all of them now: one bad wrap in a sample says that the others are not to be trusted either.
             chosen = None
             outcomes = self._proven(asked, None, spend)
-        self._proof.note(len(asked), chosen)
+        self._proof.note(count, chosen)
         return outcomes
 
     def _proven(
-        self, asked: Sequence[Asked], chosen: Collection[int] | None, spend: Callable[[int], None]
+        self, asked: _Asked, chosen: Collection[int] | None, spend: Callable[[int], None]
     ) -> list[bytes | KeyFailure]:
-        spend(len(asked))
-        provider, requests = self._sealing.provider, [request for _found, _envelope, request in asked]
+        spend(len(asked.founds))
+        provider, requests = self._sealing.provider, asked.requests
         if not provider.device:
             return provider.rewrap(self._to_version, requests, prove=chosen)
         # The device opens no more often than it would to prove the wraps itself.
         wraps = provider.rewrap(self._to_version, requests, prove=())
-        return checked(self._sealing, self._to_version, asked, wraps, chosen)
-
-    def _planned(self, collection: str, document: Document, tally: Tally) -> _Work:
-        work = _Work(document)
-        for found in self._catalogue.envelopes(collection, document):
-            try:
-                envelope = parse(found.value, outer_version=document.get("kek_version"))
-            except OpsError as refusal:
-                tally.failures.append(Failure(found.place, refusal.code, refusal.message))
-                work.blocked = True
-                continue
-            if envelope.kek_version == self._to_version:
-                continue
-            request = self._sealing.checked_request(found, envelope)
-            if isinstance(request, Failure):
-                tally.failures.append(request)
-                work.blocked = True
-            else:
-                work.asked.append((found, envelope, request))
-        if work.blocked:
-            work.asked.clear()
-        return work
+        triples = [(found, parse(found.value), request) for found, request in zip(asked.founds, requests, strict=True)]
+        return checked(self._sealing, self._to_version, triples, wraps, chosen)
 
     def write(self, prepared: Prepared) -> Tally:
-        """Write what still stands as it was read, and return what the whole batch did."""
-        tally, works, collection = prepared.tally, prepared.works, prepared.collection
-        changes = [
-            Change(
-                work.document["_id"],
-                rewrap_plan.expectation(work.document, work.moved),
-                rewrap_plan.assignment(work.document, work.moved, self._to_version),
-            )
-            for work in works
-        ]
-        written = records.compare_and_set(self._store, collection, changes)
-        if written == len(changes):
-            tally.rewrapped += sum(len(work.moved) for work in works)
+        """Write what is still as it was read, and return what the whole batch did."""
+        tally, updates, collection = prepared.tally, prepared.updates, prepared.collection
+        written = records.compare_and_set(self._store, collection, updates)
+        if written == len(updates):
+            tally.rewrapped += prepared.moving
             return tally
-        tally.conflicts += len(changes) - written
+        tally.conflicts += len(updates) - written
         # WHY read again: the server tells how many documents matched, not which, and a count must be exact.
-        standing = records.by_ids(self._store, collection, [work.document["_id"] for work in works])
-        for work in works:
-            now = standing.get(records.id_key(work.document["_id"]), {})
-            tally.rewrapped += sum(_stands(now, move) for move in work.moved)
+        found = records.by_ids(self._store, collection, [expected["_id"] for expected, _assign in updates])
+        for expected, assign in updates:
+            now = found.get(records.id_key(expected["_id"]), {})
+            tally.rewrapped += rewrap_plan.wraps_kept(now, assign)
         return tally
 
 
 class Resealer(Rewrapper):
     """Moves batches to one KEK version under new data keys: for a KEK that somebody else may have (T39)."""
 
-    def _move_envelopes(self, works: Sequence[_Work], tally: Tally, spend: Callable[[int], None]) -> None:
-        asked = [(work, found, envelope) for work in works for found, envelope, _request in work.asked]
-        payloads = self._sealing.open_all([(found, envelope) for _work, found, envelope in asked])
-        opened: list[tuple[_Work, Found, bytes]] = []
-        for (work, found, _envelope), payload in zip(asked, payloads, strict=True):
+    def _moved(self, asked: _Asked, spend: Callable[[int], None]) -> list[Moved | Failure]:
+        payloads = self._sealing.open_all([(found, parse(found.value)) for found in asked.founds])
+        plains = [
+            Plain(record_id_text(found.record_id), found.field, payload)
+            for found, payload in zip(asked.founds, payloads, strict=True)
+            if isinstance(payload, bytes)
+        ]
+        spend(len(plains))
+        sealed = iter(self._sealing.seal_all(self._to_version, plains))
+        self._proof.note(len(plains), None)
+        moved: list[Moved | Failure] = []
+        for found, payload in zip(asked.founds, payloads, strict=True):
             if isinstance(payload, Failure):
-                work.blocked = True
-                tally.failures.append(payload)
+                moved.append(payload)
             else:
-                opened.append((work, found, payload))
-        spend(len(opened))
-        plains = [Plain(record_id_text(found.record_id), found.field, payload) for _work, found, payload in opened]
-        for (work, found, _payload), sealed in zip(
-            opened, self._sealing.seal_all(self._to_version, plains), strict=True
-        ):
-            work.moved.append(Moved(found, sealed.wrapped_dek, (sealed.nonce, sealed.ciphertext)))
-        self._proof.note(len(opened), None)
-
-
-def _stands(document: Document, move: Moved) -> bool:
-    value: Any = document
-    for step in (*move.found.steps, "wrapped_dek"):
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return bool(value == move.stored_wrap)
+                fresh = next(sealed)
+                moved.append((found, fresh.wrapped_dek, (fresh.nonce, fresh.ciphertext)))
+        return moved

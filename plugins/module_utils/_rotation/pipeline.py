@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stream of documents re-wrapped: while one batch is being written, the next one is read and given its new wraps.
 
-Memory is bounded by two batches, whatever the size of the collection.
+Memory is bounded whatever the size of the collection and of its documents (X42): one batch of at most 16 MiB is held
+as it was read, beside one answer of the server, which has at most as much; of the batch that is being written only the
+updates are kept.
 """
 
 from __future__ import annotations
@@ -14,21 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from .._installation.sealing import Failure
-from .._store import keystore, records
-from .._store.connection import Store
+from .._store import records
 from .._store.driver import Document
 from .batch import Prepared, Rewrapper, Tally
-
-
-class Deadline:
-    """Over after this many seconds from now; never when they are 0."""
-
-    def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds if seconds else None
-
-    def over(self) -> bool:
-        return self._at is not None and time.monotonic() >= self._at
-
 
 CALLS_PER_ENVELOPE = 3  # unwrap, wrap, and the unwrap that proves the wrap
 
@@ -57,31 +47,34 @@ class Pace:
 
 
 class RewrapStream:
-    """Moves whatever stands under another version. note: called after each batch with what it did."""
+    """Moves whatever is under another version.
+
+    over: asked before each batch, whether the time is over. spend: told how many wraps, before any is made.
+    note: called after each batch with what it did.
+    """
 
     def __init__(
-        self, store: Store, rewrapper: Rewrapper, to_version: int, *, pace: Pace, deadline: Deadline,
-        progress: Progress, note: Callable[[Tally], None],
+        self, rewrapper: Rewrapper, *, pace: Pace, progress: Progress,
+        over: Callable[[], bool], spend: Callable[[int], None], note: Callable[[Tally], None],
     ) -> None:  # fmt: skip
-        self._store = store
         self._rewrapper = rewrapper
-        self._to_version = to_version
         self._pace = pace
-        self._deadline = deadline
         self._progress = progress
+        self._over = over
+        self._spend = spend
         self._note = note
 
     def run(self, collection: str, documents: Iterator[Document], *, guard: Callable[[], None]) -> int:
         """Return how many envelopes moved or were contended. documents: of this collection, read as they are asked for.
 
-        guard: called before each write, raises when it must not be made. Stops between two batches when the deadline is
+        guard: called before each write, raises when it must not be made. Stops between two batches when the time is
         over.
         """
         moved = 0
         writing: Future[Tally] | None = None
         with ThreadPoolExecutor(1, "writer") as writer:
-            for batch in records.batches(documents, self._pace.batch_size):
-                if self._deadline.over():
+            for batch in records.bounded_batches(documents, self._pace.batch_size):
+                if self._over():
                     self._progress.timed_out = True
                     break
                 began = time.monotonic()
@@ -89,12 +82,9 @@ class RewrapStream:
                 moved += self._written(writing)
                 writing = writer.submit(self._write, prepared, guard)
                 self._leave_the_rest(prepared.envelopes, began)
+                del batch, prepared  # WHY: the next one is read before these names are given to it
             moved += self._written(writing)
         return moved
-
-    def _spend(self, wraps: int) -> None:
-        # WHY before they are made: a crash then counts too many and never too few.
-        keystore.spend(self._store, self._to_version, wraps)
 
     def _write(self, prepared: Prepared, guard: Callable[[], None]) -> Tally:
         guard()

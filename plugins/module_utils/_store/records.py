@@ -8,17 +8,19 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+from .._domain.values import BsonValue
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_codec
 
 READ_BATCH = 500  # documents a round trip
+BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
+T = TypeVar("T")
+D = TypeVar("D", bound=Mapping[str, BsonValue])
 
 
 def data_collections(store: Store) -> tuple[str, ...]:
@@ -54,6 +56,12 @@ def stream_raw(store: Store, collection: str) -> Iterator[Any]:
         yield from store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH).sort("_id", 1)
 
 
+def some_with(store: Store, collection: str, path: str, limit: int) -> Iterator[Document]:
+    """Yield at most `limit` documents that hold something at a dotted path."""
+    with driver_errors(store):
+        yield from store.collection(collection).find({path: {"$ne": None}}, limit=limit)
+
+
 def by_ids(store: Store, collection: str, ids: Sequence[Any]) -> dict[Any, Document]:
     """Return the documents with these ids, keyed by `id_key`, so that ids of any BSON type can be looked up."""
     with driver_errors(store):
@@ -74,10 +82,10 @@ def ids_of(store: Store, collection: str) -> Iterator[Any]:
             yield document["_id"]
 
 
-def count(store: Store, collection: str) -> int:
-    """Return how many documents a collection holds, counted, not estimated."""
+def collections_with_records(store: Store) -> list[str]:
+    """Return the collections of users' records that are not empty, sorted."""
     with driver_errors(store):
-        return int(store.collection(collection).count_documents({}))
+        return [name for name in data_collections(store) if store.collection(name).find_one({}, {"_id": 1}) is not None]
 
 
 def insert_many(store: Store, collection: str, documents: Sequence[Document]) -> None:
@@ -86,23 +94,16 @@ def insert_many(store: Store, collection: str, documents: Sequence[Document]) ->
         store.collection(collection).insert_many(list(documents), ordered=False)
 
 
-@dataclass(slots=True)  # not frozen for the reason of `catalogue.Found`
-class Change:
-    """One guarded write. expected: dotted path -> value that must still stand. assign: path -> new value."""
-
-    record_id: Any
-    expected: Mapping[str, Any]
-    assign: Mapping[str, Any]
-
-
-def compare_and_set(store: Store, collection: str, changes: Sequence[Change]) -> int:
+def compare_and_set(store: Store, collection: str, changes: Sequence[tuple[Document, Document]]) -> int:
     """Write all changes whose expectation still holds, in one unordered batch; return how many did.
 
+    changes: (query that holds the `_id` and dotted path -> value that must still be there, path -> new value).
     INVARIANT: a record that moved since it was read matches nothing and stays as it is.
     """
     if not changes:
         return 0
-    writes = [pymongo.UpdateOne({"_id": c.record_id, **c.expected}, {"$set": c.assign}) for c in changes]
+    update_one = pymongo.UpdateOne
+    writes = [update_one(expected, {"$set": assign}) for expected, assign in changes]
     with driver_errors(store):
         return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
 
@@ -135,21 +136,34 @@ def decode(raw: bytes) -> Document:
         raise ValueError("not a BSON document") from cause
 
 
-def database_digest(store: Store) -> tuple[str, int]:
-    """Return (SHA-256 in hex over every document of every record collection, number of documents).
-
-    Bookkeeping is left out, for live processes write their heartbeats there.
-    """
-    digest, documents = hashlib.sha256(), 0
-    for name in data_collections(store):
-        digest.update(name.encode() + b"\0")
-        for document in stream_raw(store, name):
-            digest.update(document.raw)
-            documents += 1
-    return digest.hexdigest(), documents
+def bytes_of(document: Mapping[str, BsonValue]) -> int:
+    """Return how many bytes of BSON a document has. One that was not decoded knows it; others take 1 us and more."""
+    return len(document.raw) if isinstance(document, RawBSONDocument) else len(encode(document))
 
 
-def batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield lists of at most `size` items."""
-    while batch := list(islice(items, size)):
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
+
+
+def bounded_batches(documents: Iterable[D], size: int, *, max_bytes: int = BATCH_BYTES) -> Iterator[list[D]]:
+    """Yield lists of at most `size` documents and at most `max_bytes` of BSON; a larger one is a batch on its own.
+
+    A batch of `size` is given before anything is read beyond it. None is kept here: memory is what the caller keeps.
+    """
+    batch: list[D] = []
+    held = 0
+    for document in documents:
+        weight = bytes_of(document)
+        if batch and held + weight > max_bytes:
+            yield batch
+            batch, held = [], 0
+        batch.append(document)
+        held += weight
+        if len(batch) >= size:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch

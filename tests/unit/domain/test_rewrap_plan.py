@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.rewrap_plan import (
-    Moved,
-    assignment,
-    expectation,
+    guarded_update,
     selection,
+    wraps_kept,
 )
 from bson import Binary, Int64
 
@@ -25,13 +24,17 @@ DOCUMENT = {
 }
 
 
-def moved():
-    founds = Catalogue({"dns_credentials": ("spare",)}).envelopes("dns_credentials", DOCUMENT)
-    return [Moved(found, b"new " + found.path.encode()) for found in founds]
+def moved_in(document):
+    return [
+        (found, b"new " + found.path.encode(), None) for found in Catalogue().envelopes("dns_credentials", document)
+    ]
 
 
-def test_the_update_expects_every_wrap_and_version_that_was_read():
-    assert expectation(DOCUMENT, moved()) == {
+def test_the_update_expects_the_record_and_every_wrap_and_version_that_was_read():
+    expected, _assign = guarded_update(DOCUMENT, moved_in(DOCUMENT), 3)
+
+    assert expected == {
+        "_id": 1,
         "kek_version": 2,
         "encrypted_api_key.wrapped_dek": b"w" * 60,
         "encrypted_api_key.kek_version": 2,
@@ -41,7 +44,9 @@ def test_the_update_expects_every_wrap_and_version_that_was_read():
 
 
 def test_outer_and_inner_versions_and_all_fields_change_in_one_update_and_nothing_else_does():
-    assert assignment(DOCUMENT, moved(), 3) == {
+    _expected, assign = guarded_update(DOCUMENT, moved_in(DOCUMENT), 3)
+
+    assert assign == {
         "kek_version": 3,
         "encrypted_api_key.wrapped_dek": b"new encrypted_api_key",
         "encrypted_api_key.kek_version": 3,
@@ -62,16 +67,17 @@ def test_t5_the_selection_looks_at_inner_tags_too_so_a_lying_outer_tag_hides_not
 
 def test_envelopes_of_an_array_are_expected_and_changed_at_their_own_indexes():
     document = {"_id": 1, "old": [{"key": SOUND}, {"key": {**SOUND, "wrapped_dek": b"z" * 60, "kek_version": 1}}]}
-    founds = Catalogue().envelopes("dns_credentials", document)
-    moves = [Moved(found, b"new " + found.path.encode()) for found in founds]
 
-    assert expectation(document, moves) == {
+    expected, assign = guarded_update(document, moved_in(document), 3)
+
+    assert expected == {
+        "_id": 1,
         "old.0.key.wrapped_dek": b"w" * 60,
         "old.0.key.kek_version": 2,
         "old.1.key.wrapped_dek": b"z" * 60,
         "old.1.key.kek_version": 1,
     }
-    assert assignment(document, moves, 3) == {
+    assert assign == {
         "old.0.key.wrapped_dek": b"new old.0.key",
         "old.0.key.kek_version": 3,
         "old.0.key.kv": 3,
@@ -85,7 +91,7 @@ def test_a_resealed_field_gets_its_new_payload_and_no_inner_tag_that_it_did_not_
     document = {"_id": 1, "encrypted_api_key": {key: value for key, value in SOUND.items() if key != "kv"}}
     (found,) = Catalogue().envelopes("dns_credentials", document)
 
-    assert assignment(document, [Moved(found, "wrap", ("nonce", "ciphertext"))], 3) == {
+    assert guarded_update(document, [(found, "wrap", ("nonce", "ciphertext"))], 3)[1] == {
         "encrypted_api_key.wrapped_dek": "wrap",
         "encrypted_api_key.kek_version": 3,
         "encrypted_api_key.nonce": "nonce",
@@ -97,7 +103,22 @@ def test_the_expectation_repeats_what_was_read_in_its_own_type():
     document = {"_id": 1, "kek_version": Int64(2), "encrypted_api_key": {**SOUND, "wrapped_dek": Binary(b"w" * 60, 5)}}
     (found,) = Catalogue().envelopes("dns_credentials", document)
 
-    expected = expectation(document, [Moved(found, b"new")])
+    expected, _assign = guarded_update(document, [(found, b"new", None)], 3)
 
     assert expected["kek_version"].__class__ is Int64
     assert expected["encrypted_api_key.wrapped_dek"] == Binary(b"w" * 60, 5)
+
+
+def test_only_the_wraps_that_are_still_there_count_as_moved():
+    document = {"_id": 1, "encrypted_api_key": SOUND, "old": [{"key": SOUND}, {"key": SOUND}], "n": {"1": SOUND}}
+    _expected, assign = guarded_update(document, moved_in(document), 3)
+    after = {
+        "encrypted_api_key": {"wrapped_dek": b"new encrypted_api_key"},
+        "old": [{"key": {"wrapped_dek": b"a writer's"}}, {"key": {"wrapped_dek": b"new old.1.key"}}],
+        "n": {"1": {"wrapped_dek": b"new n.1"}},
+    }
+
+    assert wraps_kept(after, assign) == 3
+    assert wraps_kept({**after, "old": [after["old"][0]]}, assign) == 2
+    assert wraps_kept({**after, "old": {"key": 1}, "n": None}, assign) == 1
+    assert wraps_kept({}, assign) == 0

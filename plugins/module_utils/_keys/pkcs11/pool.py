@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._domain.errors import OpsError
+from ..._domain.pkcs11_settings import Pkcs11Settings
 from .failures import SessionLimit, StartFailed, WorkerLost, failure
 from .process import WorkerProcess, login_guard, wait_for
-from .settings import Pkcs11Settings
 
 _START_ATTEMPTS = 3
 _START_PAUSE = 0.15  # s, with jitter, doubled at each attempt

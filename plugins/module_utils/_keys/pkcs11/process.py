@@ -17,8 +17,8 @@ import tempfile
 import time
 from typing import IO, Any
 
+from ..._domain.pkcs11_settings import Pkcs11Settings
 from . import bootstrap
-from .settings import Pkcs11Settings
 
 _TAIL = 2048  # bytes of standard error kept
 _CHUNK = 1 << 16

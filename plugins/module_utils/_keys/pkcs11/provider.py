@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import Any
 
 from ..._domain.key_names import KeyCount, KeyReference
+from ..._domain.pkcs11_settings import Pkcs11Settings
 from ..._domain.values import JsonObject
 from ..provider import KeyFailure, UnwrapRequest, WrapRequest, proof_marks
 from .failures import failure
 from .pool import Job, PoolOptions, WorkerPool
-from .settings import Pkcs11Settings
 
 _BATCH = 250  # items of one request at most: the pipe then costs about 1 % of SoftHSM2's crypto
 _FIRST = 0.8  # of what is left goes out at once, the rest to those who are done first; see `cut`
