@@ -28,7 +28,7 @@ from .._installation.installation import Installation, open_database, opened_key
 from .._installation.refusals import lock_missing
 from .._keys import registry
 from .._rotation.leader import Leader
-from .._rotation.leadership import LEASE_NAME, LEASE_S, completed_meanwhile, lead_or_help, read_again
+from .._rotation.leadership import LEASE_NAME, LEASE_S, ended_meanwhile, lead_or_help, read_again
 from .._rotation.options import Options
 from .._rotation.outcome import Outcome, ended_elsewhere, nothing_to_do, out_of_time, predicted, rotation_of
 from .._rotation.plan import draw, nothing_left, require_budget, require_fleet, require_loaded
@@ -81,9 +81,9 @@ def _rotate(
         return out_of_time(rotations.read(store, options.name), options, mine, installation.provider.retries)
     with leases.kept(store, lease, lease_s=LEASE_S) as keeper:
         now, standing = read_again(installation), rotations.read(store, options.name)  # 4
-        if completed_meanwhile(now, options, since, standing) and standing is not None and standing.plan is not None:
-            share = mine.share(installation.provider.retries)
-            return ended_elsewhere(standing, standing.plan, options.verify, share)
+        ended = ended_meanwhile(now, options, since, standing)
+        if ended is not None and standing is not None:
+            return ended_elsewhere(standing, ended, options.prove_wraps, mine.share(installation.provider.retries))
         return Leader(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(standing)  # 5, 6
 
 
