@@ -92,6 +92,7 @@ IF_THERE = {
     "apt-get": "make env names the packages to install by hand",
     "sudo": "make env must be run as root where a package is missing",
     "mongod": "SecantusDB takes its place",
+    "pyenv": "interpreters that are too old for the collection are looked for on PATH only",
 }
 
 # Called on the hosts that are managed, not here; the README of the role says what it needs.
@@ -105,6 +106,7 @@ INDIRECT = {
     "{{service_running_command}}": "python",  # the operator's own; here it is the stand-in (tests/support/lab.py)
     "{{service_start_command}}": "python",
     "{{service_stop_command}}": "python",
+    "{{runtime_path}}": "python",  # its bin/python, and whatever else runtime_pythons names
     "host.file": "test",  # and stat, also of coreutils
     "host.socket": "ss",
 }

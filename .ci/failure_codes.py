@@ -118,7 +118,7 @@ def said(refusals: list[Refusal]) -> str:
     """Return what the checks of one code say: the roles that have it, then message and way out of each, once."""
     places = " and ".join(dict.fromkeys(one.where for one in refusals))
     sentences = dict.fromkeys(f"{marked(plain(one.message))}; {marked(plain(one.hint))}." for one in refusals)
-    return f"In {places}: " + " Or: ".join(sentences)
+    return f"In {places}: " + "\n\nOr: ".join(sentences)
 
 
 def plain(text: str) -> str:

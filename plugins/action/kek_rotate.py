@@ -9,6 +9,7 @@ Documented in the module. It knows nothing about rotations but what the module r
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,14 +20,14 @@ from ansible_collections.certautopilot.ops.plugins.plugin_utils._slices import L
 
 MODULE = "certautopilot.ops.kek_rotate"
 # As the module documents them.
-DEFAULTS = {"progress": True, "slice_seconds": 5, "max_seconds": 0, "compromised": False, "state": "rotated"}
+DEFAULTS = {"progress": True, "slice_seconds": 5, "max_seconds": 0, "state": "rotated"}
 
 display = Display()
 
 
 class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's result, added up over the slices."""
+        """Return the module's result, which counts for all slices."""
         # WHY here: ansible-core 2.18 sets both anew in its constructor.
         self._supports_check_mode, self._supports_async = True, True
         started = super().run(tmp, task_vars)
@@ -45,9 +46,10 @@ class ActionModule(ActionBase):
 
     def _sliced(self, given: Mapping[str, int], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         host = (task_vars or {}).get("inventory_hostname", self._play_context.remote_addr)
+        run = {"slice_of": uuid.uuid4().hex}
 
         def execute(seconds: int) -> dict[str, Any]:
-            return self._run_module({**self._task.args, "max_seconds": seconds}, task_vars)
+            return self._run_module({**self._task.args, "max_seconds": seconds, **run}, task_vars)
 
         def say(line: str) -> None:
             # WHY stderr: Display leaves a piped stdout unflushed, so lines would come late and all at once; and what
@@ -59,7 +61,7 @@ class ActionModule(ActionBase):
         result = run_slices(execute, limits, say=say, clock=time.monotonic, sleep=time.sleep)
         arguments = (result.get("invocation") or {}).get("module_args")
         if arguments:
-            arguments["max_seconds"] = given["max_seconds"]
+            arguments |= {"max_seconds": given["max_seconds"], "slice_of": ""}
         return result
 
     def _run_module(
@@ -79,7 +81,6 @@ def _numbers(args: Mapping[str, Any]) -> dict[str, int] | None:
             "progress": check_type_bool(given["progress"]),
             "slice_seconds": check_type_int(given["slice_seconds"]),
             "max_seconds": check_type_int(given["max_seconds"]),
-            "compromised": check_type_bool(given["compromised"]),
             "cancelled": given["state"] != "rotated",
         }
     except TypeError:
@@ -87,13 +88,11 @@ def _numbers(args: Mapping[str, Any]) -> dict[str, int] | None:
 
 
 def _can_be_sliced(given: Mapping[str, int]) -> bool:
-    """Return whether a run that stops at max_seconds is taken up by the next one without loss.
+    """Return whether a run that stops at max_seconds is taken up by the next one.
 
-    WHY not a cancellation: a run that stops early has marked it as cancelled already. WHY not after a compromise: the
-    last slice marks only the versions that it saw itself.
+    WHY not a cancellation: one that stops early is the beginning of a rotation back, and not named for it.
     """
-    whole = given["cancelled"] or given["compromised"]
-    return not whole and given["slice_seconds"] > 0 and given["max_seconds"] >= 0
+    return not given["cancelled"] and given["slice_seconds"] > 0 and given["max_seconds"] >= 0
 
 
 def _refused(slice_seconds: int) -> dict[str, Any]:

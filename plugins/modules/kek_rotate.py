@@ -15,10 +15,11 @@ author:
 description:
   - Re-wraps the data key of every envelope under O(to_version) by compare-and-set in batches, then makes that
     version active by one atomic swap. Payloads are not touched.
-  - Resumable, kill it anywhere and run it again. An envelope that cannot move is named, the rest moves, the
-    module fails and the active version stays.
-  - Several hosts may run it at the same time for the same O(to_version). One of them leads, the others claim ranges
-    of records under leases and re-wrap them; when the leader dies, one of them leads. Each returns its own share.
+  - It can be interrupted at any point, even killed, and goes on when it is run again. An envelope that cannot move is
+    named, the others move, the module fails and the active version stays.
+  - Several hosts may run it at the same time for the same O(to_version). One of them leads, and the others re-wrap
+    ranges of records; if the leader dies, another one leads. Each returns its own share.
+  - The leader surveys the database once and keeps the plan in the database; other hosts and later runs follow it.
   - It never crosses providers; changing the provider is a migration.
 options:
   to_version:
@@ -26,14 +27,18 @@ options:
     type: int
     required: true
   from_version:
-    description: KEK version to move from. Every other version moves when left out.
+    description: KEK version to move from. If it is left out, envelopes of every other version move.
     type: int
   batch_size:
     description: Documents read, re-wrapped and written at a time.
     type: int
     default: 500
   max_seconds:
-    description: Stop between two batches after this many seconds and report what remains; V(0) for no limit.
+    description:
+      - Stop between two batches after this many seconds of work and report what remains; V(0) for no limit.
+      - The survey before the first envelope moves and the verification before the swap are neither counted nor
+        interrupted, because they take as long as the database is large. A run never stops before it has moved
+        something, or finds that nothing is left.
     type: int
     default: 0
   progress:
@@ -45,15 +50,20 @@ options:
     default: true
   slice_seconds:
     description:
-      - Run in slices of about this many seconds; O(max_seconds) limits all slices together. V(0) runs in one piece
-        and prints nothing, as do check mode, C(async), O(state=cancelled) and O(compromised=true).
+      - Run in slices of about this many seconds, counted as O(max_seconds) is, which limits all slices together.
+        V(0) runs in one piece and prints nothing, as do check mode, C(async) and O(state=cancelled).
       - Handled by the action plugin of the same name.
     type: int
     default: 5
+  slice_of:
+    description:
+      - Name of the run that this one is a slice of, hexadecimal. What a slice returns counts for the whole run.
+      - Set by the action plugin of the same name; leave it out.
+    type: str
+    default: ""
   allow_empty_fleet:
     description:
-      - Rotate although no live process of the product wrote a heartbeat, for an installation that is stopped on
-        purpose.
+      - Rotate although there is no live process. Set it where the installation is stopped on purpose.
     type: bool
     default: false
   allow_downgrade:
@@ -62,11 +72,21 @@ options:
     default: false
   state:
     description:
-      - V(cancelled) takes an unfinished rotation to O(to_version) back, every envelope to the active version again.
-        Refused once the active version was swapped.
+      - V(cancelled) takes back an unfinished rotation to O(to_version), so that every envelope is under the active
+        version again. This is refused after the active version was swapped.
     type: str
     choices: [rotated, cancelled]
     default: rotated
+  stop_before:
+    description:
+      - V(swap) ends in the state V(ready), where every envelope is under O(to_version) and verified and the active
+        version is still the old one. Nothing irreversible has been done. Run it again without this option to finish,
+        or with O(state=cancelled) to take it back.
+      - A live process goes on to seal under the old version until the swap. What it seals is moved by the next run,
+        with or without this option.
+    type: str
+    choices: [none, swap]
+    default: none
   compromised:
     description:
       - Somebody else may have the old KEK. Payloads are sealed anew under new data keys, the old versions are marked
@@ -75,26 +95,27 @@ options:
     default: false
   hsm_share:
     description:
-      - HSM calls a second at most, so that production keeps its HSM; V(0) for no limit. It holds for each host that
-        takes part.
+      - At most this many HSM calls a second, so that the service keeps the rest; V(0) for no limit. The limit is for
+        each host that takes part.
     type: int
     default: 0
   workers:
     description: Processes of this host that talk to the HSM at the same time.
     type: int
     default: 1
-  verify:
+  prove_wraps:
     description:
-      - Which fresh wraps are opened again before they are written. V(all) proves every one; with an HSM also that the
-        payload opens with the data key in it, for an HSM may return wrong data without an error. V(sample) opens one in
-        twenty, chosen by chance, and the whole batch when one of them is bad; RV(rotation.proof.bad_at_most) says what
-        that is worth. V(none) trusts the HSM.
-      - With V(sample) and V(none) an HSM that returns wrong data without an error can destroy envelopes, for the old
-        wrap is overwritten. Have a backup.
+      - Which fresh wraps are opened again before they are written.
+      - V(all) proves every one, and with an HSM also that the payload opens with the data key in it, because an HSM may
+        return wrong data without an error. V(sample) opens one in twenty, chosen by chance, and the whole batch if one
+        of them is bad; RV(rotation.proof.bad_at_most) says what that is worth. V(none) trusts the HSM.
+      - With V(sample) and V(none) an HSM that returns wrong data without an error can destroy envelopes, because the
+        old wrap is overwritten. Have a backup.
       - Payloads that are sealed anew (O(compromised=true)) are always proven.
     type: str
     choices: [all, sample, none]
     default: all
+    aliases: [verify]
   settle_timeout:
     description: Seconds to wait after the swap until every live process writes with the new version.
     type: int
@@ -111,7 +132,7 @@ seealso:
 
 EXAMPLES = r"""
 ---
-- name: Say how many envelopes would move
+- name: Predict how many envelopes would move
   certautopilot.ops.kek_rotate:
     to_version: 2
   check_mode: true
@@ -122,14 +143,15 @@ EXAMPLES = r"""
     to_version: 2
   become: true
 
-- name: Move in slices of one minute, run again until nothing remains
+- name: Move everything, and leave the decision to a maintenance window
   certautopilot.ops.kek_rotate:
     to_version: 2
-    max_seconds: 60
-  register: slice
-  until: slice.rotation.state == 'complete'
-  retries: 100
-  delay: 1
+    stop_before: swap
+  become: true
+
+- name: Make the version active, in the window
+  certautopilot.ops.kek_rotate:
+    to_version: 2
   become: true
 """
 
@@ -145,8 +167,8 @@ rotation:
       type: str
     state:
       description:
-        - V(complete), V(rewrapping) while envelopes remain, V(settling) while a live process writes with another
-          version, V(cancelled).
+        - V(complete), V(rewrapping) while envelopes remain, V(ready) when O(stop_before=swap) ended it, V(settling)
+          while a live process writes with another version, V(cancelled), V(none) where there was none to cancel.
       type: str
     from_versions:
       description: KEK versions the envelopes came from.
@@ -159,10 +181,11 @@ rotation:
       description: Whether payloads were sealed anew under new data keys.
       type: bool
     rewrapped:
-      description: Envelopes re-wrapped by this run.
+      description: Envelopes re-wrapped by this run on this host, all its slices together.
       type: int
     remaining:
-      description: Envelopes still under another version.
+      description:
+        - Envelopes still under another version, by the counters of the rotation; exact where nobody else writes.
       type: int
     conflicts:
       description: Documents that a writer or another host touched meanwhile; they were read again.
@@ -173,7 +196,7 @@ rotation:
       type: dict
       contains:
         verify:
-          description: As asked for by O(verify).
+          description: As asked for by O(prove_wraps).
           type: str
         made:
           description: Wraps that this host made.
@@ -186,7 +209,9 @@ rotation:
             - Share of bad wraps that a clean sample excludes with 95 % confidence, null where nothing was opened.
           type: float
     retries:
-      description: HSM calls that this host had to make again. Where RV(rotation.proof) is.
+      description:
+        - HSM calls that this host had to make again. Calls that only find out the envelopes' layout do not count.
+          Present where RV(rotation.proof) is.
       type: int
     failures:
       description: Envelopes that could not move, with place, code and reason.
@@ -246,14 +271,16 @@ ARGUMENTS = with_installation(
     max_seconds={"type": "int", "default": 0},
     progress={"type": "bool", "default": True},
     slice_seconds={"type": "int", "default": 5},
+    slice_of={"type": "str", "default": ""},
     allow_empty_fleet={"type": "bool", "default": False},
     settle_timeout={"type": "int", "default": 90},
     allow_downgrade={"type": "bool", "default": False},
     compromised={"type": "bool", "default": False},
     hsm_share={"type": "int", "default": 0},
     workers={"type": "int", "default": 1},
-    verify={"type": "str", "choices": ["all", "sample", "none"], "default": "all"},
+    prove_wraps={"type": "str", "choices": ["all", "sample", "none"], "default": "all", "aliases": ["verify"]},
     state={"type": "str", "choices": ["rotated", "cancelled"], "default": "rotated"},
+    stop_before={"type": "str", "choices": ["none", "swap"], "default": "none"},
 )
 
 

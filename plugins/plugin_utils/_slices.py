@@ -1,10 +1,11 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A rotation in time slices: when the next one runs, when it is over, and one result made of all of them.
+"""A rotation in time slices: when the next one runs, and when it is over.
 
-The world comes in as functions (run a slice, print, clock, sleep), so that no Ansible and no
-waiting is needed to test it. A slice is one run of the module; what it returned is judged by rotation.state:
+The world comes in as functions (run a slice, print, clock, sleep), so that no Ansible and no waiting is needed to test
+it. A slice is one run of the module. What it returns counts for all slices so far, because the module keeps the counts
+in the rotation's record: nothing is added up here. Its rotation.state decides:
  rewrapping, settling  the next slice goes on
  anything else         over; so is every failure but one: after rotate.incomplete the envelopes that can move still move
 """
@@ -14,16 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.wrap_proof import Proof
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.values import JsonObject
 
 from ._progress import progress_line
 
 GOES_ON = ("rewrapping", "settling")
-STALLED_AFTER = 20  # slices in a row without progress
+STALLED_AFTER = 20  # slices in a row that brought the rotation no further, and
+STALLED_AFTER_S = 60  # so long: a process that was killed keeps its range from the others for the life of a lease, 30 s
 
-Returned = Mapping[str, Any]  # what one run of the module gave back
+Returned = Mapping[str, object]  # what one run of the module gave back
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,88 +36,70 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Account:
-    """What all slices so far did together. idle: slices in a row, up to the last one, that made no progress."""
+class Watch:
+    """What the rotation's record said last. idle: slices in a row that brought it no further, which took idle_s."""
 
-    rewrapped: int = 0
-    conflicts: int = 0
-    retries: int = 0
     changed: bool = False
+    warnings: list[object] = field(default_factory=list)
+    rotation: Mapping[str, object] = field(default_factory=dict)
     idle: int = 0
-    rotation: dict[str, Any] = field(default_factory=dict)
-    diff: dict[str, Any] = field(default_factory=dict)
-    warnings: list[Any] = field(default_factory=list)
-    _proof: Proof | None = None
+    idle_s: float = 0.0
     _lowest: int | None = None
     _states: set[str] = field(default_factory=set)
 
-    def add(self, returned: Returned) -> None:
+    def see(self, returned: Returned, took_s: float) -> None:
         """Take up what a slice returned."""
         self.changed = self.changed or bool(returned.get("changed"))
-        self.warnings += [warning for warning in returned.get("warnings", ()) if warning not in self.warnings]
-        if shown := returned.get("diff"):
-            self.diff = {**shown, "before": self.diff.get("before", shown.get("before"))}
-        if rotation := returned.get("rotation"):
-            self.rewrapped += whole(rotation.get("rewrapped"))
-            self.conflicts += whole(rotation.get("conflicts"))
-            self.retries += whole(rotation.get("retries"))
-            self._note_proof(rotation.get("proof"))
-            # The first slice saw the versions as one long run would have; later ones see fewer.
-            first = self.rotation.get("from_versions", rotation.get("from_versions"))
-            self.rotation = {
-                **rotation, "from_versions": first, "rewrapped": self.rewrapped, "conflicts": self.conflicts,
-            }  # fmt: skip
-            if self._proof is not None:
-                self.rotation |= {"retries": self.retries, "proof": self._proof.as_result()}
-            self._note_progress(whole(rotation.get("remaining")), str(rotation.get("state")))
+        self.warnings += [warning for warning in _list(returned.get("warnings")) if warning not in self.warnings]
+        rotation = rotation_of(returned)
+        if rotation:
+            self.rotation = rotation
+            self._note_progress(whole(rotation.get("remaining")), str(rotation.get("state")), took_s)
 
-    def _note_proof(self, shown: Mapping[str, Any] | None) -> None:
-        if shown is None:  # a slice that found nothing to do
-            return
-        self._proof = self._proof or Proof(str(shown.get("verify")))
-        self._proof.made += whole(shown.get("made"))
-        self._proof.opened += whole(shown.get("opened"))
-
-    def _note_progress(self, remaining: int, state: str) -> None:
+    def _note_progress(self, remaining: int, state: str, took_s: float) -> None:
         # WHY not "something was re-wrapped": a writer that keeps the old version gives every slice something to do.
-        advanced = self._lowest is None or remaining < self._lowest or state not in self._states
-        self.idle = 0 if advanced else self.idle + 1
+        # WHY settling never counts: how long the fleet is waited for is the module's settle_timeout.
+        advanced = self._lowest is None or remaining < self._lowest or state not in self._states or state == "settling"
+        self.idle, self.idle_s = (0, 0.0) if advanced else (self.idle + 1, self.idle_s + took_s)
         self._lowest = remaining if self._lowest is None else min(self._lowest, remaining)
         self._states.add(state)
 
+    @property
+    def stalls(self) -> bool:
+        return self.idle >= STALLED_AFTER and self.idle_s >= STALLED_AFTER_S
+
     def line(self, elapsed_s: float) -> str:
         return progress_line(
-            done=self.rewrapped,
+            done=whole(self.rotation.get("rewrapped")),
             remaining=whole(self.rotation.get("remaining")),
             elapsed_s=elapsed_s,
-            conflicts=self.conflicts,
-            failures=len(self.rotation.get("failures") or ()),
+            conflicts=whole(self.rotation.get("conflicts")),
+            failures=len(_list(self.rotation.get("failures"))),
             to_version=whole(self.rotation.get("to_version")),
             settling=self.rotation.get("state") == "settling",
         )
 
-    def total_of(self, last: Returned) -> dict[str, Any]:
-        """Return the last slice's result with everything that adds up over the slices put in its place."""
-        sums: dict[str, Any] = {"changed": self.changed}
-        for name, value in (("rotation", self.rotation), ("diff", self.diff), ("warnings", self.warnings)):
-            if value:
-                sums[name] = value
-        return {**last, **sums}
+    def result(self, last: Returned) -> JsonObject:
+        """Return the last slice's result; what the rotation's record said stays where a failure does not tell."""
+        kept: JsonObject = {"changed": self.changed}
+        kept |= {"rotation": dict(self.rotation)} if self.rotation else {}
+        kept |= {"warnings": self.warnings} if self.warnings else {}
+        return {**last, **kept}
 
-    def stalled(self, last: Returned) -> dict[str, Any]:
+    def stalled(self, last: Returned) -> JsonObject:
         """Return the failure of a rotation that does not get any further."""
-        remaining = whole(self.rotation.get("remaining"))
+        remaining, rewrapped = whole(self.rotation.get("remaining")), whole(self.rotation.get("rewrapped"))
         return {
-            **self.total_of(last),
+            **self.result(last),
             "failed": True,
             "msg": f"{self.idle} slices in a row brought the rotation no further: {remaining} envelope(s) remain, "
-            f"{self.rewrapped} were re-wrapped",
+            f"{rewrapped} were re-wrapped",
             "failure": {
                 "code": "rotate.stalled",
                 "step": str(self.rotation.get("state")),
                 "retryable": True,
-                "hint": "look at kek_info for a process that still writes with the old version, or a slice_seconds "
-                "too short for one batch; then run it again, it goes on from here",
+                "hint": "look at kek_info: a writer seals under the old version as fast as it is re-wrapped, or "
+                "another host holds what is left; then run it again, it goes on from here",
             },
         }
 
@@ -128,32 +111,42 @@ def run_slices(
     say: Callable[[str], None],
     clock: Callable[[], float],
     sleep: Callable[[float], None],
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return one result for all slices. execute: run the module with that max_seconds. say: print one line."""
-    account, started, slice_s = Account(), clock(), limits.slice_s
+    watch, started, slice_s = Watch(), clock(), limits.slice_s
     while True:
         began = clock()
         span_s = _span(slice_s, limits.overall_s, began - started)
         returned = execute(span_s)
-        now = clock()
-        account.add(returned)
-        if returned.get("rotation"):
-            say(account.line(now - started))
-        if not _goes_on(returned, took_s=now - began, span_s=span_s):
-            return account.total_of(returned)
-        if limits.overall_s and now - started >= limits.overall_s:
-            return account.total_of(returned)
-        if account.idle >= STALLED_AFTER:
-            return account.stalled(returned)
+        took_s = clock() - began
+        watch.see(returned, max(took_s, span_s))
+        if rotation_of(returned):
+            say(watch.line(clock() - started))
+        if not _goes_on(returned, took_s=took_s, span_s=span_s):
+            return watch.result(returned)
+        if limits.overall_s and clock() - started >= limits.overall_s:
+            return watch.result(returned)
+        if watch.stalls:
+            return watch.stalled(returned)
         if returned.get("failed"):
             slice_s *= 2  # the next one meets the same envelopes first, and must get past them
-        if account.idle and now - began < span_s:
-            sleep(span_s - (now - began))
+        if watch.idle and took_s < span_s:
+            sleep(span_s - took_s)
 
 
 def whole(value: object) -> int:
     """Return a count, 0 for what is none: Ansible masks even numbers that contain a short PIN."""
     return int(value) if isinstance(value, int) else 0
+
+
+def rotation_of(returned: Returned) -> Mapping[str, object]:
+    """Return the rotation in a result, empty where there is none."""
+    rotation = returned.get("rotation")
+    return rotation if isinstance(rotation, Mapping) else {}
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, (list, tuple)) else []
 
 
 def _span(slice_s: int, overall_s: int, elapsed_s: float) -> int:
@@ -162,12 +155,12 @@ def _span(slice_s: int, overall_s: int, elapsed_s: float) -> int:
 
 
 def _goes_on(returned: Returned, *, took_s: float, span_s: int) -> bool:
-    rotation = returned.get("rotation") or {}
+    rotation, failure = rotation_of(returned), returned.get("failure")
     if rotation.get("state") not in GOES_ON:
         return False
     if not returned.get("failed"):
         return True
     # A slice that was over early had reached the end: what it left cannot move.
-    code = (returned.get("failure") or {}).get("code")
-    left_movable = whole(rotation.get("remaining")) > len(rotation.get("failures") or ())
+    code = failure.get("code") if isinstance(failure, Mapping) else ""
+    left_movable = whole(rotation.get("remaining")) > len(_list(rotation.get("failures")))
     return code == "rotate.incomplete" and left_movable and took_s >= span_s

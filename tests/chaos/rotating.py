@@ -5,8 +5,8 @@
 
 Run as a script with an order as JSON on standard input: {params, options, constants, stop}. It prints "started" when
 everything is imported, and one line of JSON at its end. constants: name -> value, set in every module of the collection
-that has the name, for leases of half a minute are too long for a test. stop: {effect, nth}: the process stops itself
-(SIGSTOP) just before the nth call of effect, "module:function" or "module:Class.method".
+that has the name, because leases of half a minute are too long for a test. stop: {fail_point, nth}: the process stops
+itself (SIGSTOP) just before that moment, a name of tests/support/fail_points.py, comes for the nth time.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-UTILS = "ansible_collections.certautopilot.ops.plugins.module_utils"
 END_S = 120.0  # a process that has been told nothing more ends within this time, or the run is wrong
 
 
@@ -109,11 +107,13 @@ class Rotating:
 def main() -> None:
     order = json.load(sys.stdin)
     sys.path[:0] = [str(ROOT / ".build" / "collections"), str(ROOT)]
-    sources = importlib.import_module(f"{UTILS}._module.configuration")
-    rotate = importlib.import_module(f"{UTILS}._verbs.kek_rotate")
-    set_constants(order["constants"])
+    from tests.support import fail_points
+
+    sources = importlib.import_module(f"{fail_points.UTILS}._module.configuration")
+    rotate = importlib.import_module(f"{fail_points.UTILS}._verbs.kek_rotate")
+    fail_points.set_constants(order["constants"])
     if order["stop"]:
-        stop_before(order["stop"]["effect"], int(order["stop"]["nth"]))
+        fail_points.stop_before(order["stop"]["fail_point"], int(order["stop"]["nth"]))
     print("started", flush=True)
     told: dict[str, Any] = {
         "code": "",
@@ -126,42 +126,13 @@ def main() -> None:
     try:
         settings = sources.settings_from(order["params"], environment={}, warn=lambda _text: None)
         result = rotate.run(settings, rotate.Options(**order["options"]), check=False, warn=lambda _text: None)
-    except importlib.import_module(f"{UTILS}._domain.errors").OpsError as failure:
+    except importlib.import_module(f"{fail_points.UTILS}._domain.errors").OpsError as failure:
         told.update(code=failure.code, retryable=failure.retryable, message=failure.message)
     else:
         rotation = result.values["rotation"]
         told.update(changed=result.changed, state=rotation["state"], rewrapped=rotation["rewrapped"])
     print(json.dumps(told), flush=True)
     raise SystemExit(1 if told["code"] else 0)
-
-
-def set_constants(constants: dict[str, Any]) -> None:
-    """Set each constant wherever the collection's loaded modules have it. Raises SystemExit for one that none has."""
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith(UTILS)]
-    for name, value in constants.items():
-        having = [module for module in modules if hasattr(module, name)]
-        if not having:
-            raise SystemExit(f"error: no module of the collection has {name}")
-        for module in having:
-            setattr(module, name, value)
-
-
-def stop_before(effect: str, nth: int) -> None:
-    """Make this process stop itself just before the nth call of the named function."""
-    place, name = effect.split(":")
-    owner: Any = importlib.import_module(f"{UTILS}.{place}")
-    *path, name = name.split(".")
-    for part in path:
-        owner = getattr(owner, part)
-    real, calls = getattr(owner, name), iter(range(1, sys.maxsize))
-
-    def stopping(*arguments: Any, **named: Any) -> Any:
-        if next(calls) == nth:
-            # WHY this thread: sent to the process, another thread may take it, and this one goes on for a moment.
-            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-        return real(*arguments, **named)
-
-    setattr(owner, name, stopping)
 
 
 if __name__ == "__main__":

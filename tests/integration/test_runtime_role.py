@@ -67,7 +67,8 @@ def run(tmp_path, wheel):
 
 
 def version_of(python):
-    told = subprocess.run([python, "-c", "import sys; print(list(sys.version_info[:2]))"], capture_output=True)
+    code = "import sys; print(list(sys.version_info[:2]))"
+    told = subprocess.run([python, "-c", code], capture_output=True, check=True)  # runs: python (of the environment)
     return tuple(json.loads(told.stdout))
 
 

@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSIONS = ("3.8", "3.9", "3.10")  # ansible-core 2.18 and 2.19 start modules with these
+VERSIONS = ("3.9", "3.10")  # ansible-core 2.18 to 2.21 start modules with these; up to 2.19 with 3.8 too
 _TELL = "import sys; print(sys.version.split()[0], sys.executable)"
 
 _SITECUSTOMIZE = """\
@@ -39,24 +39,24 @@ class OldPython:
 
 def installed() -> list[OldPython]:
     """Return an interpreter for each of VERSIONS that PATH or pyenv has."""
-    return [found for version in VERSIONS if (found := _asked(f"python{version}") or _asked(_of_pyenv(version)))]
+    return [found for version in VERSIONS if (found := _started(f"python{version}") or _of_pyenv(version))]
 
 
-def _of_pyenv(version: str) -> str:
-    """Return pyenv's interpreter, "" where it has none. WHY not its link on PATH: that starts the chosen one only."""
+def _of_pyenv(version: str) -> OldPython | None:
+    """Return pyenv's interpreter, if it has one. WHY not its link on PATH: that starts the chosen version only."""
     if shutil.which("pyenv") is None:
-        return ""
+        return None
     told = subprocess.run(["pyenv", "prefix", version], capture_output=True, text=True, check=False)
-    return f"{told.stdout.strip()}/bin/python{version}" if told.returncode == 0 else ""
+    return _started(f"{told.stdout.strip()}/bin/python{version}") if told.returncode == 0 else None
 
 
-def _asked(command: str) -> OldPython | None:
+def _started(python: str) -> OldPython | None:
     """Return what an interpreter says of itself, None when it does not start."""
     try:
-        told = subprocess.run([command, "-c", _TELL], capture_output=True, text=True, check=False)
+        told = subprocess.run([python, "-c", _TELL], capture_output=True, text=True, check=False)  # runs: python3
     except OSError:
         return None
-    return OldPython(command, *told.stdout.split()) if told.returncode == 0 else None
+    return OldPython(python, *told.stdout.split()) if told.returncode == 0 else None
 
 
 def stand_in(folder: Path) -> OldPython:

@@ -22,7 +22,7 @@ UNIT = ROOT / "tests" / "unit"
 INTEGRATION = ROOT / "tests" / "integration"
 
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 300, 40
-ANY_AT_MOST = 371  # the count when this test was written; it only goes down
+ANY_AT_MOST = 310  # it only goes down; below 100 is the goal
 PACKAGES = sorted(
     path.name for path in UTILS.iterdir() if path.name.startswith("_") and (path / "__init__.py").exists()
 )
@@ -99,7 +99,7 @@ def test_types_are_left_open_ever_more_rarely():
 
 
 def test_no_package_holds_more_than_a_fifth_of_the_code():
-    everything = sum(lines_of(path) for path in sources())
+    everything = sum(lines_of(path) for folder in (PLUGINS, ROOT / ".ci") for path in sources(folder))
     shares = {package: sum(lines_of(path) for path in sources(UTILS / package)) / everything for package in PACKAGES}
 
     assert {package: round(share, 3) for package, share in shares.items() if share > 1 / 5} == {}
@@ -115,14 +115,16 @@ def test_no_folder_of_tests_is_without_the_package_that_it_is_named_for(tests):
 
 
 def test_a_unit_test_is_in_the_folder_of_the_package_that_it_tests():
-    homes = {path.stem: path.relative_to(UTILS).parts[0] for path in sources(UTILS) if path.parent != UTILS}
+    homes = {}
+    for path in sources(UTILS):
+        homes.setdefault(path.stem, set()).add(path.relative_to(UTILS).parts[0])
 
     offenders = []
     for package in PACKAGES:
         for path in sorted((UNIT / package.removeprefix("_")).glob("test_*.py")):
             if package not in imported_packages(path):
                 offenders.append(f"{shown(path)} imports nothing of {package}")
-            if (home := homes.get(path.stem.removeprefix("test_"), package)) != package:
-                offenders.append(f"{shown(path)} is named for a file of {home}")
+            if package not in (named := homes.get(path.stem.removeprefix("test_"), {package})):
+                offenders.append(f"{shown(path)} is named for a file of {', '.join(sorted(named))}")
 
     assert offenders == []

@@ -66,6 +66,7 @@ def test_every_code_of_the_source_is_in_the_guide():
 
 
 def test_every_code_of_a_role_is_in_the_guide():
+    assert used_by_roles()
     assert sorted(used_by_roles() - set(listed(of_roles=True)) - set(listed())) == []
 
 

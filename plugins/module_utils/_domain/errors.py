@@ -9,7 +9,9 @@ Raised on every floor, turned into a module result only by `_module`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
+
+from .values import JsonObject
 
 
 class OpsError(Exception):
@@ -27,7 +29,7 @@ class OpsError(Exception):
     CODE: ClassVar[str] = ""  # of a class that has one code
 
     def __init__(
-        self, message: str, *, code: str = "", hint: str, step: str = "", retryable: bool = False, **facts: Any
+        self, message: str, *, code: str = "", hint: str, step: str = "", retryable: bool = False, **facts: object
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -35,7 +37,7 @@ class OpsError(Exception):
         self.hint = hint
         self.step = step
         self.retryable = retryable
-        self.facts: Mapping[str, Any] = facts
+        self.facts: Mapping[str, object] = facts
 
     def at(self, step: str) -> OpsError:
         """Return self, marked with the step it stopped at unless one closer to the fault named itself."""
@@ -43,8 +45,8 @@ class OpsError(Exception):
             self.step = step
         return self
 
-    def as_result(self) -> dict[str, Any]:
-        """Return the arguments of `fail_json`: msg (the bare message, for some are the vendor's), failure, facts."""
+    def as_result(self) -> JsonObject:
+        """Return the arguments of `fail_json`: msg (bare, because some are the vendor's), failure, facts."""
         failure = {"code": self.code, "step": self.step, "retryable": self.retryable, "hint": self.hint}
         return {**self.facts, "msg": self.message, "failure": failure}
 

@@ -8,20 +8,20 @@ The counters of the present leader's turn are used: what earlier turns did says 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+
+from .values import Document, JsonObject
 
 
-def of(document: Mapping[str, Any]) -> dict[str, Any]:
+def of(document: Document) -> JsonObject:
     """Return {remaining, percent, rate, eta_s} of a rotation. rate: envelopes a second. eta_s: None where unknown.
 
     100 percent is only said when nothing remains.
     """
     moved, planned = int(document.get("moved") or 0), int(document.get("planned") or 0)
-    remaining = document.get("remaining")  # counted when the turn ended; until then what was planned tells
-    remaining = max(0, planned - moved) if remaining is None else int(remaining)
-    rate = moved / seconds if (seconds := _seconds(document)) > 0 else 0.0
+    remaining = max(0, planned - moved)
+    in_this_turn, seconds = moved - int(document.get("moved_before") or 0), _seconds(document)
+    rate = in_this_turn / seconds if seconds > 0 else 0.0
     total = moved + remaining
     return {
         "remaining": remaining,
@@ -31,8 +31,7 @@ def of(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _seconds(document: Mapping[str, Any]) -> float:
+def _seconds(document: Document) -> float:
     """Return how long the present turn has been moving envelopes, 0 where the document does not tell."""
     since, until = document.get("turn_started_at"), document.get("updated_at")
-    both = isinstance(since, datetime) and isinstance(until, datetime)
-    return (until - since).total_seconds() if both else 0.0  # type: ignore[operator]
+    return (until - since).total_seconds() if isinstance(since, datetime) and isinstance(until, datetime) else 0.0

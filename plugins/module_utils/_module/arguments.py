@@ -9,14 +9,15 @@ Must say the same as the documentation fragments `_mongodb` and `_provider`; a u
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeAlias
 
 from .._domain.settings import DATABASE, DATABASE_URI, Setting
 from .._domain.settings import PROVIDER as PROVIDER_SETTING
 from .._keys import registry
 from .configuration import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE
 
-Spec = dict[str, Any]
+Spec: TypeAlias = dict[str, Mapping[str, object]]
+"""Option -> its description in Ansible's words: {type, default, choices, no_log, …}."""
 
 
 def _options(*settings: Setting) -> Spec:
@@ -29,19 +30,19 @@ def _options(*settings: Setting) -> Spec:
     return spec
 
 
-MONGODB: Mapping[str, Any] = {
+MONGODB: Spec = {
     **_options(DATABASE_URI, DATABASE),
     "config_file": {"type": "path", "default": DEFAULT_CONFIG_FILE},
     "secrets_file": {"type": "path", "default": DEFAULT_SECRETS_FILE, "no_log": False},
     "catalogue": {"type": "dict", "default": {}},
 }
-PROVIDER: Mapping[str, Any] = {
+PROVIDER: Spec = {
     PROVIDER_SETTING.name: {"type": "str", "choices": list(registry.names())},
     **_options(*(setting for kind in registry.KINDS for setting in kind.OPTIONS)),
 }
 EXCLUSIVE = tuple((setting.name, setting.file_option) for setting in registry.all_settings() if setting.secret)
 
 
-def with_installation(**own: Any) -> Spec:
+def with_installation(**own: Mapping[str, object]) -> Spec:
     """Return the argument spec of a module that works on an installation: shared options and its own."""
     return {**MONGODB, **PROVIDER, **own}

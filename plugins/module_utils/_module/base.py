@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One call from Ansible into a verb and one way back: arguments, settings, the verb, result or structured failure.
 
-No rule lives here. An exception nobody expected is reported by its type and place only, for its text may hold what it
+No rule is here. An exception nobody expected is reported by its type and place only, because its text may hold what it
 was working on.
 """
 
@@ -14,31 +14,40 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .._domain.errors import OpsError
 from .._domain.result import Result
 from .._domain.settings import Settings
+from .._domain.values import JsonObject
 from .._keys import registry
 from . import dependencies, redaction
-from .arguments import EXCLUSIVE
+from .arguments import EXCLUSIVE, Spec
 from .configuration import settings_from
-from .json_values import plain
+from .json_values import plain_object
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 INSTALLATION_NEEDS = ("pymongo", "cryptography", "yaml")
 SHORT_PIN = 6  # characters
 
+Options = TypeVar("Options", bound="DataclassInstance")
+Options_contra = TypeVar("Options_contra", bound="DataclassInstance", contravariant=True)
 
-class Verb(Protocol):
+
+class Verb(Protocol[Options_contra]):
     """`run` of a file in `_verbs`."""
 
-    def __call__(self, settings: Settings, options: Any, *, check: bool, warn: Callable[[str], None]) -> Result: ...
+    def __call__(
+        self, settings: Settings, options: Options_contra, *, check: bool, warn: Callable[[str], None]
+    ) -> Result: ...
 
 
 def run_module(
-    spec: Mapping[str, Any], options: type[Any], verb: Verb, *, needs: Sequence[str] = (), installed: bool = True
+    spec: Spec, options: type[Options], verb: Verb[Options], *, needs: Sequence[str] = (), installed: bool = True
 ) -> None:
     """Run a verb as a module and exit.
 
@@ -48,19 +57,19 @@ def run_module(
     exclusive = [list(pair) for pair in EXCLUSIVE] if installed else []
     module = AnsibleModule(argument_spec=dict(spec), mutually_exclusive=exclusive, supports_check_mode=True)
     failure: OpsError | None = None
-    answer: dict[str, Any] = {}
+    answer: JsonObject = {}
     try:
         dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
         settings = _settings(module) if installed else Settings()
         result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
-        answer = plain(result.as_result(diff=bool(module._diff)))
+        answer = plain_object(result.as_result(diff=bool(module._diff)))
     except OpsError as refusal:
         failure = refusal
     except Exception as surprise:  # noqa: BLE001 - the last net: whatever escapes must not print its text
         failure = unexpected(surprise)
     # WHY down here: inside `except`, fail_json adds the pending traceback at -vvv, and its last line is that text.
     if failure is not None:
-        module.fail_json(**plain(failure.as_result()))
+        module.fail_json(**plain_object(failure.as_result()))
     module.exit_json(**answer)
 
 
@@ -72,7 +81,7 @@ def unexpected(surprise: Exception) -> OpsError:
     return OpsError(
         f"unexpected {type(surprise).__name__} at {place}",
         code="internal.unexpected",
-        hint="this is a fault of the collection: report it with this line; what was written before it stands, and "
+        hint="this is a fault of the collection: report it with this line; what was written before it stays, and "
         "running again is safe",
     )
 
@@ -90,7 +99,8 @@ def _settings(module: AnsibleModule) -> Settings:
     return settings
 
 
-def _options(options: type[Any], params: Mapping[str, Any]) -> Any:
+def _options(options: type[Options], params: Mapping[str, object]) -> Options:
     """Return the verb's options: the parameters of the same names, lists as tuples, absent ones at their default."""
     given = {field.name: params[field.name] for field in fields(options) if params.get(field.name) is not None}
-    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    make: Callable[..., Options] = options
+    return make(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from .._domain.instants import rfc3339
+from .._domain.values import JsonObject
 
 
-def plain(value: Any) -> Any:
+def plain_object(values: Mapping[str, object]) -> JsonObject:
+    """Return the arguments of `exit_json` or `fail_json`, each made plain."""
+    return {name: plain(value) for name, value in values.items()}
+
+
+def plain(value: object) -> object:
     """Return the value made of dict, list, str, int, float, bool and None only.
 
     Instants become RFC 3339, bytes hex, sets sorted lists, anything unknown (an ObjectId) its text.

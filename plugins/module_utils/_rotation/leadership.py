@@ -3,23 +3,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several processes at one rotation: one of them leads, the others help it, and one of these leads when it is gone.
 
-Whoever finds the lease taken by a leader that goes to the same version claims ranges of it.
+Whoever finds the lease taken by a leader that goes to the same version follows that leader's plan and claims ranges.
+INVARIANT: nothing that was read before the wait for the lease decides anything after it (ADR-0017 lists all waits).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from .._domain.errors import LeaseHeld, OpsError
-from .._domain.result import Result
-from .._store import leases, rotations
-from .._store.connection import Store
-from .._store.leases import Lease
-from .outcome import incomplete, result_of
-from .shared_work import RotationPlan, SharedWork
+from .._domain.rotation import Plan, Rotation
+from .._domain.rotation_states import State
+from .._installation.canaries import prove_canaries
+from .._installation.installation import Installation, references
+from .._installation.refusals import lock_missing
+from .._store import install_lock, keystore, leases, rotations
+from .._store.leases import Holder, Lease
+from .options import Options
+from .plan import ends_in
+from .shared_work import Mine, SharedWork
 
 LEASE_NAME = "kek-rotate"
 LEASE_S = 30  # seconds
@@ -27,74 +30,98 @@ POLL_S = 0.25
 _PATIENCE_S = 5  # beyond a lease: a leader that was killed has run out by then
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """lease: None when the time was over before it was free. waited: another process had it meanwhile."""
-
-    lease: Lease | None
-    waited: bool
-
-
-def lead_or_help(store: Store, work: SharedWork, plan: RotationPlan) -> Turn:
-    """Return the lead of the rotation; until it is free, work off the ranges of the process that has it.
+def lead_or_help(installation: Installation, options: Options, mine: Mine) -> Lease | None:
+    """Return the lead of the rotation, None when the time was over first. Until it is free, help whoever has it.
 
     Raises OpsError lease.held when the holder does something else for longer than a lease lasts.
     """
-    waited, patience = False, time.monotonic() + plan.lease_s + _PATIENCE_S
+    helper = _Helper(installation, options, mine)
+    patience = time.monotonic() + mine.lease_s + _PATIENCE_S
     while True:
         try:
-            return Turn(leases.acquire(store, LEASE_NAME, lease_s=plan.lease_s), waited)
+            return leases.acquire(installation.store, LEASE_NAME, lease_s=mine.lease_s, purpose=options.name)
         except LeaseHeld:
-            if work.over():
-                return Turn(None, waited=True)
-            token = _token_to_help(store, plan)
-            if token is not None:
-                work.work_off(token, from_the_end=True)
-                patience = time.monotonic() + plan.lease_s + _PATIENCE_S
+            if helper.help():
+                patience = time.monotonic() + mine.lease_s + _PATIENCE_S
             elif time.monotonic() >= patience:
                 raise
-        waited = True
+            if mine.deadline.over():
+                return None
         time.sleep(POLL_S)
 
 
-def _token_to_help(store: Store, plan: RotationPlan) -> int | None:
-    """Return the token of a living leader that does what we mean to do, None when there is none."""
-    standing = rotations.read(store, plan.name)
-    if standing is None or standing.get("state") in rotations.ENDED:
+@dataclass(slots=True)
+class _Helper:
+    """Helps one leader after another. work: with the plan that was followed last."""
+
+    installation: Installation
+    options: Options
+    mine: Mine
+    plan: Plan | None = None
+    work: SharedWork | None = None
+
+    def help(self) -> bool:
+        """Work off what the leader left free; return whether the one who has the lease goes where this run goes.
+
+        The time of this run is charged while there is something to help with, and while the fleet is waited for: a
+        leader's survey takes as long as it takes.
+        """
+        store = self.installation.store
+        leader, standing = leases.holder(store, LEASE_NAME), rotations.read(store, self.options.name)
+        if not _same_way(leader, standing, self.options):
+            return False
+        if leader is None or standing is None or standing.token != leader.token or standing.plan is None:
+            return True
+        if standing.state in (State.REWRAPPING, State.SETTLING):
+            self.mine.deadline.start()
+        if standing.state is State.REWRAPPING:
+            self._follow(standing.plan)
+        return True
+
+    def _follow(self, plan: Plan) -> None:
+        if self.work is None or plan != self.plan:
+            self.plan, self.work = plan, SharedWork(self.installation, plan, self.mine)
+        self.work.work_off(from_the_end=True)
+
+
+def _same_way(leader: Holder | None, standing: Rotation | None, options: Options) -> bool:
+    """Return whether a leader does what this run means to do."""
+    if leader is None or leader.purpose != options.name:
+        return False
+    return standing is None or standing.state.ended or standing.compromised or not options.compromised
+
+
+def read_again(installation: Installation) -> Installation:
+    """Return the installation as it is now, under the lease, its keys loaded and proven by its keystore as it is now.
+
+    WHY: whoever led while this process waited may have changed it. Raises OpsError lock.missing, key.*, pkcs11.*.
+    """
+    lock = install_lock.read(installation.store)
+    if lock is None:
+        raise lock_missing(installation.store)
+    keys = keystore.read(installation.store)
+    installation.provider.load(references(lock, keys))
+    prove_canaries(installation.provider, keys)
+    return replace(installation, lock=lock, keystore=keys)
+
+
+def ended_meanwhile(
+    installation: Installation, options: Options, since: Rotation | None, standing: Rotation | None
+) -> Plan | None:
+    """Return the plan of a rotation that another process brought to its end while this one waited or helped, else None.
+
+    since: the record when this run began; standing: now. Raises OpsError rotate.cancelled when it was taken back.
+    """
+    active = installation.keystore.active
+    if standing is None or standing.plan is None or active is None:
         return None
-    same = bool(standing.get("compromised")) == plan.facts["compromised"]
-    token = standing.get("token")
-    return int(token) if same and token is not None and token == leases.token_of(store, LEASE_NAME) else None
-
-
-def cancelled_meanwhile(store: Store, plan: RotationPlan, standing_state: str) -> None:
-    """Raises OpsError rotate.cancelled when the rotation was taken back while this process waited for it."""
-    standing = rotations.read(store, plan.name) or {}
-    if standing.get("state") == "cancelled" and standing_state != "cancelled":
+    if since is not None and (since.state, since.token) == (standing.state, standing.token):
+        return None
+    if standing.state is State.CANCELLED:
         raise OpsError(
-            f'rotation "{plan.name}" was cancelled by another run while this one took part in it',
+            f'rotation "{standing.name}" was cancelled by another run while this one took part in it',
             code="rotate.cancelled",
             hint="look at kek_info; run it again if the rotation is wanted after all",
         )
-
-
-def finished_by_another(seen: Result, work: SharedWork, before: Mapping[str, Any]) -> Result:
-    """Return the result of a helper whose rotation was completed by the leader. seen: what it found at the end."""
-    mine = {"rewrapped": work.progress.rewrapped, "conflicts": work.progress.conflicts}
-    rotation = {**seen.values["rotation"], **mine, **work.account()}
-    return replace(seen, changed=work.progress.rewrapped > 0, values={"rotation": rotation}, before=dict(before))
-
-
-def out_of_time(store: Store, plan: RotationPlan, work: SharedWork, before: Mapping[str, Any]) -> Result:
-    """Return the result of a helper whose time was over first. Raises OpsError rotate.incomplete for its failures."""
-    standing = rotations.read(store, plan.name) or {}
-    state = str(standing.get("state") or "rewrapping")
-    shown = {"verifying": "rewrapping", "swapping": "settling"}.get(state, state)
-    remaining = max(0, int(standing.get("planned") or 0) - int(standing.get("moved") or 0))
-    result = result_of(plan.name, shown, dict(plan.facts), work.progress, remaining=remaining)
-    result.update(work.account())
-    if work.progress.failures:
-        raise incomplete(result, work.progress, swapped=shown in ("settling", "complete"))
-    return Result(
-        changed=work.progress.rewrapped > 0, values={"rotation": result}, before=dict(before), after=dict(before)
-    )
+    reached = ends_in(standing.state, options, swapped=active.version == options.to_version)
+    return standing.plan if reached and (standing.compromised or not options.compromised) else None

@@ -5,39 +5,177 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from .._domain import exposure
 from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
+from .._domain.result import Result
+from .._domain.rotation import Plan, Rotation, Share, by_version
+from .._domain.rotation_states import State
+from .._domain.values import JsonObject
+from .._domain.wrap_proof import Proof
+from .._installation.sealing import Failure
 from .._installation.survey import Survey
 from .._store import records
 from .._store.connection import Store
-from .pipeline import Progress
+from .options import Options
+from .plan import Draft
+from .shared_work import Mine
 
 FAILURES_LISTED = 1000
 REISSUE_LISTED = 1000
 
 
-def result_of(name: str, state: str, facts: dict[str, Any], progress: Progress, *, remaining: int) -> dict[str, Any]:
-    """Return a rotation as modules show it."""
-    return {
-        "id": name,
-        "state": state,
-        **facts,
-        "rewrapped": progress.rewrapped,
-        "remaining": remaining,
-        "conflicts": progress.conflicts,
-        "failures": [failure.as_result() for failure in progress.failures.values()][:FAILURES_LISTED],
-    }
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A rotation as modules show it. rewrapped, conflicts, proof, retries: of this run, all its slices together.
+
+    state: None where there is no rotation. proof, retries: None where this run could not make a wrap, because there was
+    nothing to do or because it was a check.
+    """
+
+    name: str
+    state: State | None
+    from_versions: tuple[int, ...]
+    to_version: int
+    compromised: bool
+    rewrapped: int
+    remaining: int
+    conflicts: int = 0
+    failures: tuple[Failure, ...] = ()
+    proof: JsonObject | None = None
+    retries: int | None = None
+
+    @classmethod
+    def of_plan(
+        cls,
+        plan: Plan,
+        state: State,
+        remaining: int,
+        share: Share,
+        *,
+        prove_wraps: str,
+        failures: Iterable[Failure] = (),
+    ) -> Outcome:
+        """Return the outcome of a run that took part in a rotation. prove_wraps: one of wrap_proof.MODES."""
+        proof = Proof(prove_wraps)
+        proof.made, proof.opened = share.made, share.opened
+        return cls(
+            name=plan.name,
+            state=state,
+            from_versions=plan.from_versions,
+            to_version=plan.to_version,
+            compromised=plan.compromised,
+            rewrapped=share.rewrapped,
+            remaining=remaining,
+            conflicts=share.conflicts,
+            failures=tuple(failures),
+            proof=proof.as_result(),
+            retries=share.retries,
+        )
+
+    def as_result(self) -> JsonObject:
+        shown: JsonObject = {
+            "id": self.name,
+            "state": str(self.state or "none"),
+            "from_versions": list(self.from_versions),
+            "to_version": self.to_version,
+            "compromised": self.compromised,
+            "rewrapped": self.rewrapped,
+            "remaining": self.remaining,
+            "conflicts": self.conflicts,
+            "failures": [failure.as_result() for failure in self.failures[:FAILURES_LISTED]],
+        }
+        if self.proof is not None:
+            shown |= {"proof": self.proof, "retries": self.retries}
+        return shown
 
 
-def by_version(found: Survey) -> dict[str, int]:
-    """Return KEK version -> envelopes, as the diff shows it."""
-    return {str(version): count for version, count in sorted(found.by_version.items())}
+def rotation_of(result: Result) -> JsonObject:
+    """Return what a result of this verb says about the rotation: `Outcome.as_result`."""
+    shown = result.values["rotation"]
+    return dict(shown) if isinstance(shown, Mapping) else {}
 
 
-def reissue_list(store: Store, catalogue: Catalogue) -> dict[str, Any]:
+def nothing_to_do(options: Options, since: Rotation | None, found: Survey) -> Result:
+    """Return the result of a run that finds a rotation where it is meant to end. since: its record. found: a survey.
+
+    The last slice of a run may find that: another host ended the rotation. Then it tells what the run did before.
+    """
+    share = since.share(options.slice_of) if since is not None and options.slice_of else Share()
+    if since is not None and since.plan is not None and share != Share():
+        return ended_elsewhere(since, since.plan, options.prove_wraps, share)
+    active = options.to_version
+    if since is not None and since.plan is not None and since.state is State.READY:
+        active = since.plan.active
+    outcome = Outcome(
+        name=options.name,
+        state=State.COMPLETE if since is None else since.state,
+        from_versions=(since.from_versions if since is not None else ()) or (options.from_version or active,),
+        to_version=options.to_version,
+        compromised=options.compromised if since is None else since.compromised,
+        rewrapped=0,
+        remaining=0,
+    )
+    stands: JsonObject = {"active": active, "envelopes": by_version(found.by_version)}
+    return Result(changed=False, values={"rotation": outcome.as_result()}, before=stands, after=stands)
+
+
+def predicted(draft: Draft, options: Options) -> Result:
+    """Return what a run would do, for check mode."""
+    plan = draft.plan
+    state = State.READY if options.stops_before_swap else State.COMPLETE
+    outcome = Outcome(
+        name=plan.name,
+        state=state,
+        from_versions=plan.from_versions,
+        to_version=plan.to_version,
+        compromised=plan.compromised,
+        rewrapped=plan.total - plan.at_target,
+        remaining=0,
+    )
+    after = plan.after(plan.active if options.stops_before_swap else plan.to_version, 0, plan.total)
+    return Result(changed=True, values={"rotation": outcome.as_result()}, before=plan.before, after=after)
+
+
+def ended_elsewhere(standing: Rotation, plan: Plan, prove_wraps: str, share: Share) -> Result:
+    """Return the result of a run that took part in a rotation which another process brought to its end."""
+    outcome = Outcome.of_plan(plan, standing.state, 0, share, prove_wraps=prove_wraps)
+    active = plan.active if standing.state is State.READY else plan.to_version
+    return Result(
+        changed=share.rewrapped > 0,
+        values={"rotation": outcome.as_result()},
+        before=plan.before,
+        after=plan.after(active, 0, standing.total),
+    )
+
+
+def out_of_time(standing: Rotation | None, options: Options, mine: Mine, retries: int) -> Result:
+    """Return the result of a helper whose time was over first.
+
+    Raises OpsError rotate.incomplete for its failures, rotate.fenced where the plan is gone that it helped with.
+    standing: the rotation's record. retries: of the helper's provider.
+    """
+    plan = standing.plan if standing is not None else None
+    if standing is None or plan is None:
+        raise fenced(options.name)
+    state, share = standing.state.shown, mine.share(retries)
+    failures = mine.progress.failures.values()
+    outcome = Outcome.of_plan(plan, state, standing.remaining, share, prove_wraps=mine.proof.mode, failures=failures)
+    if failures:
+        raise incomplete(outcome, swapped=state in (State.SETTLING, State.COMPLETE))
+    active = plan.active if state in (State.REWRAPPING, State.READY) else plan.to_version
+    return Result(
+        changed=share.rewrapped > 0,
+        values={"rotation": outcome.as_result()},
+        before=plan.before,
+        after=plan.after(active, standing.remaining, standing.total),
+    )
+
+
+def reissue_list(store: Store, catalogue: Catalogue) -> JsonObject:
     """Return {reissue, reissue_total}: every secret that was under a compromised KEK, most exposed and oldest first."""
     places: list[tuple[int, str, str, str]] = []
     total = 0
@@ -56,21 +194,21 @@ def reissue_list(store: Store, catalogue: Catalogue) -> dict[str, Any]:
     }
 
 
-def incomplete(result: dict[str, Any], progress: Progress, *, swapped: bool) -> OpsError:
+def incomplete(outcome: Outcome, *, swapped: bool) -> OpsError:
     """Return the failure of a rotation that had to leave envelopes behind."""
-    first = next(iter(progress.failures.values()))
+    first = outcome.failures[0]
     active = "is active already" if swapped else "was not made active"
     return OpsError(
-        f"{len(progress.failures)} envelope(s) could not be re-wrapped, {progress.rewrapped} were; the first: "
+        f"{len(outcome.failures)} envelope(s) could not be re-wrapped, {outcome.rewrapped} were; the first: "
         f"{first.place}: {first.reason}",
         code="rotate.incomplete",
         hint=f"repair or restore the listed records and run it again; the new version {active}",
-        rotation=result,
-        changed=progress.rewrapped > 0 or swapped,
+        rotation=outcome.as_result(),
+        changed=outcome.rewrapped > 0 or swapped,
     )
 
 
-def not_settled(result: dict[str, Any], behind: tuple[tuple[str, str], ...]) -> OpsError:
+def not_settled(outcome: Outcome, behind: tuple[tuple[str, str], ...]) -> OpsError:
     """Return the failure of a rotation that live processes do not follow yet."""
     listed = "; ".join(f"{process} {reason}" for process, reason in behind[:10])
     return OpsError(
@@ -78,7 +216,7 @@ def not_settled(result: dict[str, Any], behind: tuple[tuple[str, str], ...]) -> 
         code="rotate.not_settled",
         hint="run it again when they have followed (a heartbeat is 30 s), or restart them",
         retryable=True,
-        rotation=result,
+        rotation=outcome.as_result(),
         changed=True,
     )
 

@@ -18,21 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .._installation.sealing import Failure
-from .._store import keystore, records
-from .._store.connection import Store
+from .._store import records
 from .._store.driver import Document
 from .batch import Prepared, Rewrapper, Tally
-
-
-class Deadline:
-    """Over after this many seconds from now; never when they are 0."""
-
-    def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds if seconds else None
-
-    def over(self) -> bool:
-        return self._at is not None and time.monotonic() >= self._at
-
 
 COLLECTED_AFTER = 50_000  # objects: about eight batches
 CALLS_PER_ENVELOPE = 3  # unwrap, wrap, and the unwrap that proves the wrap
@@ -78,31 +66,34 @@ def rare_collections() -> Iterator[None]:
 
 
 class RewrapStream:
-    """Moves whatever stands under another version. note: called after each batch with what it did."""
+    """Moves whatever is under another version.
+
+    over: asked before each batch, whether the time is over. spend: told how many wraps, before any is made.
+    note: called after each batch with what it did.
+    """
 
     def __init__(
-        self, store: Store, rewrapper: Rewrapper, to_version: int, *, pace: Pace, deadline: Deadline,
-        progress: Progress, note: Callable[[Tally], None],
+        self, rewrapper: Rewrapper, *, pace: Pace, progress: Progress,
+        over: Callable[[], bool], spend: Callable[[int], None], note: Callable[[Tally], None],
     ) -> None:  # fmt: skip
-        self._store = store
         self._rewrapper = rewrapper
-        self._to_version = to_version
         self._pace = pace
-        self._deadline = deadline
         self._progress = progress
+        self._over = over
+        self._spend = spend
         self._note = note
 
     def run(self, collection: str, documents: Iterator[Document], *, guard: Callable[[], None]) -> int:
         """Return how many envelopes moved or were contended. documents: of this collection, read as they are asked for.
 
-        guard: called before each write, raises when it must not be made. Stops between two batches when the deadline is
+        guard: called before each write, raises when it must not be made. Stops between two batches when the time is
         over.
         """
         moved = 0
         writing: Future[Tally] | None = None
         with rare_collections(), ThreadPoolExecutor(1, "writer") as writer:
             for batch in records.bounded_batches(documents, self._pace.batch_size):
-                if self._deadline.over():
+                if self._over():
                     self._progress.timed_out = True
                     break
                 began = time.monotonic()
@@ -113,10 +104,6 @@ class RewrapStream:
                 del batch, prepared  # WHY: the next one is read before these names are given to it
             moved += self._written(writing)
         return moved
-
-    def _spend(self, wraps: int) -> None:
-        # WHY before they are made: a crash then counts too many and never too few.
-        keystore.spend(self._store, self._to_version, wraps)
 
     def _write(self, prepared: Prepared, guard: Callable[[], None]) -> Tally:
         guard()

@@ -10,96 +10,111 @@ out, one that was paused finds it gone and writes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 from .._domain import rewrap_plan
-from .._domain.catalogue import Found
-from .._domain.envelope import Envelope
+from .._domain.envelope_layout import by_name
 from .._domain.errors import LeaseLost
 from .._domain.range_cuts import Range, range_of
+from .._domain.rotation import Plan, Rotation, Share
+from .._domain.values import Document
 from .._domain.wrap_proof import Proof
 from .._installation.installation import Installation
-from .._installation.layout_detection import detect_layout
 from .._installation.sealing import Sealing
-from .._store import ranges, records, rotations
-from .._store.driver import Document
+from .._store import keystore, ranges, records, rotations
 from .._store.lease_renewal import Keeper
 from .batch import Resealer, Rewrapper, Tally
-from .pipeline import Deadline, Pace, Progress, RewrapStream
+from .deadline import Deadline
+from .options import Options
+from .pipeline import CALLS_PER_ENVELOPE, Pace, Progress, RewrapStream
 
 _NOTE_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class RotationPlan:
-    """What a run does. facts: from_versions, to_version and compromised as they are recorded. lease_s: seconds that a
-    lease lasts without being renewed. settle_timeout: as in rotate.Options.
+@dataclass(slots=True)
+class Mine:
+    """This process's part in a rotation: how it works, and what it did over all its turns at helping and leading.
+
+    run: the run that it belongs to. earlier: what the run's slices before this one did. said: what of its own is in the
+    rotation's counters. lease_s: seconds that a lease lasts without being renewed. uncounted: calls that were made
+    again only to find out the layout.
     """
 
-    to_version: int
-    facts: Mapping[str, Any]
+    run: str
     pace: Pace
     lease_s: float
-    settle_timeout: int
-
-    @property
-    def name(self) -> str:
-        return rotations.rotation_id(self.to_version)
-
-
-@dataclass(frozen=True, slots=True)
-class Mine:
-    """What this process did so far, over all its turns at helping and leading."""
-
-    progress: Progress
+    deadline: Deadline
     proof: Proof
+    earlier: Share
+    progress: Progress = field(default_factory=Progress)
+    said: Share = field(default_factory=Share)
+    uncounted: int = 0
+
+    def over(self) -> bool:
+        """Return whether the time is over. INVARIANT: not before something has moved, so that no slice is in vain."""
+        return self.deadline.over() and bool(self.progress.rewrapped or self.progress.conflicts)
+
+    def did(self, retries: int) -> Share:
+        """Return what this process did so far. retries: of its provider."""
+        done, proof = self.progress, self.proof
+        return Share(done.rewrapped, done.conflicts, proof.made, proof.opened, retries - self.uncounted)
+
+    def share(self, retries: int) -> Share:
+        """Return what the whole run did so far. retries: of the provider of this process."""
+        return self.earlier.plus(self.did(retries))
+
+
+def part_of(options: Options, since: Rotation | None, *, lease_s: float) -> Mine:
+    """Return the part of a process that begins. since: the rotation's record as it is now."""
+    run = options.slice_of or uuid.uuid4().hex
+    return Mine(
+        run=run,
+        pace=Pace(batch_size(options, lease_s), options.hsm_share),
+        lease_s=lease_s,
+        deadline=Deadline(options.max_seconds),
+        proof=Proof(options.prove_wraps),
+        earlier=since.share(run) if since is not None else Share(),
+    )
+
+
+def batch_size(options: Options, lease_s: float) -> int:
+    """Return documents a batch, few enough that the pause of a small HSM share is over long before the lease."""
+    if not options.hsm_share:
+        return options.batch_size
+    return max(1, min(options.batch_size, int(options.hsm_share * lease_s) // (3 * CALLS_PER_ENVELOPE)))
 
 
 class SharedWork:
-    """This process's part in a rotation: what it moved, and the way to move more. sample: shows the layout."""
+    """This process's part in following a plan: what it moved, and the way to move more."""
 
-    def __init__(
-        self, installation: Installation, plan: RotationPlan, sample: Sequence[tuple[Found, Envelope]], *, mine: Mine,
-        deadline: Deadline,
-    ) -> None:  # fmt: skip
-        self.progress, self.proof = mine.progress, mine.proof
+    def __init__(self, installation: Installation, plan: Plan, mine: Mine) -> None:
         self._store = installation.store
         self._catalogue = installation.catalogue
         self._provider = installation.provider
         self._plan = plan
-        self._deadline = deadline
-        mover = Resealer if plan.facts["compromised"] else Rewrapper
-        sealing = Sealing(installation.provider, detect_layout(installation.provider, sample))
-        rewrapper = mover(self._store, sealing, installation.catalogue, plan.to_version, proof=self.proof)
+        self._mine = mine
+        mover = Resealer if plan.compromised else Rewrapper
+        sealing = Sealing(installation.provider, by_name(plan.layout))
+        rewrapper = mover(self._store, sealing, installation.catalogue, plan.to_version, proof=mine.proof)
         self._stream = RewrapStream(
-            self._store, rewrapper, plan.to_version,
-            pace=plan.pace, deadline=deadline, progress=self.progress, note=self._note,
-        )  # fmt: skip
+            rewrapper, pace=mine.pace, progress=mine.progress, over=mine.over, spend=self._spend, note=self._note
+        )
         self._unsaid = Tally()
         self._said_at = time.monotonic()
 
-    def account(self) -> dict[str, Any]:
-        """Return {proof, retries} of this process, as modules show it."""
-        return {"proof": self.proof.as_result(), "retries": self._provider.retries}
-
-    def over(self) -> bool:
-        """Return whether the time is over; what was stopped by it is marked so."""
-        self.progress.timed_out = self.progress.timed_out or self._deadline.over()
-        return self.progress.timed_out
-
-    def work_off(self, token: int, *, from_the_end: bool = False) -> None:
-        """Move the ranges that the leader with this token laid, until none is free or the time is over.
+    def work_off(self, *, from_the_end: bool = False) -> None:
+        """Move the ranges that nobody has, until none is free or the time is over.
 
         from_the_end: for those who help, so that they meet the leader instead of following it.
         """
-        free = ranges.free(self._store, self._plan.name, token)
+        free = ranges.free(self._store, self._plan)
         for collection in sorted(free, reverse=from_the_end):
-            if self.over():
+            if self._mine.over():
                 break
-            self._walk(collection, free[collection], token, from_the_end=from_the_end)
+            self._walk(collection, free[collection], from_the_end=from_the_end)
         self.say()
 
     def sweep(self, collection: str, guard: Callable[[], None]) -> int:
@@ -109,10 +124,20 @@ class SharedWork:
     def say(self) -> None:
         """Put what was done since the last time into the rotation's counters."""
         unsaid, self._unsaid, self._said_at = self._unsaid, Tally(), time.monotonic()
-        if unsaid.rewrapped or unsaid.conflicts:
-            rotations.note(self._store, self._plan.name, rewrapped=unsaid.rewrapped, conflicts=unsaid.conflicts)
+        now, said = self._mine.did(self._provider.retries), self._mine.said
+        # WHY the batches' own counts: one that is just written is not in the progress yet.
+        did = Share(
+            unsaid.rewrapped,
+            unsaid.conflicts,
+            now.made - said.made,
+            now.opened - said.opened,
+            now.retries - said.retries,
+        )
+        if did != Share():
+            self._mine.said = now
+            rotations.note(self._store, self._plan.name, self._mine.run, did)
 
-    def _walk(self, collection: str, free: list[tuple[str, Range]], token: int, *, from_the_end: bool) -> None:
+    def _walk(self, collection: str, free: list[tuple[str, Range]], *, from_the_end: bool) -> None:
         """Read a collection once, claim each range that is entered, and pass over those that others have.
 
         WHY one reading for all ranges: a server that finds ids without an index would read everything for each.
@@ -126,39 +151,44 @@ class SharedWork:
             if number is None:
                 continue
             entered.add(number)
-            self._claimed(free[number][0], token, collection, inside)
-            if self.over():
+            self._claimed(free[number][0], collection, inside)
+            if self._mine.over():
                 return
         for number, (range_id, _part) in enumerate(free):
             if number not in entered:  # nothing is left in it: whoever had it was killed before saying so
-                self._claimed(range_id, token, collection, iter(()))
+                self._claimed(range_id, collection, iter(()))
 
-    def _claimed(self, range_id: str, token: int, collection: str, documents: Iterator[Document]) -> None:
+    def _claimed(self, range_id: str, collection: str, documents: Iterator[Document]) -> None:
         """Move the documents of a range if it can be claimed."""
-        lease_s = self._plan.lease_s
-        claim = ranges.claim(self._store, self._plan.name, token, range_id, lease_s=lease_s)
+        lease_s = self._mine.lease_s
+        claim = ranges.claim(self._store, self._plan, range_id, lease_s=lease_s)
         if claim is None:
             return
-        left = True
+        done = False
         try:
             with Keeper(lambda: ranges.renew(self._store, claim, lease_s=lease_s), lease_s) as kept:
                 self._stream.run(collection, documents, guard=kept.require)
-            left = self.progress.timed_out
+            done = not self._mine.progress.timed_out
         except LeaseLost:
             pass  # whoever has the range now moves it
         finally:
-            if left:
-                ranges.give_back(self._store, claim)
-            else:
+            if done:
+                self.say()  # WHY first: the leader may end the rotation as soon as no range is left, and its record
                 ranges.finish(self._store, claim)
+            else:
+                ranges.give_back(self._store, claim)
 
     def _documents(
-        self, collection: str, within: Mapping[str, Any], *, descending: bool = False, ordered: bool = True
+        self, collection: str, within: Document, *, descending: bool = False, ordered: bool = True
     ) -> Iterator[Document]:
         """Yield what is not wholly at the target, in batches of the pace: an idle cursor dies on the server."""
         query = {**within, **rewrap_plan.selection(self._catalogue.fields(collection), self._plan.to_version)}
-        size = self._plan.pace.batch_size
+        size = self._mine.pace.batch_size
         return records.stream(self._store, collection, query, batch_size=size, descending=descending, ordered=ordered)
+
+    def _spend(self, wraps: int) -> None:
+        # WHY before they are made: a crash then counts too many and never too few.
+        keystore.spend(self._store, self._plan.to_version, wraps)
 
     def _note(self, tally: Tally) -> None:
         self._unsaid.rewrapped += tally.rewrapped

@@ -16,10 +16,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from .._domain.errors import LeaseHeld, LeaseLost, OpsError
 from .._domain.instants import rfc3339
+from .._domain.values import BsonValue, Document
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
 from .lease_renewal import Keeper
@@ -27,6 +27,7 @@ from .server_clock import EXPIRED, expires_in
 
 COLLECTION = "locks"
 LEASE_S = 60
+FIRST_HOLDERS = 10  # how often the first lease of a name is asked for while others ask for it too
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,22 @@ class Lease:
     token: int
 
 
-def acquire(store: Store, name: str, *, lease_s: float = LEASE_S) -> Lease:
-    """Return the lease. Raises OpsError lease.held, which names the holder and when it runs out."""
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a name, or had it last. purpose: what for, "" where it was not said."""
+
+    token: int
+    purpose: str
+
+
+def acquire(store: Store, name: str, *, lease_s: float = LEASE_S, purpose: str = "") -> Lease:
+    """Return the lease. Raises OpsError lease.held, which names the holder and when it runs out.
+
+    purpose: what it is for, so that others can tell whether to wait for it.
+    """
     owner = uuid.uuid4().hex
 
-    def taken(mine: Any, theirs: str) -> dict[str, Any]:
+    def taken(mine: BsonValue, theirs: str) -> Document:
         return {"$cond": [EXPIRED, mine, theirs]}
 
     change = {
@@ -51,17 +63,32 @@ def acquire(store: Store, name: str, *, lease_s: float = LEASE_S) -> Lease:
         "pid": taken(os.getpid(), "$pid"),
         "token": taken({"$add": [{"$ifNull": ["$token", 0]}, 1]}, "$token"),
         "expires_at": taken(expires_in(lease_s), "$expires_at"),
+        "purpose": taken(purpose, "$purpose"),
     }
-    with driver_errors(store):
-        try:
-            document = store.collection(COLLECTION).find_one_and_update(
-                {"_id": name}, [{"$set": change}], upsert=True, return_document=pymongo.ReturnDocument.AFTER
-            )
-        except errors.DuplicateKeyError:  # two first holders at once: the other one inserted
-            document = store.collection(COLLECTION).find_one({"_id": name})
+    document = _taken_or_held(store, name, change)
     if document["owner"] != owner:
         raise held(name, document)
     return Lease(name, owner, int(document["token"]))
+
+
+def _taken_or_held(store: Store, name: str, change: Document) -> Document:
+    """Return the lease's document after the change, with us or another as its owner.
+
+    WHY asked again: of two first holders at once one may get a duplicate key, or no document from a server that lets
+    the upsert of the other come first. The second time there is a document to update.
+    """
+    for _attempt in range(FIRST_HOLDERS):
+        with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
+            found: Document | None = store.collection(COLLECTION).find_one_and_update(
+                {"_id": name}, [{"$set": change}], upsert=True, return_document=pymongo.ReturnDocument.AFTER
+            )
+            if found is not None:
+                return found
+    raise LeaseHeld(
+        f'"{name}" is taken by others again and again',
+        hint="run it again when fewer hosts start at once",
+        retryable=True,
+    )
 
 
 def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:
@@ -113,11 +140,11 @@ def kept(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> Iterator[Ke
             release(store, lease)
 
 
-def token_of(store: Store, name: str) -> int | None:
-    """Return the token of the last holder of a name, None where there was none."""
+def holder(store: Store, name: str) -> Holder | None:
+    """Return who has a name, or had it last; None where nobody ever did."""
     with driver_errors(store):
-        document = store.collection(COLLECTION).find_one({"_id": name}, {"token": 1})
-    return None if document is None else int(document["token"])
+        document = store.collection(COLLECTION).find_one({"_id": name}, {"token": 1, "purpose": 1})
+    return None if document is None else Holder(int(document["token"]), str(document.get("purpose") or ""))
 
 
 def acquire_within(store: Store, name: str, *, lease_s: int, wait_s: int) -> Lease:
@@ -132,7 +159,7 @@ def acquire_within(store: Store, name: str, *, lease_s: int, wait_s: int) -> Lea
         time.sleep(0.25)
 
 
-def held(name: str, document: dict[str, Any]) -> LeaseHeld:
+def held(name: str, document: Document) -> LeaseHeld:
     """Return the refusal that names who holds the lease."""
     return LeaseHeld(
         f'"{name}" is held by process {document.get("pid")} on {document.get("host")} '

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ranges of a rotation: parts of a collection that several hosts claim, each under a lease of its own.
 
-The leader of a rotation lays them out under its token; whoever rotates to the same version claims one, re-wraps it and
-says it is done. A range whose holder died is claimable again when its lease is over, judged by the server's clock.
-Ranges only spread the work: what falls between them is found by the leader's passes afterwards.
+They belong to a plan and outlast the leader that laid them: whoever follows the plan claims one, re-wraps it and says
+it is done. A range whose holder died can be claimed again when its lease is over, by the server's clock. Ranges only
+spread the work: what falls between them is found by the leader's passes afterwards.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .._domain.errors import LeaseLost
 from .._domain.range_cuts import Range
+from .._domain.rotation import Plan
+from .._domain.values import Document
 from .connection import Store, driver_errors
 from .server_clock import EXPIRED, NOT_EXPIRED, expires_in
 
@@ -35,13 +36,13 @@ class Claim:
     owner: str
 
 
-def lay(store: Store, rotation: str, token: int, parts: Sequence[Range]) -> None:
-    """Put the ranges of a rotation in place of those that earlier leaders laid."""
+def lay(store: Store, plan: Plan, parts: Sequence[Range]) -> None:
+    """Write the ranges of a plan."""
     rows = [
         {
-            "_id": f"{rotation}/{token}/{number}",
-            "rotation": rotation,
-            "token": token,
+            "_id": f"{plan.name}/{plan.number}/{number}",
+            "rotation": plan.name,
+            "plan": plan.number,
             "number": number,
             "collection": part.collection,
             "low": part.low,
@@ -51,16 +52,15 @@ def lay(store: Store, rotation: str, token: int, parts: Sequence[Range]) -> None
         }
         for number, part in enumerate(parts)
     ]
-    with driver_errors(store):
-        store.collection(COLLECTION).delete_many({"rotation": rotation, "token": {"$lt": token}})
-        if rows:
+    if rows:
+        with driver_errors(store):
             store.collection(COLLECTION).insert_many(rows)
 
 
-def free(store: Store, rotation: str, token: int) -> dict[str, list[tuple[str, Range]]]:
+def free(store: Store, plan: Plan) -> dict[str, list[tuple[str, Range]]]:
     """Return the ranges that nobody works on, by collection: (range id, range), ascending as they were laid."""
     with driver_errors(store):
-        rows = sorted(store.collection(COLLECTION).find(_free(rotation, token)), key=lambda row: row["number"])
+        rows = sorted(store.collection(COLLECTION).find(_free(plan)), key=lambda row: row["number"])
     found: dict[str, list[tuple[str, Range]]] = {}
     for row in rows:
         part = Range(row["collection"], row["low"], row["high"], int(row["envelopes"]))
@@ -68,12 +68,12 @@ def free(store: Store, rotation: str, token: int) -> dict[str, list[tuple[str, R
     return found
 
 
-def claim(store: Store, rotation: str, token: int, range_id: str, *, lease_s: float) -> Claim | None:
+def claim(store: Store, plan: Plan, range_id: str, *, lease_s: float) -> Claim | None:
     """Return the claim of a range, None when somebody else has it or it is done."""
     owner = uuid.uuid4().hex
     mine = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid(), "expires_at": expires_in(lease_s)}
     with driver_errors(store):
-        outcome = store.collection(COLLECTION).update_one({"_id": range_id, **_free(rotation, token)}, [{"$set": mine}])
+        outcome = store.collection(COLLECTION).update_one({"_id": range_id, **_free(plan)}, [{"$set": mine}])
     return Claim(range_id, owner) if outcome.matched_count == 1 else None
 
 
@@ -106,24 +106,25 @@ def give_back(store: Store, held: Claim) -> None:
         )
 
 
-def unfinished(store: Store, rotation: str, token: int) -> int:
+def unfinished(store: Store, plan: Plan) -> int:
     """Return how many ranges are not done yet."""
     with driver_errors(store):
-        return int(store.collection(COLLECTION).count_documents({"rotation": rotation, "token": token, "done": False}))
+        return int(store.collection(COLLECTION).count_documents({**_of(plan), "done": False}))
 
 
-def clear(store: Store, rotation: str) -> None:
+def clear(store: Store, plan: Plan) -> None:
     """Remove the ranges of a rotation that is over."""
     with driver_errors(store):
-        store.collection(COLLECTION).delete_many({"rotation": rotation})
+        store.collection(COLLECTION).delete_many({"rotation": plan.name})
 
 
-def end_others(store: Store, rotation: str) -> None:
-    """Take back the ranges of every other rotation, and wait until their holders cannot write any more.
+def end_others(store: Store, kept: Plan | None) -> None:
+    """Take back all ranges but those of one plan, and wait until their holders cannot write any more.
 
-    A holder that meant to move records to another version would undo this rotation's work record by record.
+    A holder that meant to move records to another version would undo this rotation's work record by record; one that
+    re-wraps would spoil a plan that seals anew.
     """
-    others = {"rotation": {"$ne": rotation}}
+    others: Document = {"$nor": [_of(kept)]} if kept is not None else {}
     with driver_errors(store):
         if not store.collection(COLLECTION).count_documents(others, limit=1):
             return
@@ -134,5 +135,9 @@ def end_others(store: Store, rotation: str) -> None:
         store.collection(COLLECTION).delete_many(others)
 
 
-def _free(rotation: str, token: int) -> dict[str, Any]:
-    return {"rotation": rotation, "token": token, "done": False, "revoked": {"$exists": False}, "$expr": EXPIRED}
+def _of(plan: Plan) -> Document:
+    return {"rotation": plan.name, "plan": plan.number}
+
+
+def _free(plan: Plan) -> Document:
+    return {**_of(plan), "done": False, "revoked": {"$exists": False}, "$expr": EXPIRED}

@@ -8,11 +8,11 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+from .._domain.values import BsonValue
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_codec
@@ -20,6 +20,7 @@ from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_cod
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
 T = TypeVar("T")
+D = TypeVar("D", bound=Mapping[str, BsonValue])
 
 
 def data_collections(store: Store) -> tuple[str, ...]:
@@ -58,6 +59,12 @@ def stream_raw(store: Store, collection: str) -> Iterator[Any]:
         yield from store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH).sort("_id", 1)
 
 
+def some_with(store: Store, collection: str, path: str, limit: int) -> Iterator[Document]:
+    """Yield at most `limit` documents that hold something at a dotted path."""
+    with driver_errors(store):
+        yield from store.collection(collection).find({path: {"$ne": None}}, limit=limit)
+
+
 def by_ids(store: Store, collection: str, ids: Sequence[Any]) -> dict[Any, Document]:
     """Return the documents with these ids, keyed by `id_key`, so that ids of any BSON type can be looked up."""
     with driver_errors(store):
@@ -78,10 +85,10 @@ def ids_of(store: Store, collection: str) -> Iterator[Any]:
             yield document["_id"]
 
 
-def count(store: Store, collection: str) -> int:
-    """Return how many documents a collection holds, counted, not estimated."""
+def collections_with_records(store: Store) -> list[str]:
+    """Return the collections of users' records that are not empty, sorted."""
     with driver_errors(store):
-        return int(store.collection(collection).count_documents({}))
+        return [name for name in data_collections(store) if store.collection(name).find_one({}, {"_id": 1}) is not None]
 
 
 def insert_many(store: Store, collection: str, documents: Sequence[Document]) -> None:
@@ -132,18 +139,9 @@ def decode(raw: bytes) -> Document:
         raise ValueError("not a BSON document") from cause
 
 
-def database_digest(store: Store) -> tuple[str, int]:
-    """Return (SHA-256 in hex over every document of every record collection, number of documents).
-
-    Bookkeeping is left out, for live processes write their heartbeats there.
-    """
-    digest, documents = hashlib.sha256(), 0
-    for name in data_collections(store):
-        digest.update(name.encode() + b"\0")
-        for document in stream_raw(store, name):
-            digest.update(document.raw)
-            documents += 1
-    return digest.hexdigest(), documents
+def bytes_of(document: Mapping[str, BsonValue]) -> int:
+    """Return how many bytes of BSON a document has. One that was not decoded knows it; others take 1 us and more."""
+    return len(document.raw) if isinstance(document, RawBSONDocument) else len(encode(document))
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -153,18 +151,15 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def bounded_batches(
-    documents: Iterable[Document], size: int, *, max_bytes: int = BATCH_BYTES
-) -> Iterator[list[Document]]:
+def bounded_batches(documents: Iterable[D], size: int, *, max_bytes: int = BATCH_BYTES) -> Iterator[list[D]]:
     """Yield lists of at most `size` documents and at most `max_bytes` of BSON; a larger one is a batch on its own.
 
     A batch of `size` is given before anything is read beyond it. None is kept here: memory is what the caller keeps.
-    To tell the bytes of a document takes 1 us.
     """
-    batch: list[Document] = []
+    batch: list[D] = []
     held = 0
     for document in documents:
-        weight = len(encode(document))
+        weight = bytes_of(document)
         if batch and held + weight > max_bytes:
             yield batch
             batch, held = [], 0

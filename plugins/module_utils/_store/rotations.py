@@ -3,97 +3,142 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rotations: one document per rotation in `kek_rotations`, so that any run can go on where another stopped.
 
-A rotation is named by its target version: running it again finds the same document. The moves from state to state are
-listed in MOVES, and each is a write guarded by the lease's token and the state it leaves. A new leader takes up
-whatever was not finished at `rewrapping`; only an unfinished rotation can be cancelled.
+A rotation is named by its target version: running it again finds the same document. `_domain/rotation_states.py` says
+what the states are for. Every write of a leader is guarded by the token of its lease.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from .._domain.rotation import Plan, Rotation, Share, from_document, plan_document
+from .._domain.rotation_states import MOVES, State
+from .._domain.values import BsonValue, Document
 from .connection import Store, driver_errors
-from .driver import errors
+from .driver import errors, pymongo
 
 COLLECTION = "kek_rotations"
-ENDED = ("complete", "cancelled")
-MOVES = {
-    "rewrapping": ("verifying",),
-    "verifying": ("rewrapping", "swapping"),
-    "swapping": ("settling",),
-    "settling": ("complete",),
-}
+_ENDED = [str(state) for state in State if state.ended]
 
 
-def rotation_id(to_version: int) -> str:
-    """Return the id of a rotation, "to-2": whoever resumes it finds it by where it goes."""
-    return f"to-{to_version}"
-
-
-def read(store: Store, name: str) -> dict[str, Any] | None:
+def read(store: Store, name: str) -> Rotation | None:
     """Return the rotation of that id."""
     with driver_errors(store):
-        return store.collection(COLLECTION).find_one({"_id": name})  # type: ignore[no-any-return]
+        document = store.collection(COLLECTION).find_one({"_id": name})
+    return None if document is None else from_document(document)
 
 
-def latest(store: Store) -> dict[str, Any] | None:
+def latest(store: Store) -> Rotation | None:
     """Return the rotation that moved last."""
     with driver_errors(store):
-        return store.collection(COLLECTION).find_one(sort=[("updated_at", -1)])  # type: ignore[no-any-return]
+        document = store.collection(COLLECTION).find_one(sort=[("updated_at", -1)])
+    return None if document is None else from_document(document)
 
 
-def begin(store: Store, name: str, facts: Mapping[str, Any], token: int, *, planned: int) -> bool:
-    """Start the rotation or take it up again under this lease token; False when a larger token fenced it off.
+def begin(store: Store, plan: Plan, token: int, *, fresh: bool) -> bool:
+    """Write a plan, in state planning; False when a larger token fenced this leader off.
 
-    planned: envelopes that this leader found under other versions.
+    fresh: a rotation begins. Otherwise an unfinished one goes on by another plan, and keeps what it counted.
     """
     now = store.server_time()
-    turn = {"state": "rewrapping", "token": token, "planned": planned, "moved": 0, "conflicts": 0, "failures": []}
-    assign = {**facts, **turn, "turn_started_at": now, "updated_at": now}
+    counters: Document = {"planned": plan.total - plan.at_target, "moved": 0, "moved_before": 0, "rounds": 0}
+    if fresh:
+        counters |= {"started_at": now, "rewrapped_total": 0, "conflicts": 0, "runs": {}}
+    turn = {"state": State.PLANNING, "token": token, "failures": [], "turn_started_at": now, "updated_at": now}
+    assign = {**plan_document(plan), "total": plan.total, **counters, **turn}
     with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
-        store.collection(COLLECTION).update_one(
-            {"_id": name, "$or": [{"token": {"$lt": token}}, {"token": {"$exists": False}}]},
-            {"$set": assign, "$unset": {"remaining": 1}, "$setOnInsert": {"started_at": now, "rewrapped_total": 0}},
-            upsert=True,
-        )
+        store.collection(COLLECTION).update_one({"_id": plan.name, **_older(token)}, {"$set": assign}, upsert=True)
         return True
     return False  # the id is there, under a token that is not smaller: a newer leader began
 
 
-def note(store: Store, name: str, *, rewrapped: int, conflicts: int) -> None:
-    """Add to the counters, from whichever process moved something; they inform and decide nothing."""
-    with driver_errors(store):
-        store.collection(COLLECTION).update_one(
-            {"_id": name, "state": {"$nin": list(ENDED)}},
-            {
-                "$inc": {"rewrapped_total": rewrapped, "moved": rewrapped, "conflicts": conflicts},
-                "$currentDate": {"updated_at": True},
-            },
-        )
+def take_up(store: Store, name: str, token: int, *, leaves: State, enters: State) -> bool:
+    """Go on with a plan as its new leader; False when fenced off, or when the state is not the one that was read.
+
+    Raises ValueError for a move that is none.
+    """
+    if enters not in (leaves, *MOVES[leaves]):
+        raise ValueError(f"no move from {leaves} to {enters}")
+    turn: Document = {"state": enters, "token": token, "moved_before": "$moved"}
+    turn |= {"turn_started_at": "$$NOW", "updated_at": "$$NOW"}
+    if leaves is State.READY:
+        turn["rounds"] = 0
+    return _update(store, {"_id": name, "state": leaves, **_older(token)}, [{"$set": turn}])
 
 
-def advance(store: Store, name: str, token: int, *, leaves: str, enters: str) -> bool:
-    """Move to the next state under the lease token; False when fenced off or not in the state it leaves."""
+def note(store: Store, name: str, run: str, did: Share) -> None:
+    """Add to the counters, from whichever process moved something; they inform and decide nothing.
+
+    run: hexadecimal name of the run. did: since the last time.
+    """
+    counted = {"rewrapped": did.rewrapped, "conflicts": did.conflicts, "made": did.made, "opened": did.opened}
+    change = {f"runs.{run}.{name}": number for name, number in {**counted, "retries": did.retries}.items()}
+    change |= {"rewrapped_total": did.rewrapped, "moved": did.rewrapped, "conflicts": did.conflicts}
+    _update(store, {"_id": name, "state": {"$nin": _ENDED}}, {"$inc": change, "$currentDate": {"updated_at": True}})
+
+
+def advance(store: Store, name: str, token: int, *, leaves: State, enters: State) -> bool:
+    """Move to the next state under the lease token; False when fenced off or not in the state it leaves.
+
+    Raises ValueError for a move that is none.
+    """
     if enters not in MOVES[leaves]:
         raise ValueError(f"no move from {leaves} to {enters}")
     return _set(store, {"_id": name, "token": token, "state": leaves}, {"state": enters})
 
 
-def stop(store: Store, name: str, token: int, *, remaining: int, failures: list[dict[str, str]]) -> bool:
-    """Write how a leader's turn ended, whatever state it ended in; False when fenced off."""
-    return _set(store, {"_id": name, "token": token}, {"remaining": remaining, "failures": failures})
+def verified(store: Store, plan: Plan, token: int, *, total: int, left: int) -> bool:
+    """Put the counters right by a verification; False when fenced off.
+
+    plan: with all versions that envelopes were found under. total: envelopes that were found. left: those of them that
+    are under other versions.
+    """
+    assign: Document = {
+        "total": total,
+        "planned": {"$add": ["$moved", left]},
+        "rounds": {"$add": ["$rounds", 1 if left else 0]},
+        "from_versions": list(plan.from_versions),
+        "updated_at": "$$NOW",
+    }
+    return _update(store, {"_id": plan.name, "token": token}, [{"$set": assign}])
 
 
-def cancel(store: Store, name: str) -> None:
-    """Mark an unfinished rotation as taken back."""
-    _set(store, {"_id": name, "state": {"$nin": list(ENDED)}}, {"state": "cancelled", "remaining": 0})
+def settling_since(store: Store, name: str, run: str) -> datetime:
+    """Return when this run first waited for the fleet to follow, which is now where it had not yet."""
+    now, place = store.server_time(), f"runs.{run}.settling_since"
+    _update(store, {"_id": name, place: {"$exists": False}}, {"$set": {place: now}})
+    standing = read(store, name)
+    return (standing.share(run).settling_since if standing is not None else None) or now
 
 
-def _set(store: Store, guard: Mapping[str, Any], assign: Mapping[str, Any]) -> bool:
+def stop(store: Store, name: str, token: int, *, failures: Sequence[Mapping[str, str]]) -> Rotation | None:
+    """Write how a leader's turn ended, whatever state it ended in; return the record, None when fenced off."""
+    assign = {"failures": [dict(failure) for failure in failures]}
     with driver_errors(store):
-        outcome = store.collection(COLLECTION).update_one(
-            guard, {"$set": dict(assign), "$currentDate": {"updated_at": True}}
+        document = store.collection(COLLECTION).find_one_and_update(
+            {"_id": name, "token": token},
+            {"$set": assign, "$currentDate": {"updated_at": True}},
+            return_document=pymongo.ReturnDocument.AFTER,
         )
-    return bool(outcome.matched_count == 1)
+    return None if document is None else from_document(document)
+
+
+def cancel(store: Store, name: str, token: int) -> bool:
+    """Mark an unfinished rotation as taken back; False when it ended or went on under a larger token."""
+    unfinished = {"_id": name, "state": {"$nin": _ENDED}, **_older(token)}
+    return _set(store, unfinished, {"state": State.CANCELLED, "planned": 0, "moved": 0})
+
+
+def _older(token: int) -> Document:
+    return {"$or": [{"token": {"$lt": token}}, {"token": {"$exists": False}}]}
+
+
+def _set(store: Store, guard: Document, assign: Document) -> bool:
+    return _update(store, guard, {"$set": assign, "$currentDate": {"updated_at": True}})
+
+
+def _update(store: Store, guard: Document, change: BsonValue) -> bool:
+    with driver_errors(store):
+        return bool(store.collection(COLLECTION).update_one(guard, change).matched_count == 1)

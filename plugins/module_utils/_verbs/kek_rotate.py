@@ -3,14 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_rotate: every envelope re-wrapped under a new KEK version of the same provider, then that version active.
 
-States (kept in `kek_rotations`, each move a guarded write under the lease's token):
- rewrapping  ranges by compare-and-set, shared with whoever helps; then passes for what came meanwhile
- verifying   everything is walked once more: nothing is damaged, nothing stands where nobody listed it
- swapping    the active version is changed by one compare-and-set
- settling    row states follow; the tail that slow writers seal is re-wrapped until every live process writes anew
- complete    nobody writes with another version any more, and nothing is under one
-Kill it anywhere and run it again: it finds what is left by looking at the records, not by remembering.
-Before the first of them every live process must have the target loaded (the fleet gate).
+ 1 nothing to do?  the record says that the rotation is over, and one survey finds nothing that contradicts it
+ 2 keys            opened and proven
+ 3 lease           `lead_or_help`: whoever has it leads, the others claim ranges of the leader's plan meanwhile
+ 4 read again      under the lease: lock, keystore, canaries, record
+ 5 plan            taken up from the record, or drawn from one survey and written there (`Leader`)
+ 6 phases          in the order of `_domain/rotation_states.py`
+Kill it anywhere and run it again: the record says how far it is, and the envelopes say what is left.
 """
 
 from __future__ import annotations
@@ -21,26 +20,21 @@ from dataclasses import replace
 from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
 from .._domain.result import Result
+from .._domain.rotation import Rotation
+from .._domain.rotation_states import State
 from .._domain.settings import Settings
 from .._domain.vendor_messages import rotate_across_providers
-from .._domain.wrap_proof import Proof
 from .._installation.installation import Installation, open_database, opened_keys
 from .._installation.refusals import lock_missing
 from .._keys import registry
-from .._rotation.leader import RotationRun
-from .._rotation.leadership import (
-    LEASE_NAME,
-    LEASE_S,
-    cancelled_meanwhile,
-    finished_by_another,
-    lead_or_help,
-    out_of_time,
-)
-from .._rotation.outcome import result_of
-from .._rotation.pipeline import Deadline, Progress
-from .._rotation.plan import Options, Seen, judge, settled_already
-from .._rotation.shared_work import Mine, SharedWork
-from .._store import install_lock, keystore, leases, rotations
+from .._rotation.leader import Leader
+from .._rotation.leadership import LEASE_NAME, LEASE_S, ended_meanwhile, lead_or_help, read_again
+from .._rotation.options import Options
+from .._rotation.outcome import Outcome, ended_elsewhere, nothing_to_do, out_of_time, predicted, rotation_of
+from .._rotation.plan import draw, nothing_left, require_budget, require_fleet, require_loaded
+from .._rotation.shared_work import batch_size, part_of
+from .._store import install_lock, leases, rotations
+from .._store.connection import Store
 from .._store.keystore import Keystore
 
 __all__ = ["LEASE_NAME", "LEASE_S", "Options", "run"]
@@ -48,7 +42,7 @@ __all__ = ["LEASE_NAME", "LEASE_S", "Options", "run"]
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Rotate. Raises OpsError rotate.*, lock.*, key.*, lease.*; rotate.incomplete when envelopes could not move."""
-    options.judge()
+    options.validate()
     with open_database(settings) as store:
         lock = install_lock.read(store)
         if lock is None:
@@ -56,92 +50,116 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if registry.locked_kind(lock.provider) is not registry.configured(settings):
             raise rotate_across_providers(lock.provider, registry.configured(settings).NAME)
         registry.check_lock(settings, installed=lock.provider, since=lock.installed_at)
-        seen = None
-        if options.state == "rotated":
-            settled, seen = settled_already(store, Catalogue(settings.catalogue), options, lease_s=LEASE_S)
-            if settled is not None:
-                return settled.nothing_to_do()
-        with opened_keys(settings, store, lock, workers=options.workers) as installation:
+        since = rotations.read(store, options.name)
+        over = _over(store, settings, options, since)  # 1
+        if over is not None:
+            return over
+        with opened_keys(settings, store, lock, workers=options.workers) as installation:  # 2
             if options.state == "cancelled":
-                return _cancel(installation, options, check=check)
-            return _rotate(installation, options, check=check, warn=warn, seen=seen)
+                return _cancel(installation, options, check=check, warn=warn)
+            return _rotate(installation, options, since, check=check, warn=warn)
+
+
+def _over(store: Store, settings: Settings, options: Options, since: Rotation | None) -> Result | None:
+    """Return the result of a run that has nothing to do, None when keys are needed to go on."""
+    if options.state == "cancelled":
+        return None if _can_be_cancelled(since) else _not_cancelled(options, since)
+    found = nothing_left(store, Catalogue(settings.catalogue), options, since)
+    return None if found is None else nothing_to_do(options, since, found)
 
 
 def _rotate(
-    installation: Installation,
-    options: Options,
-    *,
-    check: bool,
-    warn: Callable[[str], None],
-    seen: Seen | None = None,
-    taking_back: Callable[[Keystore], None] | None = None,
+    installation: Installation, options: Options, since: Rotation | None, *, check: bool, warn: Callable[[str], None]
 ) -> Result:
-    """taking_back: for a cancellation, called with the keystore as it is now when another process led meanwhile; may
-    refuse to go on. A cancellation takes the lead even when nothing is to be moved: a leader may be about to.
-    """
-    deadline = Deadline(options.max_seconds)
-    judged = judge(installation, options, lease_s=LEASE_S, warn=warn, seen=seen)
-    if judged.settled and (check or taking_back is None):
-        return judged.nothing_to_do()
+    """since: the record as it was when this run began."""
+    require_loaded(installation, options)
     if check:
-        return judged.predicted()
-    store, plan, mine = installation.store, judged.plan, Mine(Progress(), Proof(options.verify))
-    work = SharedWork(installation, plan, judged.sample, mine=mine, deadline=deadline)
-    turn = lead_or_help(store, work, plan)
-    if turn.lease is None:
-        return out_of_time(store, plan, work, judged.before)
-    with leases.kept(store, turn.lease, lease_s=LEASE_S) as keeper:
-        now = replace(installation, keystore=keystore.read(store))
-        # What was judged before is not true any more when another process led meanwhile.
-        if turn.waited or now.keystore.active != installation.keystore.active:
-            if taking_back is not None:
-                taking_back(now.keystore)
-            cancelled_meanwhile(store, plan, judged.standing_state)
-            again = judge(now, options, lease_s=LEASE_S, warn=warn)
-            if again.settled and taking_back is None:
-                return finished_by_another(again.nothing_to_do(), work, judged.before)
-            plan = again.plan
-            work = SharedWork(now, plan, again.sample, mine=mine, deadline=deadline)
-            judged = replace(again, before=judged.before)
-        return RotationRun(now, plan, work, lease=turn.lease, keeper=keeper).go(judged.ranges, judged.before)
+        return _predicted(installation, options, since, warn)
+    store, mine = installation.store, part_of(options, since, lease_s=LEASE_S)
+    lease = lead_or_help(installation, options, mine)  # 3
+    if lease is None:
+        return out_of_time(rotations.read(store, options.name), options, mine, installation.provider.retries)
+    with leases.kept(store, lease, lease_s=LEASE_S) as keeper:
+        now, standing = read_again(installation), rotations.read(store, options.name)  # 4
+        ended = ended_meanwhile(now, options, since, standing)
+        if ended is not None and standing is not None:
+            return ended_elsewhere(standing, ended, options.prove_wraps, mine.share(installation.provider.retries))
+        return Leader(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(standing)  # 5, 6
 
 
-def _cancel(installation: Installation, options: Options, *, check: bool) -> Result:
+def _predicted(
+    installation: Installation, options: Options, standing: Rotation | None, warn: Callable[[str], None]
+) -> Result:
+    draft = draw(installation, options, standing, batch_size=batch_size(options, LEASE_S))
+    require_fleet(installation, options)
+    there = draft.plan.at_target
+    require_budget(installation, options.to_version, there=there, planned=draft.plan.total - there, warn=warn)
+    return predicted(draft, options)
+
+
+def _cancel(installation: Installation, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Take an unfinished rotation back: every envelope to the active version again, and the record says cancelled.
 
-    Raises OpsError rotate.cannot_cancel when its version is active already: then it can only go forward.
+    It is a rotation to the active version. It takes the lead even when nothing is to be moved: a leader may be about
+    to. Raises OpsError rotate.cannot_cancel when its version is active already: then it can only go forward.
     """
-    store, active = installation.store, installation.keystore.active
-    name = rotations.rotation_id(options.to_version)
-    standing = rotations.read(store, name)
-    if standing is None or standing.get("state") in rotations.ENDED:
-        return _unchanged(name, str((standing or {}).get("state") or "none"), options)
-    if active is None or active.version == options.to_version:
-        raise _cannot_cancel(name)
+    store, back = installation.store, _back(options, installation.keystore)
+    since = rotations.read(store, back.name)
+    if check:
+        return _as_cancelled(options, _predicted(installation, back, since, warn))
+    mine = part_of(back, since, lease_s=LEASE_S)
+    lease = lead_or_help(installation, back, mine)
+    if lease is None:
+        return out_of_time(rotations.read(store, back.name), back, mine, installation.provider.retries)
+    with leases.kept(store, lease, lease_s=LEASE_S) as keeper:
+        now, standing = read_again(installation), rotations.read(store, options.name)
+        if not _can_be_cancelled(standing):
+            return _not_cancelled(options, standing)
+        back = _back(options, now.keystore)
+        done = Leader(now, back, mine, lease=lease, keeper=keeper, warn=lambda _text: None).go(
+            rotations.read(store, back.name)
+        )
+        if rotation_of(done)["state"] == State.COMPLETE:
+            keeper.require()
+            rotations.cancel(store, options.name, lease.token)
+    return _as_cancelled(options, done)
 
-    def still_possible(now: Keystore) -> None:
-        if now.active != active:
-            raise _cannot_cancel(name)
 
-    back = replace(options, to_version=active.version, from_version=None, state="rotated", allow_downgrade=True)
-    done = _rotate(installation, back, check=check, warn=lambda _text: None, taking_back=still_possible)
-    state = "cancelled" if done.values["rotation"]["state"] == "complete" else "rewrapping"
-    if not check and state == "cancelled":
-        rotations.cancel(store, name)
-    rotation = {**done.values["rotation"], "id": name, "state": state}
+def _back(options: Options, keys: Keystore) -> Options:
+    """Return what a cancellation asks for: a rotation to the version that is active. Raises rotate.cannot_cancel."""
+    if keys.active is None or keys.active.version == options.to_version:
+        raise OpsError(
+            f'rotation "{options.name}" has swapped the active version already',
+            code="rotate.cannot_cancel",
+            hint="run it to its end, or rotate back with allow_downgrade",
+        )
+    return replace(
+        options, to_version=keys.active.version, from_version=None, state="rotated", allow_downgrade=True,
+        stop_before="none",
+    )  # fmt: skip
+
+
+def _can_be_cancelled(standing: Rotation | None) -> bool:
+    return standing is not None and not standing.state.ended
+
+
+def _as_cancelled(options: Options, done: Result) -> Result:
+    """Return the result of the rotation back as the one of the rotation that was taken back."""
+    shown = rotation_of(done)
+    state = State.CANCELLED if shown["state"] == State.COMPLETE else State.REWRAPPING
+    rotation = {**shown, "id": options.name, "state": str(state)}
     return Result(changed=True, values={"rotation": rotation}, before=done.before, after=done.after)
 
 
-def _cannot_cancel(name: str) -> OpsError:
-    return OpsError(
-        f'rotation "{name}" has swapped the active version already',
-        code="rotate.cannot_cancel",
-        hint="run it to its end, or rotate back with allow_downgrade",
-    )
-
-
-def _unchanged(name: str, state: str, options: Options) -> Result:
-    facts = {"from_versions": [], "to_version": options.to_version, "compromised": False}
-    return Result(
-        changed=False, values={"rotation": result_of(name, state, facts, Progress(), remaining=0)}, before={}, after={}
-    )
+def _not_cancelled(options: Options, standing: Rotation | None) -> Result:
+    """Return the result of a cancellation that finds nothing to cancel."""
+    shown = Outcome(
+        name=options.name,
+        state=standing.state if standing is not None else None,
+        from_versions=(),
+        to_version=options.to_version,
+        compromised=False,
+        rewrapped=0,
+        remaining=0,
+    ).as_result()
+    return Result(changed=False, values={"rotation": shown}, before={}, after={})

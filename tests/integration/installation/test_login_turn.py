@@ -278,9 +278,9 @@ def test_t32_a_host_that_dies_in_its_turn_lets_the_next_one_try(ready):
         "params": {"config_file": str(ready.site.config_file), "secrets_file": str(ready.site.secrets_file)},
         "verb": "kek_verify",
         "options": {"allow_empty_fleet": True},
-        "effect": "_store.pin_refusals:find",
+        "fail_point": "read_pin_refusals",
         "at": "before",
-        "patches": {"_installation.login_turn:LEASE_S": 1},
+        "constants": {"LEASE_S": 1},
     }
     died = subprocess.run(
         [sys.executable, str(DYING)], input=json.dumps(order), text=True, capture_output=True, check=False

@@ -28,7 +28,7 @@ PARENT = """
 import os, sys, time
 sys.path.insert(0, os.environ["COLLECTIONS"])
 base = "ansible_collections.certautopilot.ops.plugins.module_utils."
-settings = __import__(base + "_keys.pkcs11.settings", fromlist=["x"])
+settings = __import__(base + "_domain.pkcs11_settings", fromlist=["x"])
 secret = __import__(base + "_domain.secret", fromlist=["x"])
 pool = __import__(base + "_keys.pkcs11.pool", fromlist=["x"])
 provider = __import__(base + "_keys.pkcs11.provider", fromlist=["x"])

@@ -77,21 +77,21 @@ def test_t16_after_the_holder_was_killed_the_next_run_takes_the_rotation_over_an
 
 
 @pytest.mark.parametrize(
-    ("effect", "nth"),
+    ("moment", "nth"),
     [
-        ("_store.rotations:begin", 1),
-        ("_store.ranges:lay", 1),
-        ("_store.ranges:claim", 1),
-        ("_store.lease_renewal:Keeper.require", 3),
-        ("_store.records:compare_and_set", 2),
-        ("_store.keystore:spend", 2),
-        ("_store.rotations:advance", 1),
-        ("_store.keystore:swap_active", 1),
-        ("_store.keystore:repair_states", 1),
+        ("write_rotation_record", 1),
+        ("lay_ranges", 1),
+        ("claim_range", 1),
+        ("check_lease", 3),
+        ("write_batch", 2),
+        ("spend_wraps", 2),
+        ("advance_rotation", 1),
+        ("swap_active", 1),
+        ("repair_row_states", 1),
     ],
 )
-def test_t16_a_holder_that_was_stopped_and_overtaken_writes_nothing_when_it_wakes_up(rotatable, rotating, effect, nth):
-    sleeper = rotating(stop={"effect": effect, "nth": nth})
+def test_t16_a_holder_that_was_stopped_and_overtaken_writes_nothing_when_it_wakes_up(rotatable, rotating, moment, nth):
+    sleeper = rotating(stop={"fail_point": moment, "nth": nth})
     sleeper.wait_until_stopped()
     second = rotating().outcome()
     before = standing(rotatable)

@@ -18,8 +18,8 @@ from tests.chaos.rotating import Rotating
 from tests.support.sealed import credential, plaintext_of
 
 RECORDS, BATCH = 60, 10
-BEFORE_THE_GUARD = {"stop_before": "_store.lease_renewal:Keeper.require", "nth": 3}  # of the first range's first write
-BEFORE_THE_WRITE = "_store.records:compare_and_set"
+BEFORE_THE_GUARD = {"stop_before": "check_lease", "nth": 3}  # of the first range's first write
+BEFORE_THE_WRITE = "write_batch"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def start(rotatable):
     def begin(*, stop_before=None, nth=1, lease_s=30, **options):
         constants = {"RANGE_ENVELOPES": BATCH, "LEASE_S": lease_s}
         options = {"to_version": 2, "batch_size": BATCH, "allow_empty_fleet": True, **options}
-        stop = {"effect": stop_before, "nth": nth} if stop_before else None
+        stop = {"fail_point": stop_before, "nth": nth} if stop_before else None
         started.append(Rotating(rotatable, constants=constants, stop=stop, **options))
         if stop_before:
             started[-1].wait_until_stopped()
@@ -150,7 +150,7 @@ def test_a_rotation_that_is_cancelled_while_a_process_of_it_sleeps_stays_cancell
 
 def test_a_helper_of_a_rotation_that_is_cancelled_says_so(rotatable, start, monkeypatch):
     leader = start(**BEFORE_THE_GUARD, lease_s=1)
-    helper = start(stop_before="_verbs.kek_rotate:lead_or_help", lease_s=1)
+    helper = start(stop_before="join_rotation", lease_s=1)
     monkeypatch.setattr(kek_rotate, "LEASE_S", 1)
     wait_until(lambda: rotatable.db.kek_ranges.count_documents({}) == RECORDS // BATCH)
     rotatable.call("kek_rotate", to_version=2, state="cancelled")

@@ -15,13 +15,13 @@ from tests.chaos import judging
 from tests.chaos.rotating import Rotating
 from tests.chaos.scene import Load, scene
 
-CONSTANTS = {"LEASE_S": 1, "DEAD_AFTER_S": 6}  # a killed service process counts as alive for so long
+CONSTANTS = {"LEASE_S": 1, "LIVE_FOR_S": 6}  # a killed service process counts as live for so long
 # phase: where the rotating process stops itself, the state that its record shows then, the active version
 PHASES = {
-    "rewrapping": ({"effect": "_store.records:compare_and_set", "nth": 2}, "rewrapping", 1),
-    "swapping": ({"effect": "_store.keystore:swap_active", "nth": 1}, "swapping", 1),
-    "swapped": ({"effect": "_store.keystore:repair_states", "nth": 1}, "swapping", 2),
-    "settling": ({"effect": "_store.heartbeats:read", "nth": 2}, "settling", 2),
+    "rewrapping": ({"fail_point": "write_batch", "nth": 2}, "rewrapping", 1),
+    "swapping": ({"fail_point": "swap_active", "nth": 1}, "swapping", 1),
+    "swapped": ({"fail_point": "repair_row_states", "nth": 1}, "swapping", 2),
+    "settling": ({"fail_point": "read_heartbeats", "nth": 2}, "settling", 2),
 }
 WAIT_S = 60.0
 LOAD = Load(2, 20.0, 20.0)

@@ -18,19 +18,19 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import ke
 from tests.support.sealed import credential
 
 DYING = Path(__file__).parents[1] / "processes" / "dying.py"
-EFFECTS = (
-    "_store.leases:acquire",
-    "_store.keystore:ensure_intent",
-    "_keys.pkcs11.provider:Pkcs11Provider.generate_key",
-    "_keys.pkcs11.provider:Pkcs11Provider.load",
-    "_verbs.kek_pkcs11_init:make_canary",
-    "_store.install_lock:acquire",
-    "_store.keystore:insert_row",
-    "_store.keystore:initialise_active",
-    "_store.keystore:repair_states",
-    "_store.journal:append",
-    "_store.keystore:drop_intent",
-    "_store.leases:release",
+MOMENTS = (
+    "take_lease",
+    "note_key_intent",
+    "generate_hsm_key",
+    "load_hsm_key",
+    "make_canary",
+    "insert_install_lock",
+    "insert_keystore_row",
+    "make_first_version_active",
+    "repair_row_states",
+    "append_journal",
+    "drop_key_intent",
+    "release_lease",
 )
 
 
@@ -90,15 +90,15 @@ def test_a_second_run_changes_nothing(hsm_site, token):
 
 
 @pytest.mark.parametrize("at", ["before", "after"])
-@pytest.mark.parametrize("effect", EFFECTS)
-def test_t10_killed_at_any_step_it_ends_with_one_key_one_row_and_one_lock(hsm_site, token, monkeypatch, effect, at):
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_t10_killed_at_any_step_it_ends_with_one_key_one_row_and_one_lock(hsm_site, token, monkeypatch, moment, at):
     order = {
         "params": {"config_file": str(hsm_site.config_file), "secrets_file": str(hsm_site.secrets_file)},
         "verb": "kek_pkcs11_init",
         "options": {"version": 1},
-        "effect": effect,
+        "fail_point": moment,
         "at": at,
-        "patches": {"_verbs.kek_pkcs11_init:LEASE_S": 1, "_installation.login_turn:LEASE_S": 1},
+        "constants": {"LEASE_S": 1},
     }
     died = subprocess.run(
         [sys.executable, str(DYING)], input=json.dumps(order), text=True, capture_output=True, check=False

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rotation, import and export killed (SIGKILL) before and after each of their effects: run again, they end the same."""
+"""Rotation, import and export killed (SIGKILL) before and after each of their moments: run again, they end the same."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ WHEN = pytest.mark.parametrize("at", ["before", "after"])
 SECRETS = sorted(f"secret {n}".encode() for n in range(12))
 
 
-def die(site, verb, options, effect, at):
+def die(site, verb, options, moment, at):
     """Run the verb in a process that kills itself at that moment; it must really have died there."""
     order = {
         "params": {"config_file": str(site.config_file), "secrets_file": str(site.secrets_file)},
-        "verb": verb, "options": options, "effect": effect, "at": at,
-        "patches": {"_verbs.kek_rotate:LEASE_S": 1, "_verbs.data_import:LEASE_S": 1},
+        "verb": verb, "options": options, "fail_point": moment, "at": at,
+        "constants": {"LEASE_S": 1},
     }  # fmt: skip
     line = [sys.executable, str(DYING)]
     died = subprocess.run(line, input=json.dumps(order), text=True, capture_output=True, check=False)
@@ -58,20 +58,20 @@ def opened(site, version):
 
 @WHEN
 @pytest.mark.parametrize(
-    "effect",
+    "moment",
     [
-        "_store.keystore:insert_row",
-        "_store.rotations:begin",
-        "_store.records:compare_and_set",
-        "_store.keystore:swap_active",
-        "_store.keystore:repair_states",
-        "_store.journal:append",
+        "insert_keystore_row",
+        "write_rotation_record",
+        "write_batch",
+        "swap_active",
+        "repair_row_states",
+        "append_journal",
     ],
 )
-def test_t10_a_rotation_killed_anywhere_ends_the_same(env_site, effect, at):
+def test_t10_a_rotation_killed_anywhere_ends_the_same(env_site, moment, at):
     env_site.add_kek(2)
     env_site.write()
-    die(env_site, "kek_rotate", {"to_version": 2, "batch_size": 5, "allow_empty_fleet": True}, effect, at)
+    die(env_site, "kek_rotate", {"to_version": 2, "batch_size": 5, "allow_empty_fleet": True}, moment, at)
     half_way = env_site.db.kek_versions.find_one({"_id": "active"})["version"]
     readable = sorted(
         plaintext_of(env_site.keks[d["kek_version"]], d["_id"], "encrypted_api_key", d["encrypted_api_key"])
@@ -91,11 +91,11 @@ def test_t10_a_rotation_killed_anywhere_ends_the_same(env_site, effect, at):
 
 
 @WHEN
-@pytest.mark.parametrize("effect", ["_store.imports:begin", "_store.records:insert_many", "_store.imports:advance"])
-def test_t10_an_import_killed_anywhere_ends_the_same(env_site, empty_env_site, bundle, effect, at):
+@pytest.mark.parametrize("moment", ["begin_import", "insert_records", "advance_import"])
+def test_t10_an_import_killed_anywhere_ends_the_same(env_site, empty_env_site, bundle, moment, at):
     export, load = bundle
     env_site.call("data_export", **{**export, "recipients": tuple(export["recipients"])})
-    die(empty_env_site, "data_import", load, effect, at)
+    die(empty_env_site, "data_import", load, moment, at)
 
     done = empty_env_site.call("data_import", **load)
     again = empty_env_site.call("data_import", **load)
@@ -107,18 +107,16 @@ def test_t10_an_import_killed_anywhere_ends_the_same(env_site, empty_env_site, b
 
 
 @WHEN
-@pytest.mark.parametrize(
-    "effect", ["_store.bundle:write", "_store.private_files:write_private", "_verbs.data_export:_swap"]
-)
-def test_t9_an_export_killed_anywhere_leaves_no_bundle_that_is_half_true(env_site, empty_env_site, bundle, effect, at):
+@pytest.mark.parametrize("moment", ["write_bundle", "write_private_file", "put_bundle_in_place"])
+def test_t9_an_export_killed_anywhere_leaves_no_bundle_that_is_half_true(env_site, empty_env_site, bundle, moment, at):
     export, load = bundle
-    die(env_site, "data_export", export, effect, at)
+    die(env_site, "data_export", export, moment, at)
     standing = (Path(export["dest"]) / "manifest.json").exists()
 
     done = env_site.call("data_export", **{**export, "recipients": tuple(export["recipients"])})
     loaded = empty_env_site.call("data_import", **load)
 
-    assert standing == (effect.endswith("_swap") and at == "after")
+    assert standing == (moment == "put_bundle_in_place" and at == "after")
     assert done.changed != standing
     assert loaded.values["manifest"]["equal"] == 17
 

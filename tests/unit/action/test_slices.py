@@ -1,12 +1,20 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Slices of a rotation, run against a module that is a list of answers and a clock that only moves when told to."""
+"""Slices of a rotation, run against a module that is a list of answers and a clock that only moves when told to.
+
+As the module does, each answer counts for all slices so far.
+"""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.plugin_utils._slices import STALLED_AFTER, Limits, run_slices
+from ansible_collections.certautopilot.ops.plugins.plugin_utils._slices import (
+    STALLED_AFTER,
+    STALLED_AFTER_S,
+    Limits,
+    run_slices,
+)
 
 
 def answer(rewrapped, remaining, state="rewrapping", **more):
@@ -46,11 +54,11 @@ class Play:
         )  # fmt: skip
 
 
-def test_slices_add_up_to_one_result_with_a_line_each():
+def test_slices_give_one_result_with_a_line_each_and_nothing_is_added_up_here():
     play = Play([
         answer(100, 200, rotation={"conflicts": 1, "from_versions": [1, 3]}),
-        answer(150, 50, rotation={"conflicts": 2}),
-        answer(50, 0, "complete"),
+        answer(250, 50, rotation={"conflicts": 3, "from_versions": [1, 3]}),
+        answer(300, 0, "complete", rotation={"conflicts": 3, "from_versions": [1, 3]}),
     ])  # fmt: skip
 
     result = play.run()
@@ -71,7 +79,7 @@ def test_nothing_to_do_is_one_slice_and_no_change():
 
 
 def test_a_change_in_an_earlier_slice_is_a_change():
-    play = Play([answer(9, 1), {**answer(0, 0, "complete"), "changed": False}])
+    play = Play([answer(9, 1), {**answer(9, 0, "complete"), "changed": False}])
 
     assert play.run()["changed"] is True
 
@@ -79,7 +87,7 @@ def test_a_change_in_an_earlier_slice_is_a_change():
 def test_the_diff_goes_from_the_first_before_to_the_last_after():
     play = Play([
         answer(1, 1, diff={"before": {"1": 2}, "after": {"1": 1, "2": 1}}),
-        answer(1, 0, "complete", diff={"before": {"1": 1, "2": 1}, "after": {"2": 2}}),
+        answer(2, 0, "complete", diff={"before": {"1": 2}, "after": {"2": 2}}),
     ])  # fmt: skip
 
     assert play.run()["diff"] == {"before": {"1": 2}, "after": {"2": 2}}
@@ -115,7 +123,7 @@ def test_an_unknown_state_ends_the_loop():
     [(12, None, [5, 5, 2]), (3, None, [3]), (6, 5.5, [5, 1])],
 )
 def test_the_tasks_own_limit_holds_over_all_slices(overall_s, took_s, spans):
-    play = Play([answer(1, 1000 - n) for n in range(100)], took_s=took_s)
+    play = Play([answer(n + 1, 1000 - n) for n in range(100)], took_s=took_s)
 
     result = play.run(overall_s=overall_s)
 
@@ -124,7 +132,7 @@ def test_the_tasks_own_limit_holds_over_all_slices(overall_s, took_s, spans):
 
 
 def test_a_failure_is_returned_at_once_with_what_was_rewrapped_before():
-    play = Play([answer(100, 200), answer(100, 100), failed("database.unreachable"), answer(100, 0, "complete")])
+    play = Play([answer(100, 200), answer(200, 100), failed("database.unreachable"), answer(300, 0, "complete")])
 
     result = play.run()
 
@@ -145,7 +153,7 @@ def test_envelopes_that_cannot_move_do_not_keep_the_rest_from_moving():
     poisoned = {"failures": [{"place": "a"}]}
     play = Play([
         failed("rotate.incomplete", **answer(10, 21, rotation=poisoned)),
-        failed("rotate.incomplete", **answer(20, 1, rotation=poisoned)),
+        failed("rotate.incomplete", **answer(30, 1, rotation=poisoned)),
     ])  # fmt: skip
 
     result = play.run()
@@ -174,7 +182,7 @@ def test_another_failure_while_envelopes_remain_is_final():
 
 
 def test_a_rotation_that_gets_no_further_stops_as_stalled():
-    play = Play([answer(10, 50), answer(0, 50)])
+    play = Play([answer(10, 50), answer(10, 50)])
 
     result = play.run()
 
@@ -219,17 +227,29 @@ def test_a_count_that_ansible_masked_does_not_break_the_loop():
     assert play.run()["rotation"]["rewrapped"] == 10
 
 
-def test_retries_and_proofs_add_up_and_the_bound_is_that_of_all_slices_together():
-    def told(made, opened, retries):
-        return {"retries": retries, "proof": {"verify": "sample", "made": made, "opened": opened, "bad_at_most": 0.9}}
+def test_a_killed_process_that_holds_the_last_range_for_a_lease_is_no_stall():
+    waits = [answer(10, 5)] * (STALLED_AFTER_S - 1)
+    play = Play([answer(10, 5), *waits, answer(15, 0, "complete")], took_s=1.0)
 
-    play = Play([
-        answer(1000, 1000, rotation=told(1000, 50, 2)),
-        answer(1000, 0, rotation=told(1000, 50, 1)),
-        answer(0, 0, "complete"),
-    ])  # fmt: skip
+    assert play.run(slice_s=1)["rotation"]["state"] == "complete"
 
-    rotation = play.run()["rotation"]
 
-    assert rotation["retries"] == 3
-    assert rotation["proof"] == {"verify": "sample", "made": 2000, "opened": 100, "bad_at_most": 0.029513}
+def test_short_slices_that_get_no_further_stall_after_as_many_seconds():
+    play = Play([answer(10, 5)], took_s=1.0)
+
+    assert play.run(slice_s=1)["failure"]["code"] == "rotate.stalled"
+    assert len(play.spans) == STALLED_AFTER_S + 1
+
+
+def test_how_long_the_fleet_is_waited_for_is_the_modules_to_say():
+    waits = [answer(5, 0, "settling")] * (10 * STALLED_AFTER)
+    play = Play([*waits, failed("rotate.not_settled", **answer(5, 0, "settling"))])
+
+    assert play.run()["failure"]["code"] == "rotate.not_settled"
+
+
+def test_a_rotation_that_is_ready_for_the_swap_is_over():
+    play = Play([answer(5, 0, "ready")])
+
+    assert play.run()["rotation"]["state"] == "ready"
+    assert len(play.spans) == 1

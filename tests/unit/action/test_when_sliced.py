@@ -22,14 +22,14 @@ action = importlib.import_module("ansible_collections.certautopilot.ops.plugins.
         ({"slice_seconds": 0}, False),
         ({"max_seconds": -1}, False),
         ({"state": "cancelled"}, False),
-        ({"compromised": "yes"}, False),
+        ({"compromised": "yes"}, True),
     ],
 )
-def test_only_a_plain_rotation_is_sliced(args, sliced):
+def test_every_rotation_is_sliced_but_not_a_cancellation(args, sliced):
     assert action._can_be_sliced(action._numbers(args)) is sliced
 
 
-@pytest.mark.parametrize("args", [{"slice_seconds": "x"}, {"progress": "x"}, {"max_seconds": []}, {"compromised": 7}])
+@pytest.mark.parametrize("args", [{"slice_seconds": "x"}, {"progress": "x"}, {"max_seconds": []}])
 def test_what_is_not_of_its_type_is_left_to_the_module(args):
     assert action._numbers(args) is None
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.env_keks import PREFIX
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import pkcs11_settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.settings import Settings, Source, resolve
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys import registry
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.settings import pkcs11_settings
 
 URI = "mongodb://app:hunter2hunter2@db.example:27017/certautopilot"
 PIN = "tricky-pin-7531"

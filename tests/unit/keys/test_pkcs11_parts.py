@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import Pkcs11Settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11 import bootstrap, failures
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider, cut
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.settings import Pkcs11Settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import KeyFailure, UnwrapRequest
 
 FOLDER = Path(bootstrap.__file__).parent

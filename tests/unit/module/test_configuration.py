@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import pkcs11_settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys import registry
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.settings import pkcs11_settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._module import configuration
 
 URI = "mongodb://app:hunter2hunter2@db.example/cap"

@@ -18,7 +18,7 @@ from tests.support import old_python
 ROOT = Path(__file__).resolve().parents[3]
 UTILS = ROOT / "plugins/module_utils"
 OURS = "ansible_collections.certautopilot.ops.plugins.module_utils"
-MODULES = sorted((ROOT / "plugins/modules").glob("[!_]*.py"), key=lambda path: path.stem)
+MODULES = sorted(path for path in (ROOT / "plugins/modules").glob("[!_]*.py") if "def main" in path.read_text("utf-8"))
 BEFORE_THE_CHECK = [UTILS / "_module/__init__.py", UTILS / "_module/interpreter.py"]  # Ansible makes up those above
 OLDEST = (3, 8)  # ansible-core 2.18 and later start no module with an older one
 
@@ -56,9 +56,8 @@ def test_on_an_old_python_the_package_ends_the_process_as_a_failed_module_does(t
     old = old_python.stand_in(tmp_path / "old")
     place = f"import sys; sys.path.insert(0, {str(ROOT / '.build/collections')!r});"
 
-    ended = subprocess.run(
-        [old.command, "-c", f"{place} import {OURS}._module.base"], capture_output=True, text=True, check=False
-    )
+    line = [old.command, "-c", f"{place} import {OURS}._module.base"]
+    ended = subprocess.run(line, capture_output=True, text=True, check=False)  # runs: python3 (the stand-in)
 
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["failure"]["code"] == "dependency.python_too_old"
@@ -76,6 +75,10 @@ def test_a_module_imports_the_package_that_checks_before_anything_else(path):
 @pytest.mark.parametrize("path", [*BEFORE_THE_CHECK, *MODULES], ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_what_runs_before_the_check_is_understood_by_the_oldest_python_that_ansible_starts(path):
     ast.parse(path.read_text(encoding="utf-8"), feature_version=OLDEST)
+
+
+def test_what_is_a_module_was_found():
+    assert len(MODULES) == 12
 
 
 def test_the_check_needs_nothing_of_the_collection():

@@ -12,19 +12,22 @@ from __future__ import annotations
 import sys
 
 from ..._domain.errors import LoginRefused, OpsError
-from .settings import Pkcs11Settings
+from ..._domain.pkcs11_settings import Pkcs11Settings
 
 MINIMUM_BINDING = "0.9"
 
 
 class PinRefused(LoginRefused):
-    """The token refused the user PIN."""
+    """The token refused the PIN. It was tried once; this is noted in the database, so that no host tries it again."""
 
     CODE = "pkcs11.pin_incorrect"
 
 
 class SessionLimit(OpsError):
-    """The token allows no further session. The pool goes on with the workers that it has."""
+    """The token gives no more sessions.
+
+    The pool goes on with the workers that it has.
+    """
 
     CODE = "pkcs11.session_limit"
 
@@ -34,13 +37,19 @@ class StartFailed(OpsError):
 
 
 class TokenNotFound(StartFailed):
-    """No token has the label; while many processes start, there may be one all the same."""
+    """No token has the label.
+
+    While many processes start, there may be one all the same.
+    """
 
     CODE = "pkcs11.token_not_found"
 
 
 class ModuleLoadFailed(StartFailed):
-    """The library cannot be used, or could not for a moment."""
+    """The library cannot be loaded, or is no PKCS#11 module.
+
+    While many processes start, it may be one all the same.
+    """
 
     CODE = "pkcs11.module_load_failed"
 
@@ -62,13 +71,16 @@ class TokenGone(StartFailed, WorkerLost):
 
 
 class WorkerCrashed(StartFailed, WorkerLost):
-    """The process died, in the vendor's library as a rule."""
+    """The process that holds the vendor's library died, as a rule in that library; its signal is named."""
 
     CODE = "pkcs11.worker_crashed"
 
 
 class WorkerTimeout(WorkerLost):
-    """The process did not answer in time. A start that hung once is not tried again: it would hang as long."""
+    """The library did not answer in time; its process was ended.
+
+    A start that hung once is not tried again: it would hang as long.
+    """
 
     CODE = "pkcs11.worker_timeout"
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..._domain.errors import OpsError
+from ..._domain.pkcs11_settings import MODULE_PATH, PIN, TOKEN_LABEL, TOKEN_SERIAL, Pkcs11Settings, pkcs11_settings
 from ..._domain.secret import Secret
 from ..._domain.settings import Setting, Settings
 from .failures import MINIMUM_BINDING, failure
 from .pool import PoolOptions
 from .provider import Pkcs11Provider
-from .settings import MODULE_PATH, PIN, TOKEN_LABEL, TOKEN_SERIAL, Pkcs11Settings, pkcs11_settings
 
 
 @dataclass(frozen=True, slots=True)

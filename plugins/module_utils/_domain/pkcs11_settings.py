@@ -1,16 +1,16 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the token is and how to log in to it: the settings that only `pkcs11` reads."""
+"""Where the token is and how to log in to it: the settings that only `_keys/pkcs11` reads. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..._domain.errors import OpsError
-from ..._domain.secret import Secret
-from ..._domain.settings import Setting, Settings
+from .errors import OpsError
+from .secret import Secret
+from .settings import Setting, Settings
 
 MODULE_PATH = Setting(
     "pkcs11_module_path",

@@ -1,0 +1,217 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a leader does in each state of a rotation, from the first range to the last slow writer.
+
+`_domain/rotation_states.py` lists the states, the legal moves, and why each state exists.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from .._domain.fleet_gate import who_writes_with
+from .._domain.result import Result
+from .._domain.rotation import Plan, Rotation
+from .._domain.rotation_states import PASSES_AT_MOST, State
+from .._installation import survey as surveys
+from .._installation.installation import Installation
+from .._installation.sealing import Failure
+from .._store import heartbeats, journal, keystore, ranges, rotations
+from .._store.keystore import Active
+from .._store.lease_renewal import Keeper
+from .._store.leases import Lease
+from .options import Options
+from .outcome import Outcome, fenced, incomplete, not_settled, reissue_list, swap_lost
+from .shared_work import Mine, SharedWork
+
+POLL_S = 1.0
+RANGES_POLL_S = 0.2
+
+
+class Phases:
+    """A leader's way through the states. active: version and epoch as read under the lease."""
+
+    def __init__(
+        self, installation: Installation, plan: Plan, mine: Mine, *, lease: Lease, keeper: Keeper, active: Active,
+        options: Options,
+    ) -> None:  # fmt: skip
+        self._installation = installation
+        self._store = installation.store
+        self._plan = plan
+        self._mine = mine
+        self._progress = mine.progress
+        self._work = SharedWork(installation, plan, mine)
+        self._token = lease.token
+        self._guard = keeper.require
+        self._active = active
+        self._options = options
+        self._state = State.REWRAPPING
+        self._rounds = 0
+        self._failed_before = False
+        self._total = plan.total
+        self._behind: tuple[tuple[str, str], ...] = ()
+
+    def go(self, state: State, standing: Rotation | None) -> Result:
+        """Return what was done, from this state on. standing: the record of a rotation that is taken up.
+
+        Raises OpsError rotate.incomplete, not_settled, swap_lost, fenced, catalogue.outside, lease.lost.
+        """
+        self._state = state
+        if standing is not None:
+            self._failed_before, self._total = bool(standing.failures), standing.total
+            self._rounds = 0 if standing.state is State.READY else standing.rounds
+        phases: Mapping[State, Callable[[], bool]] = {
+            State.REWRAPPING: self._rewrap,
+            State.VERIFYING: self._verify,
+            State.SWAPPING: self._swap,
+            State.SETTLING: self._settle,
+        }
+        self._mine.deadline.start()
+        while self._state in phases and phases[self._state]():
+            pass
+        return self._ended()
+
+    # Each phase returns whether the next one follows at once: it has entered its state then.
+
+    def _rewrap(self) -> bool:
+        """Work off the ranges together with whoever helps; then pass over what they left."""
+        shared = ranges.unfinished(self._store, self._plan) > 0
+        if shared and not self._ranges_worked_off():
+            return False
+        if self._progress.failures or self._failed_before or not shared:
+            self._pass()
+        if self._progress.failures or self._mine.over():
+            return False
+        self._enter(State.VERIFYING)
+        return True
+
+    def _ranges_worked_off(self) -> bool:
+        while True:
+            self._guard()
+            self._work.work_off()
+            if self._mine.over():
+                return False
+            if not ranges.unfinished(self._store, self._plan):
+                return True
+            if self._mine.deadline.over():
+                return False  # what is left is in other hands
+            time.sleep(RANGES_POLL_S)
+
+    def _verify(self) -> bool:
+        """Walk everything once more; what is damaged is a failure of this rotation (T18).
+
+        Raises OpsError catalogue.outside for an envelope that came meanwhile and is where nobody listed one (T4).
+        """
+        with self._mine.deadline.paused():
+            found = surveys.take(self._store, self._installation.catalogue)
+        found.require_catalogued()
+        for anomaly in found.anomalies:
+            failure = Failure(anomaly["place"], anomaly["code"], anomaly["reason"])
+            self._progress.failures.setdefault(failure.place, failure)
+        to_version = self._plan.to_version
+        left = {version: count for version, count in found.by_version.items() if version != to_version}
+        self._plan = replace(self._plan, from_versions=tuple(sorted({*self._plan.from_versions, *left} - {to_version})))
+        self._total = found.total
+        counted = sum(left.values())
+        if not rotations.verified(self._store, self._plan, self._token, total=found.total, left=counted):
+            raise fenced(self._plan.name)
+        if self._progress.failures or (left and self._rounds < PASSES_AT_MOST):
+            self._rounds += 1
+            self._enter(State.REWRAPPING)
+            return not self._progress.failures
+        self._enter(State.READY if self._options.stops_before_swap else State.SWAPPING)
+        return True
+
+    def _swap(self) -> bool:
+        if self._active.version != self._plan.to_version:
+            self._guard()
+            swapped = keystore.swap_active(self._store, expected=self._active, to_version=self._plan.to_version)
+            if swapped is None:
+                raise swap_lost()
+            self._active = swapped
+        keystore.repair_states(self._store)
+        self._enter(State.SETTLING)
+        return True
+
+    def _settle(self) -> bool:
+        """Re-wrap what slow writers still seal under the old version until every live process writes with the new one.
+
+        The time to settle counts from when the run first came here, over all its slices.
+        """
+        until = time.monotonic() + self._options.settle_timeout - self._settling_for_s()
+        while True:
+            self._guard()
+            # WHY before the pass: what a process sealed before it followed is in the database by then, and is found.
+            verdict = who_writes_with(heartbeats.read(self._store).processes, self._plan.to_version)
+            moved = self._pass()
+            if self._progress.failures or self._mine.over():
+                return False
+            if verdict.ready and not moved:
+                self._complete()
+                return False
+            if time.monotonic() >= until:
+                self._behind = verdict.behind or (("a process without heartbeat", "seals with another version"),)
+                return False
+            if self._mine.deadline.over():
+                return False
+            if not verdict.ready:
+                time.sleep(POLL_S)
+
+    def _settling_for_s(self) -> float:
+        since = rotations.settling_since(self._store, self._plan.name, self._mine.run)
+        return (self._store.server_time() - since).total_seconds()
+
+    def _complete(self) -> None:
+        if self._plan.compromised:
+            # WHY before the record says complete: a run killed in between is then taken up again and marks them.
+            for version in self._plan.from_versions:
+                keystore.set_state(self._store, version, expected="deactivated", state="compromised")
+        self._enter(State.COMPLETE)
+        ranges.clear(self._store, self._plan)
+
+    def _pass(self) -> int:
+        """Return how many envelopes moved or were contended in one pass over every catalogued collection.
+
+        Failures are those of the last whole pass: what could not move before is met again, and may move now.
+        """
+        moved, whole, failures = 0, True, dict(self._progress.failures)
+        self._progress.failures.clear()
+        for collection in self._installation.catalogue.collections():
+            whole = whole and not self._mine.over()
+            if whole:
+                moved += self._work.sweep(collection, self._guard)
+        if not whole or self._progress.timed_out:
+            self._progress.failures = {**failures, **self._progress.failures}
+        self._work.say()
+        return moved
+
+    def _ended(self) -> Result:
+        """Record how far it came and return it, or raise what is in the way."""
+        name, shown = self._plan.name, self._state.shown
+        failures = [failure.as_result() for failure in self._progress.failures.values()]
+        standing = rotations.stop(self._store, name, self._token, failures=failures)
+        if standing is None:
+            raise fenced(name)
+        remaining = 0 if self._state is State.COMPLETE else standing.remaining
+        outcome = Outcome.of_plan(
+            self._plan, shown, remaining, self._mine.share(self._installation.provider.retries),
+            failures=self._progress.failures.values(), prove_wraps=self._mine.proof.mode,
+        )  # fmt: skip
+        journal.append(self._store, "kek_rotate", {"id": name, "state": str(shown), "rewrapped": outcome.rewrapped})
+        if self._progress.failures:
+            raise incomplete(outcome, swapped=shown is State.SETTLING)
+        if self._behind:
+            raise not_settled(outcome, self._behind)
+        rotation = outcome.as_result()
+        if self._plan.compromised and self._state is State.COMPLETE:
+            rotation |= reissue_list(self._store, self._installation.catalogue)
+        after = self._plan.after(self._active.version, remaining, self._total)
+        return Result(changed=True, values={"rotation": rotation}, before=self._plan.before, after=after)
+
+    def _enter(self, state: State) -> None:
+        if not rotations.advance(self._store, self._plan.name, self._token, leaves=self._state, enters=state):
+            raise fenced(self._plan.name)
+        self._state = state
