@@ -55,7 +55,11 @@ def test_a_scan_sees_every_record_once_while_others_rewrite_and_add_records(stor
 
 
 def test_a_scan_gives_the_documents_that_have_one_of_the_names_on_any_level_and_counts_all(store, site):
-    held = [{"_id": 1, "nonce": b"n"}, {"_id": 3, "a": [{"b": {"ciphertext": None}}]}, {"_id": 5, "text": "a nonce, told of"}]
+    held = [
+        {"_id": 1, "nonce": b"n"},
+        {"_id": 3, "a": [{"b": {"ciphertext": None}}]},
+        {"_id": 5, "text": "a nonce, told of"},
+    ]
     site.db.records.insert_many([*held, *({"_id": number, "nonces": 1} for number in range(10, 10 + DOCUMENTS))])
 
     scanned = list(records.scan(store, "records", ["nonce", "ciphertext"]))
