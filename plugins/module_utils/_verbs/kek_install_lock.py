@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .._domain.catalogue import Catalogue, Found
 from .._domain.envelope import Envelope
@@ -115,7 +114,7 @@ def _prove_all_open(settings: Settings, store: Store, found: Survey) -> None:
         provider.load(references(lock, keys))
         prove_canaries(provider, keys)
         sealing = Sealing(provider, detect_layout(provider, found.sample))
-        failures: list[dict[str, Any]] = [dict(anomaly) for anomaly in found.anomalies]
+        failures: list[Mapping[str, str]] = [dict(anomaly) for anomaly in found.anomalies]
         pending: list[tuple[Found, Envelope]] = []
 
         def flush() -> None:

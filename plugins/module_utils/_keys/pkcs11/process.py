@@ -15,10 +15,14 @@ import select
 import subprocess
 import tempfile
 import time
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from ..._domain.pkcs11_settings import Pkcs11Settings
 from . import bootstrap
+
+# What an operation of the worker takes or brings, of builtin types. Whoever asks for the operation names the type.
+WireValue: TypeAlias = Any
+Reply: TypeAlias = tuple[WireValue, ...]
 
 _TAIL = 2048  # bytes of standard error kept
 _CHUNK = 1 << 16
@@ -66,7 +70,7 @@ class WorkerProcess:
             os.set_blocking(stream.fileno(), False)
         self._queue(bootstrap.program())
 
-    def send(self, job: int, operation: str, arguments: Any, *, deadline: float) -> None:
+    def send(self, job: int, operation: str, arguments: WireValue, *, deadline: float) -> None:
         """Queue a request; the worker is busy until its reply or the deadline."""
         self.job, self.deadline = job, deadline
         self._queue(marshal.dumps((job, operation, arguments)))
@@ -79,7 +83,7 @@ class WorkerProcess:
         writing = [self._process.stdin.fileno()] if self._outgoing and not self._process.stdin.closed else []
         return reading, writing
 
-    def advance(self) -> tuple[list[tuple[Any, ...]], bool]:
+    def advance(self) -> tuple[list[Reply], bool]:
         """Write and read what the pipes take and give. Return (replies, whether the worker is still there)."""
         self._write()
         self._read_tail()

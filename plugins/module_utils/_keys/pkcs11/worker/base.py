@@ -9,7 +9,7 @@ standard library, pkcs11 and each other, nothing else. ADR-0005.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 try:
     import pkcs11 as _binding
@@ -19,7 +19,11 @@ except ImportError as _missing:
 else:
     _IMPORT_ERROR = ""
 
-pkcs11: Any = _binding
+# An object of python-pkcs11 (not every release that will do has types) or of ctypes: a key, a session, a token. What it
+# answers is looked at before it is believed.
+Foreign: TypeAlias = Any
+
+pkcs11: Foreign = _binding
 
 IV_LENGTH = 12  # bytes
 TAG_LENGTH = 16  # bytes
@@ -41,7 +45,7 @@ PIN_WRONG = frozenset({"PinIncorrect", "PinInvalid", "PinLenRange"})
 class Refusal(Exception):
     """A named stop: code as in docs, message of found against expected, facts of builtin types. Never holds the PIN."""
 
-    def __init__(self, code: str, message: str, **facts: Any) -> None:
+    def __init__(self, code: str, message: str, **facts: object) -> None:
         super().__init__(code)
         self.code = code
         self.message = message

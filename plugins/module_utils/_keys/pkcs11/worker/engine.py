@@ -13,10 +13,10 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, Union
+from typing import TypeVar, Union
 
 from . import keys
-from .base import CIPHERTEXT_WRONG, DEK_LENGTH, GONE, SESSION_ENDED, WRAP_LENGTH, Refusal, ckr, is_transient
+from .base import CIPHERTEXT_WRONG, DEK_LENGTH, GONE, SESSION_ENDED, WRAP_LENGTH, Foreign, Refusal, ckr, is_transient
 from .gcm_calls import GcmKey, gcm_key
 from .iv_rule import BrokenWrap, IvRule, find_iv_rule, make_wrap, measure, open_wrap
 from .session import HsmSession
@@ -45,7 +45,7 @@ class Engine:
         count, self._retries = self._retries, 0
         return count
 
-    def persist(self, call: Callable[..., T], *arguments: Any) -> T:
+    def persist(self, call: Callable[..., T], *arguments: object) -> T:
         """Return what the call returns, made again after a blip and in a new session after the HSM ended ours.
 
         Raises Refusal pkcs11.token_gone or pkcs11.session_lost when that does not help, and any other error at once.
@@ -72,7 +72,7 @@ class Engine:
         self.persist(self._look_up)
         return {version: self.persist(keys.check_value, key.binding) for version, key in self._keys.items()}
 
-    def probe(self) -> dict[str, Any]:
+    def probe(self) -> dict[str, object]:
         """Return iv_mode, iv_zeroed, tag, aad, key_generation, rate. Raises pkcs11.mechanism_missing, probe_failed."""
         info = self.hsm.info()
         missing = [f"CKM_{name}" for name, present in info["mechanisms"].items() if not present]
@@ -80,7 +80,7 @@ class Engine:
             raise Refusal("pkcs11.mechanism_missing", f"the token does not offer {' and '.join(missing)}")
         return self.persist(self._probe, info)
 
-    def _probe(self, info: dict[str, Any]) -> dict[str, Any]:
+    def _probe(self, info: dict[str, Foreign]) -> dict[str, object]:
         key = self._ephemeral()
         if key is None:
             raise Refusal("pkcs11.key_generation_refused", "the token refuses to make an AES-256 key for the session")
@@ -220,7 +220,7 @@ class Engine:
             return ("authentication", ckr(error))
         return dek if len(dek) == DEK_LENGTH else ("malformed", f"the wrap holds {len(dek)} bytes, not a DEK")
 
-    def _feel_pulses(self, requests: Sequence[tuple[Any, ...]], results: list[Item]) -> None:
+    def _feel_pulses(self, requests: Sequence[tuple[Foreign, ...]], results: list[Item]) -> None:
         """Raises pkcs11.session_lost when a key that refused an item does not open our own wrap either.
 
         Every token says the same to altered bytes, a wrong key and a sick HSM; this tells the HSM apart. A wrong key
@@ -243,7 +243,7 @@ def _may_be_a_blip(refused: tuple[str, str]) -> bool:
     return refused[0] == "authentication" and refused[1] not in CIPHERTEXT_WRONG
 
 
-def _destroy(key: Any) -> None:
+def _destroy(key: Foreign) -> None:
     try:
         key.destroy()
     except Exception:  # noqa: BLE001  it dies with the session anyhow

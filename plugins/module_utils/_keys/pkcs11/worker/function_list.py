@@ -9,7 +9,7 @@ v2.40 base specification, CK_FUNCTION_LIST, CK_TOKEN_INFO, CK_SESSION_INFO.
 
 from __future__ import annotations
 
-from typing import Any
+from .base import Foreign
 
 try:
     import ctypes
@@ -26,13 +26,13 @@ class RawModule:
     """The function list of a module the binding has already initialised."""
 
     def __init__(self, path: str) -> None:
-        self._functions: Any = None
+        self._functions: Foreign = None
         if ctypes is None:
             return
         pointers = ctypes.c_void_p * _FUNCTIONS
         fields = [("version", ctypes.c_ubyte * 2), ("functions", pointers)]
-        self._list_type: Any = type("FunctionList", (ctypes.Structure,), {"_fields_": fields})
-        found: Any = ctypes.POINTER(self._list_type)()
+        self._list_type: Foreign = type("FunctionList", (ctypes.Structure,), {"_fields_": fields})
+        found: Foreign = ctypes.POINTER(self._list_type)()
         try:
             rv = ctypes.CDLL(path).C_GetFunctionList(ctypes.byref(found))
         except (OSError, AttributeError):
@@ -40,7 +40,7 @@ class RawModule:
         if rv == 0 and found:
             self._functions = found.contents.functions
 
-    def function(self, place: int, *parameters: Any) -> Any:
+    def function(self, place: int, *parameters: Foreign) -> Foreign:
         """Return the function at this place of the list, called with these ctypes; None when it cannot be reached."""
         if self._functions is None or not self._functions[place]:
             return None
@@ -62,7 +62,7 @@ class RawModule:
         info = self._ask(_GET_SESSION_INFO, session_handle, [("numbers", ctypes.c_ulong * 4)])
         return None if info is None else int(info.numbers[1]) in _LOGGED_IN_STATES
 
-    def _ask(self, place: int, subject: int, fields: list[tuple[str, Any]]) -> Any:
+    def _ask(self, place: int, subject: int, fields: list[tuple[str, Foreign]]) -> Foreign:
         if ctypes is None:
             return None
         call = self.function(place, ctypes.c_ulong, ctypes.c_void_p)

@@ -18,10 +18,9 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from . import keys
-from .base import Refusal, ckr, is_transient
+from .base import Foreign, Refusal, ckr, is_transient
 from .engine import Engine
 from .function_list import die_with_parent
 from .session import HsmSession
@@ -54,12 +53,12 @@ def main() -> None:
     hsm.close()
 
 
-def _open(hsm: HsmSession) -> dict[str, Any]:
+def _open(hsm: HsmSession) -> dict[str, object]:
     hsm.open()
     return hsm.info()
 
 
-def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., Any]]:
+def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., object]]:
     persist = engine.persist
     return {
         "probe": engine.probe,
@@ -75,7 +74,7 @@ def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., Any]
     }
 
 
-def _answer(job: int, call: Callable[[], Any], engine: Engine) -> tuple[Any, ...]:
+def _answer(job: int, call: Callable[[], object], engine: Engine) -> tuple[object, ...]:
     try:
         value = call()
     except Refusal as refusal:
@@ -117,7 +116,7 @@ def _forbid_core_dumps() -> None:
         return
 
 
-def _read_frame(descriptor: int) -> Any:
+def _read_frame(descriptor: int) -> Foreign:
     """Return the next frame's content, None at end of file."""
     head = _read_exactly(descriptor, 4)
     if head is None:
@@ -140,7 +139,7 @@ def _read_exactly(descriptor: int, length: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _write_frame(descriptor: int, content: tuple[Any, ...]) -> None:
+def _write_frame(descriptor: int, content: tuple[Foreign, ...]) -> None:
     body = marshal.dumps(content)
     frame = memoryview(len(body).to_bytes(4, "big") + body)
     while frame:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import Any
+from collections.abc import Mapping
 
-from .base import GONE, PIN_WRONG, PinRefused, Refusal, ckr, pkcs11, require_binding
+from .base import GONE, PIN_WRONG, Foreign, PinRefused, Refusal, ckr, pkcs11, require_binding
 from .function_list import RawModule
 
 _CANT_LOCK = " 0xa"  # how the binding's text for a code without a name of its own ends, PKCS#11: CKR_CANT_LOCK
@@ -26,16 +26,16 @@ class HsmSession:
     share, None for a worker that has no others beside it.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Foreign]) -> None:
         self.module_path: str = config["module_path"]
         self.token_label: str = config["token_label"]
         self.token_serial: str = config["token_serial"]
         self._pin: str = config["pin"]
         self._guard: int | None = config.get("login_guard")
-        self._library: Any = None
+        self._library: Foreign = None
         self._raw: RawModule | None = None
-        self._token: Any = None
-        self.session: Any = None
+        self._token: Foreign = None
+        self.session: Foreign = None
 
     def __repr__(self) -> str:
         return f"HsmSession(module_path={self.module_path!r}, token_label={self.token_label!r})"
@@ -79,7 +79,7 @@ class HsmSession:
         version = ".".join(str(part) for part in self._library.library_version)
         return f"{self._library.library_description} {version}".strip()
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Foreign]:
         """Return what the module says about itself and the token, of builtin types, read afresh."""
         token = self._select()
         names = {_mechanism_name(mechanism) for mechanism in token.slot.get_mechanisms()}
@@ -115,7 +115,7 @@ class HsmSession:
             ) from None
         self._raw = RawModule(self.module_path)
 
-    def _select(self) -> Any:
+    def _select(self) -> Foreign:
         """Return the one token with our label (and serial). Raises pkcs11.token_not_found, pkcs11.token_ambiguous."""
         present, matching = [], []
         for slot in self._library.get_slots(token_present=True):
@@ -187,7 +187,7 @@ class HsmSession:
             except Exception:  # noqa: BLE001, S112  the login that comes next says what is wrong
                 continue
 
-    def _refuse_on_pin_flags(self, flags: Any) -> None:
+    def _refuse_on_pin_flags(self, flags: Foreign) -> None:
         token = f'token "{self.token_label}"'
         if pkcs11.TokenFlag.USER_PIN_LOCKED in flags:
             raise Refusal("pkcs11.pin_locked", f"the user PIN of {token} is locked; no login was tried")
@@ -211,9 +211,9 @@ class HsmSession:
         return None
 
 
-def _serial(token: Any) -> str:
+def _serial(token: Foreign) -> str:
     return str(token.serial.decode("ascii", "replace").strip("\0 "))
 
 
-def _mechanism_name(mechanism: Any) -> str:
+def _mechanism_name(mechanism: Foreign) -> str:
     return str(getattr(mechanism, "name", mechanism))
