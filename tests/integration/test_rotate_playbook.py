@@ -229,8 +229,36 @@ def test_a_host_that_cannot_rotate_stops_all_of_them_before_the_old_version_is_r
     assert reasons(output) == {"old": "rotate.another_host", "new": "rotate.target_not_loaded"}
     assert (rows[1], rows[2]) == ("deactivated", "active")
     assert (on_status, again_status) == (0, 0), completed[-2000:] + again[-2000:]
-    assert fleet.db.kek_versions.find_one({"_id": 1})["state"] == "destroyed"
+    retired = fleet.db.kek_versions.find_one({"_id": 1})
+    assert (retired["state"], retired["removed_at"] is None) == (
+        "deactivated",
+        False,
+    )  # its KEK is in secrets.env still
     assert changed(again) == {"new": 0, "old": 0}
+
+
+def test_everything_is_made_ready_and_the_printed_commands_take_it_back_and_finish_it(fleet):
+    before = fleet.opened()
+    status, output = fleet.rotate("-e", "rotate_stop_before=swap", "-e", "rotate_slice_seconds=1")
+    ready, active = fleet.opened(), fleet.active()
+    finish, back = commands_in(output)
+    again_status, again = fleet.rotate("-e", "rotate_stop_before=swap")
+    retire = ["-e", "rotate_stop_before=swap", "-e", "rotate_remove_version=1"]
+    retire_status, retiring = fleet.rotate(*retire)
+
+    back_status, _taken_back = fleet.run(back)
+    after_back = fleet.opened()
+    finish_status, finished = fleet.run(finish)
+
+    assert (status, again_status, retire_status) == (0, 0, 2), output[-2000:] + again[-2000:]
+    assert (ready, active) == (moved_to(2, before), 1)
+    assert changed(again) == {"new": 0, "old": 0}
+    assert reasons(retiring) == {"old": "rotate.stop_removes", "new": "rotate.stop_removes"}
+    assert "rotate_slice_seconds=1" in finish
+    assert not [word for word in finish if "stop_before" in word]
+    assert (back_status, after_back) == (0, before)
+    assert finish_status == 0, finished[-2000:]
+    assert (fleet.opened(), fleet.active()) == (moved_to(2, before), 2)
 
 
 def test_nothing_begins_untyped_or_before_the_fleet_is_ready_and_nothing_is_retired_in_its_grace_period(fleet):

@@ -107,6 +107,7 @@ def test_the_codes_of_roles_are_stable(refusals):
         "rotate.host_missing",
         "rotate.no_host",
         "rotate.not_converged",
+        "rotate.stop_removes",
         "rotate.unconfirmed",
         "rotate.versions",
         "runtime.python_missing",

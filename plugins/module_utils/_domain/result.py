@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .values import JsonObject
 
@@ -17,7 +16,7 @@ class Result:
     """values: the module's return values, JSON-clean. before, after: versions, counts and check values for the diff."""
 
     changed: bool
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     before: Mapping[str, object]
     after: Mapping[str, object]
 

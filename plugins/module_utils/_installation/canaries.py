@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .._domain import aead, canary, envelope_layout
 from .._domain.envelope import parse
 from .._domain.errors import OpsError
-from .._domain.values import Document, JsonObject
 from .._keys.provider import KeyFailure, Provider, UnwrapRequest, WrapRequest
 from .._store.keystore import KeyRow, Keystore
 from .refusals import wrong_key
@@ -53,7 +55,7 @@ def canary_dek(provider: Provider, row: KeyRow) -> bytes | None:
     return dek
 
 
-def make_canary(provider: Provider, version: int) -> Document:
+def make_canary(provider: Provider, version: int) -> dict[str, Any]:
     """Return a new canary envelope under this version. Raises OpsError key.unusable when the key cannot wrap."""
     context = envelope_layout.context_digest(canary.record_id(version), canary.FIELD)
     dek = aead.fresh_dek()
@@ -75,6 +77,6 @@ def make_canary(provider: Provider, version: int) -> Document:
     }
 
 
-def key_facts(provider: Provider, version: int, located: JsonObject | None = None) -> JsonObject:
+def key_facts(provider: Provider, version: int, located: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the `key` part of a keystore row: where the key is and its check value."""
     return {**(located or {}), "check_value": provider.check_value(version)}

@@ -21,6 +21,7 @@ from .._installation.refusals import lock_missing
 from .._store import install_lock, keystore, leases, rotations
 from .._store.leases import Holder, Lease
 from .options import Options
+from .plan import ends_in
 from .shared_work import Mine, SharedWork
 
 LEASE_NAME = "kek-rotate"
@@ -104,23 +105,23 @@ def read_again(installation: Installation) -> Installation:
     return replace(installation, lock=lock, keystore=keys)
 
 
-def completed_meanwhile(
+def ended_meanwhile(
     installation: Installation, options: Options, since: Rotation | None, standing: Rotation | None
-) -> bool:
-    """Return whether another process completed the rotation while this one waited or helped.
+) -> Plan | None:
+    """Return the plan of a rotation that another process brought to its end while this one waited or helped, else None.
 
     since: the record when this run began; standing: now. Raises OpsError rotate.cancelled when it was taken back.
     """
-    if standing is None or not standing.state.ended:
-        return False
+    active = installation.keystore.active
+    if standing is None or standing.plan is None or active is None:
+        return None
     if since is not None and (since.state, since.token) == (standing.state, standing.token):
-        return False
+        return None
     if standing.state is State.CANCELLED:
         raise OpsError(
             f'rotation "{standing.name}" was cancelled by another run while this one took part in it',
             code="rotate.cancelled",
             hint="look at kek_info; run it again if the rotation is wanted after all",
         )
-    active = installation.keystore.active
-    wanted = standing.compromised or not options.compromised
-    return wanted and active is not None and active.version == options.to_version
+    reached = ends_in(standing.state, options, swapped=active.version == options.to_version)
+    return standing.plan if reached and (standing.compromised or not options.compromised) else None

@@ -198,7 +198,7 @@ class Phases:
         remaining = 0 if self._state is State.COMPLETE else standing.remaining
         outcome = Outcome.of_plan(
             self._plan, shown, remaining, self._mine.share(self._installation.provider.retries),
-            failures=self._progress.failures.values(), verify=self._mine.proof.verify,
+            failures=self._progress.failures.values(), prove_wraps=self._mine.proof.mode,
         )  # fmt: skip
         journal.append(self._store, "kek_rotate", {"id": name, "state": str(shown), "rewrapped": outcome.rewrapped})
         if self._progress.failures:

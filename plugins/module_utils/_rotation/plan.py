@@ -118,8 +118,14 @@ def require_resealable(options: Options, found: Survey) -> None:
 
 
 def require_loaded(installation: Installation, options: Options) -> None:
-    """Raises OpsError rotate.target_not_loaded."""
-    loaded = installation.provider.versions()
+    """Raises OpsError rotate.target_removed, rotate.target_not_loaded."""
+    rows, loaded = installation.keystore.rows, installation.provider.versions()
+    if options.to_version in rows and rows[options.to_version].removed:
+        raise OpsError(
+            f"KEK version {options.to_version} was removed; the database refuses every write under it",
+            code="rotate.target_removed",
+            hint=f"make a new version, {max(rows) + 1}, and rotate to that one",
+        )
     if options.to_version not in loaded:
         raise OpsError(
             f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",
@@ -182,7 +188,7 @@ def nothing_left(store: Store, catalogue: Catalogue, options: Options, since: Ro
     """
     active = keystore.read(store).active
     state = since.state if since is not None else State.COMPLETE
-    if active is None or not _ends_in(state, options, swapped=active.version == options.to_version):
+    if active is None or not ends_in(state, options, swapped=active.version == options.to_version):
         return None
 
     def each(_found: Found, envelope: Envelope) -> None:
@@ -201,7 +207,7 @@ def nothing_left(store: Store, catalogue: Catalogue, options: Options, since: Ro
     return found
 
 
-def _ends_in(state: State, options: Options, *, swapped: bool) -> bool:
+def ends_in(state: State, options: Options, *, swapped: bool) -> bool:
     """Return whether a run with these options would end in this state."""
     if swapped:
         return state is State.COMPLETE

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from .._domain.key_names import KeyReference
@@ -50,7 +51,8 @@ class KeyRow:
     """canary: envelope sub-document, None in foreign rows that have none. key: label, id, check_value as known.
 
     invocations: wraps that this collection made with the version, counted before they are made. state: a `KeyState`,
-    or the word of a foreign keystore as it is.
+    or the word of a foreign keystore as it is. removed_at: when kek_remove retired the version for good; its state says
+    whether the key material is gone too (ADR-0019).
     """
 
     version: int
@@ -59,6 +61,12 @@ class KeyRow:
     canary: Mapping[str, BsonValue] | None = field(repr=False)
     key: Mapping[str, BsonValue]
     invocations: int = 0
+    removed_at: datetime | None = None
+
+    @property
+    def removed(self) -> bool:
+        """True for a version that nothing may use again. Databases of release 0.1 say it by the state alone."""
+        return self.removed_at is not None or self.state == KeyState.DESTROYED
 
     def as_result(self) -> JsonObject:
         return {
@@ -67,6 +75,7 @@ class KeyRow:
             "state": self.state,
             "key": dict(self.key),
             "invocations": self.invocations,
+            "removed": self.removed,
         }
 
 
@@ -198,6 +207,20 @@ def set_state(store: Store, version: int, *, expected: str, state: str) -> bool:
     return bool(outcome.matched_count == 1)
 
 
+def kept_state(state: str) -> KeyState:
+    """Return what a removed version is called while its key material exists somewhere."""
+    kept = (KeyState.PRE_ACTIVATION, KeyState.COMPROMISED, KeyState.DESTROYED)  # destroyed: by release 0.1
+    return KeyState(state) if state in kept else KeyState.DEACTIVATED
+
+
+def mark_removed(store: Store, version: int, *, expected: str) -> bool:
+    """Note that a version was removed for good, by compare-and-set on its state; False when it was not `expected`."""
+    assign = {"state": str(kept_state(expected)), "removed_at": store.server_time()}
+    with driver_errors(store):
+        outcome = store.collection(COLLECTION).update_one({"_id": version, "state": str(expected)}, {"$set": assign})
+    return bool(outcome.matched_count == 1)
+
+
 def _require_legal(before: str, after: str) -> None:
     """WHY only known states: a foreign keystore's own word says nothing about what may follow it."""
     if before in LEGAL_MOVES and after not in LEGAL_MOVES[KeyState(before)]:
@@ -229,7 +252,7 @@ def _intent(version: int, document: Document) -> Intent:
 
 
 def _row(document: Document) -> KeyRow:
-    canary, key = document.get("canary"), document.get("key")
+    canary, key, removed_at = document.get("canary"), document.get("key"), document.get("removed_at")
     return KeyRow(
         version=int(document["_id"]),
         provider=str(document.get("provider")),
@@ -237,4 +260,5 @@ def _row(document: Document) -> KeyRow:
         canary=canary if isinstance(canary, Mapping) else None,
         key=key if isinstance(key, Mapping) else {},
         invocations=int(document.get("invocations", 0)),
+        removed_at=removed_at if isinstance(removed_at, datetime) else None,
     )

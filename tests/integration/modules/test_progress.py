@@ -119,6 +119,47 @@ def test_the_tasks_own_limit_holds_and_the_next_run_goes_on(play, small_site):
     assert second["rotation"]["rewrapped"] == first["rotation"]["remaining"]
 
 
+@pytest.fixture
+def buried_site(env_site):
+    """100 envelopes among 30,000 records of a log, so that reading everything takes longer than a slice."""
+    env_site.db.audit_log.insert_many([{"_id": n, "text": f"event {n}"} for n in range(30_000)], ordered=False)
+    return filled(env_site, 100)
+
+
+def test_x40_a_few_envelopes_among_many_records_move_in_slices_each_of_which_gets_further(play, buried_site):
+    done = play(("kek_rotate", options(buried_site, batch_size=10, hsm_share=30), {}))
+
+    assert done.status == 0, done.output
+    rotation = done.results[0]["rotation"]
+    assert (rotation["state"], rotation["rewrapped"], rotation["remaining"]) == ("complete", 100, 0)
+    moved = [line[1] for line in lines(done)]
+    assert len(moved) >= 4, done.output
+    # Each slice moves something, but for one at the end, in which the rotation is verified, swapped and settled.
+    assert moved[:-1] == sorted(set(moved[:-1])), moved
+    assert (moved[0] > 0, moved[-1]) == (True, 100)
+    assert at(buried_site, 2) == 100
+
+
+def test_a_compromised_rotation_in_slices_marks_the_old_version_and_lists_everything_at_its_end(play, small_site):
+    done = play(("kek_rotate", options(small_site, compromised=True), {}))
+
+    assert done.status == 0, done.output
+    rotation = done.results[0]["rotation"]
+    assert len(lines(done)) >= 2, done.output
+    assert (rotation["state"], rotation["rewrapped"], rotation["reissue_total"]) == ("complete", FEW, FEW)
+    assert small_site.db.kek_versions.find_one({"_id": 1})["state"] == "compromised"
+
+
+def test_a_rotation_in_slices_stops_before_the_swap_and_the_next_task_makes_it(play, tiny_site):
+    stop = ("kek_rotate", options(tiny_site, stop_before="swap"), {})
+
+    done = play(stop, stop, ("kek_rotate", options(tiny_site), {}))
+
+    assert done.status == 0, done.output
+    assert [result["rotation"]["state"] for result in done.results] == ["ready", "ready", "complete"]
+    assert [result["changed"] for result in done.results] == [True, False, True]
+
+
 def test_a_poisoned_envelope_fails_the_task_after_everything_else_moved(play, small_site):
     poisoned = small_site.db.dns_credentials.find_one({}, sort=[("_id", 1)])
     broken = bytes(len(poisoned["encrypted_api_key"]["wrapped_dek"]))

@@ -238,6 +238,12 @@ def test_t21_a_rotation_outlives_a_blip_in_every_fifty_calls(rotated_and_proven,
     assert rotation["retries"] >= counted["injected"] // 2  # the others met the opening of the token
 
 
+def test_x44_a_healthy_token_is_asked_nothing_twice(rotated_and_proven):
+    rotation, _counted = rotated_and_proven()
+
+    assert (rotation["state"], rotation["retries"]) == ("complete", 0)
+
+
 def test_t22_a_rotation_over_a_throttled_token_is_complete(rotated_and_proven):
     rotation, counted = rotated_and_proven(rate_cap=500)
 

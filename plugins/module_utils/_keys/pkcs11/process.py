@@ -20,10 +20,6 @@ from typing import IO, Any, TypeAlias
 from ..._domain.pkcs11_settings import Pkcs11Settings
 from . import bootstrap
 
-# What an operation of the worker takes or brings, of builtin types. Whoever asks for the operation names the type.
-WireValue: TypeAlias = Any
-Reply: TypeAlias = tuple[WireValue, ...]
-
 _TAIL = 2048  # bytes of standard error kept
 _CHUNK = 1 << 16
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
@@ -39,6 +35,13 @@ def login_guard() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("login-guard"), "r+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)
+
+
+Plain: TypeAlias = Any
+"""What goes through the pipe: builtin types, of the shape that each operation in `worker/main.py` takes and returns."""
+
+Reply: TypeAlias = tuple[Plain, ...]
+"""A frame from the worker, see `worker/main.py`."""
 
 
 class WorkerProcess:
@@ -70,7 +73,7 @@ class WorkerProcess:
             os.set_blocking(stream.fileno(), False)
         self._queue(bootstrap.program())
 
-    def send(self, job: int, operation: str, arguments: WireValue, *, deadline: float) -> None:
+    def send(self, job: int, operation: str, arguments: Plain, *, deadline: float) -> None:
         """Queue a request; the worker is busy until its reply or the deadline."""
         self.job, self.deadline = job, deadline
         self._queue(marshal.dumps((job, operation, arguments)))

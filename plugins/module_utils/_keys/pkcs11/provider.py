@@ -174,7 +174,7 @@ class Pkcs11Provider:
         return self._in_batches("rewrap", (to_version,), items)
 
     def _in_batches(
-        self, operation: str, leading: tuple[int, ...], items: Sequence[tuple[object, ...]]
+        self, operation: str, leading: tuple[object, ...], items: Sequence[object]
     ) -> list[bytes | KeyFailure]:
         pool = self._opened()
         parts, start = [], 0

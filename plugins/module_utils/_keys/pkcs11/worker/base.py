@@ -9,7 +9,7 @@ standard library, pkcs11 and each other, nothing else. ADR-0005.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 try:
     import pkcs11 as _binding
@@ -19,11 +19,7 @@ except ImportError as _missing:
 else:
     _IMPORT_ERROR = ""
 
-# An object of python-pkcs11 (not every release that will do has types) or of ctypes: a key, a session, a token. What it
-# answers is looked at before it is believed.
-Foreign: TypeAlias = Any
-
-pkcs11: Foreign = _binding
+pkcs11: Any = _binding
 
 IV_LENGTH = 12  # bytes
 TAG_LENGTH = 16  # bytes
