@@ -93,7 +93,7 @@ def open_store(uri: Secret[str], database: str) -> Store:
 
 @contextmanager
 def driver_errors(store: Store, *, retry_hint: str = "run it again when the database answers") -> Iterator[None]:
-    """Turn the driver's errors into OpsError; no driver text passes, for it may hold values of records."""
+    """Turn the driver's errors into OpsError; no driver text passes, because it may hold values of records."""
     where = f'database "{store.name}" at {store.hosts}'
     try:
         yield

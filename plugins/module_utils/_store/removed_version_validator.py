@@ -22,8 +22,8 @@ OUR_TAG = "kek_version"
 def raise_around(store: Store, fields: Mapping[str, Iterable[str]], version: int) -> int:
     """Refuse this version from now on in these collections; return how many validators changed.
 
-    fields: collection -> dotted paths of its sealed fields. A collection that is not there yet is made, for a writer
-    could make it. Raises OpsError remove.validator_in_the_way, database.unauthorized (it needs dbAdmin).
+    fields: collection -> dotted paths of its sealed fields. A collection that is not there yet is made, because a
+    writer could make it. Raises OpsError remove.validator_in_the_way, database.unauthorized (it needs dbAdmin).
     """
     changed = 0
     existing = set(store.collection_names())

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""X42: large records are worked on a few at a time, whatever a batch counts. Measured: the resident set of a process."""
+"""X42: large records are worked on a few at a time, however many a batch may count. Measured: the resident set."""
 
 from __future__ import annotations
 
