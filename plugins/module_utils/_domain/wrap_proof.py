@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from typing import Any
+
+from .values import JsonObject
 
 MODES = ("all", "sample", "none")
 ONE_IN = 20  # wraps of a sample
@@ -40,7 +41,7 @@ class Proof:
         self.made += made
         self.opened += made if chosen is None else len(chosen)
 
-    def as_result(self) -> dict[str, Any]:
+    def as_result(self) -> JsonObject:
         """Return {verify, made, opened, bad_at_most}: the share of bad wraps at 95 % confidence, None where unknown."""
         return {"verify": self.mode, "made": self.made, "opened": self.opened, "bad_at_most": self._bound()}
 

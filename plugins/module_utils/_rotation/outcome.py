@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .._domain import exposure
@@ -91,6 +91,12 @@ class Outcome:
         if self.proof is not None:
             shown |= {"proof": self.proof, "retries": self.retries}
         return shown
+
+
+def rotation_of(result: Result) -> JsonObject:
+    """Return what a result of this verb says about the rotation: `Outcome.as_result`."""
+    shown = result.values["rotation"]
+    return dict(shown) if isinstance(shown, Mapping) else {}
 
 
 def nothing_to_do(options: Options, since: Rotation | None, found: Survey) -> Result:
