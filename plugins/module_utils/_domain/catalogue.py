@@ -150,7 +150,7 @@ def outside_catalogue(places: list[str]) -> OpsError:
     )
 
 
-# WHY remembered: a database has few fields and many records. Bounded, for an array's indexes are data.
+# WHY remembered: a database has few fields and many records. Bounded, because an array's indexes are data.
 @lru_cache(maxsize=1024)
 def dotted_path(steps: Steps) -> str:
     """Return steps as MongoDB's update operators want them, array indexes included."""

@@ -4,7 +4,7 @@
 """How many wraps a KEK version may make: AES-GCM with random 96-bit IVs has a limit per key. Pure.
 
 Source: NIST SP 800-38D section 8.3, at most 2^32 invocations per key. The count is kept in the keystore; a restored
-backup rolls it back, so the envelopes that stand under the version count too and the larger number rules. The product's
+backup rolls it back, so the envelopes that are under the version count too and the larger number rules. The product's
 own writes are not counted by us: the margin of a tenth is for them.
 """
 

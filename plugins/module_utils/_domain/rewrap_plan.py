@@ -31,7 +31,7 @@ def selection(fields: Sequence[str], to_version: int) -> Document:
 
     fields: dotted catalogue paths; one with an array in it cannot be asked for exactly and selects by the outer tag.
     """
-    # WHY not `$nin: [to_version, None]`: a tag that stands there as null must be found, an absent one not.
+    # WHY not `$nin: [to_version, None]`: a tag that is there as null must be found, an absent one not.
     clauses: list[Document] = [{"kek_version": {"$exists": True, "$ne": to_version}}]
     for path in fields:
         plain = path.replace(".*", "")
@@ -95,7 +95,7 @@ def _at(document: BsonValue, steps: Sequence[str]) -> BsonValue:
     return value
 
 
-# WHY remembered: a database has few fields and many records. Bounded, for an array's indexes are data.
+# WHY remembered: a database has few fields and many records. Bounded, because an array's indexes are data.
 @lru_cache(maxsize=1024)
 def _keys(steps: Steps) -> _Keys:
     return _Keys(*(f"{dotted_path(steps)}.{key}" for key in _Keys._fields))
