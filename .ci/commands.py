@@ -106,7 +106,7 @@ INDIRECT = {
     "{{service_running_command}}": "python",  # the operator's own; here it is the stand-in (tests/support/lab.py)
     "{{service_start_command}}": "python",
     "{{service_stop_command}}": "python",
-    "{{item}}": "python3",  # roles/runtime: those that the operator lists, and the one of the environment
+    "{{runtime_path}}": "python",  # its bin/python, and whatever else runtime_pythons names
     "host.file": "test",  # and stat, also of coreutils
     "host.socket": "ss",
 }

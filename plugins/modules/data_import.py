@@ -28,9 +28,10 @@ options:
     type: path
     required: true
   mode:
-    description: V(import) writes what differs and proves; V(verify) only proves and writes nothing.
+    description: V(import) writes what differs and proves; V(compare) only proves and writes nothing. V(verify) is the
+      old name of V(compare).
     type: str
-    choices: [import, verify]
+    choices: [import, compare, verify]
     default: import
 requirements:
   - pyrage >= 1.2
@@ -56,7 +57,7 @@ EXAMPLES = r"""
   certautopilot.ops.data_import:
     src: /var/lib/certautopilot-migration/bundle
     identity_file: /var/lib/certautopilot-migration/identity
-    mode: verify
+    mode: compare
   become: true
 """
 
@@ -129,7 +130,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import da
 ARGUMENTS = with_installation(
     src={"type": "path", "required": True},
     identity_file={"type": "path", "required": True},
-    mode={"type": "str", "choices": ["import", "verify"], "default": "import"},
+    mode={"type": "str", "choices": ["import", "compare", "verify"], "default": "import"},
 )
 
 

@@ -16,9 +16,22 @@ description:
   - Returns the install lock, the KEK versions, every envelope counted by version and field, the fleet, and any
     migration or rotation under way.
   - Reads only and loads no key, so it works on a database whose provider does not match the configuration.
+  - What is not gathered comes back as null, so that "nothing found" and "nobody looked" are told apart.
 options:
+  gather:
+    description:
+      - What to read. Only V(envelopes) and V(digest) read the records, both together in one walk.
+      - V(lock) is the install lock with RV(versions), RV(active), RV(migration) and RV(rotation).
+      - V(fleet) is RV(fleet).
+      - V(envelopes) is RV(envelopes), and the counts in RV(database).
+      - V(digest) is RV(database.digest), a SHA-256 over every record, to prove that a database stayed as it was. The
+        counts in RV(database) come with it.
+    type: list
+    elements: str
+    choices: [lock, fleet, envelopes, digest]
+    default: [lock, fleet, envelopes]
   digest:
-    description: Also return a SHA-256 over every record, to prove that a database stayed as it was.
+    description: Adds V(digest) to O(gather).
     type: bool
     default: false
 extends_documentation_fragment:
@@ -35,6 +48,12 @@ EXAMPLES = r"""
   become: true
   register: kek
 
+- name: Read the newest heartbeat, and no record
+  certautopilot.ops.kek_info:
+    gather: [fleet]
+  become: true
+  register: beat
+
 - name: Show how many envelopes each KEK version seals
   ansible.builtin.debug:
     var: kek.envelopes.by_version
@@ -42,6 +61,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ---
+gathered:
+  description: What was read, sorted.
+  returned: success
+  type: list
+  elements: str
+  sample: [envelopes, fleet, lock]
 lock:
   description: The install lock, null where there is none.
   returned: success
@@ -52,7 +77,7 @@ lock:
     installed_by: service
     install_id: 98f0249bc3f440e8baeefbe00784a44a
 versions:
-  description: Keystore rows with version, provider, state and key facts.
+  description: Keystore rows with version, provider, state, key facts, and whether kek_remove retired it for good.
   returned: success
   type: list
   elements: dict
@@ -103,6 +128,7 @@ fleet:
       elements: dict
 database:
   description: Name, number of documents by collection, whether it is empty, and RV(database.digest) when asked for.
+    All but the name is null where no record was read.
   returned: success
   type: dict
   contains:
@@ -119,7 +145,7 @@ database:
       description: No record, no lock, no keystore row.
       type: bool
     digest:
-      description: SHA-256 over every record in hex, with O(digest=true).
+      description: SHA-256 over every record in hex, with V(digest) in O(gather).
       type: str
 migration:
   description: The import this database came from, with its state, null where there is none.
@@ -162,7 +188,15 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._module.argument
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_info
 
-ARGUMENTS = with_installation(digest={"type": "bool", "default": False})
+ARGUMENTS = with_installation(
+    gather={
+        "type": "list",
+        "elements": "str",
+        "choices": ["lock", "fleet", "envelopes", "digest"],
+        "default": ["lock", "fleet", "envelopes"],
+    },
+    digest={"type": "bool", "default": False},
+)
 
 
 def main() -> None:

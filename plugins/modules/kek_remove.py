@@ -16,9 +16,12 @@ description:
   - Refuses while the version is active, while an envelope in any collection is under it, while an envelope does not
     open, while a live process writes with it, while a rotation is unfinished, and sooner than O(grace).
   - Then fences it off, by a validator on every catalogued collection with which the database server itself refuses
-    writes under this version, scans again, and marks the keystore row.
-  - The key in an HSM stays unless O(destroy_key=true) and its check value is typed in O(fingerprint). For V(env),
-    delete the line from C(secrets.env) on every host afterwards.
+    writes under this version, reads the database once more, and marks the keystore row as removed.
+  - The key in an HSM stays unless O(destroy_key=true) and its check value is typed in O(check_value). For V(env),
+    delete the line from C(secrets.env) on every host afterwards and restart the service.
+  - A removed version is V(destroyed) only when its key material is gone, in the words of NIST SP 800-57. Until then its
+    state stays V(deactivated) (or V(compromised)). For V(env), run the module again after the line was deleted; the
+    state becomes V(destroyed) when this host's C(secrets.env) does not hold the KEK and no live process has it loaded.
 options:
   version:
     description: KEK version to retire.
@@ -38,9 +41,10 @@ options:
     description: Also destroy the key in the HSM. There is no way back.
     type: bool
     default: false
-  fingerprint:
+  check_value:
     description: The key's check value, six hex characters as RV(certautopilot.ops.kek_info#module:versions) shows it.
     type: str
+    aliases: [fingerprint]
 extends_documentation_fragment:
   - certautopilot.ops._attributes
   - certautopilot.ops._attributes.changes
@@ -66,7 +70,7 @@ EXAMPLES = r"""
   certautopilot.ops.kek_remove:
     version: 1
     destroy_key: true
-    fingerprint: ff2531
+    check_value: ff2531
   become: true
 """
 
@@ -81,7 +85,7 @@ removed:
       description: KEK version.
       type: int
     state:
-      description: State of its keystore row.
+      description: State of its keystore row, V(destroyed) when its key material is gone too.
       type: str
     key_destroyed:
       description: Whether the key in the HSM was destroyed by this run.
@@ -124,7 +128,7 @@ ARGUMENTS = with_installation(
     grace={"type": "int", "default": 86400},
     backups={"type": "list", "elements": "path", "default": []},
     destroy_key={"type": "bool", "default": False, "no_log": False},
-    fingerprint={"type": "str"},
+    check_value={"type": "str", "aliases": ["fingerprint"]},
 )
 
 

@@ -15,10 +15,10 @@ author:
 description:
   - Re-wraps the data key of every envelope under O(to_version) by compare-and-set in batches, then makes that
     version active by one atomic swap. Payloads are not touched.
-  - Resumable, kill it anywhere and run it again. An envelope that cannot move is named, the rest moves, the
-    module fails and the active version stays.
-  - Several hosts may run it at the same time for the same O(to_version). One of them leads, the others claim ranges
-    of records under leases and re-wrap them; when the leader dies, one of them leads. Each returns its own share.
+  - It can be interrupted at any point, even killed, and goes on when it is run again. An envelope that cannot move is
+    named, the others move, the module fails and the active version stays.
+  - Several hosts may run it at the same time for the same O(to_version). One of them leads, and the others re-wrap
+    ranges of records; if the leader dies, another one leads. Each returns its own share.
   - The leader surveys the database once and keeps the plan in the database; other hosts and later runs follow it.
   - It never crosses providers; changing the provider is a migration.
 options:
@@ -27,7 +27,7 @@ options:
     type: int
     required: true
   from_version:
-    description: KEK version to move from. Every other version moves when left out.
+    description: KEK version to move from. If it is left out, envelopes of every other version move.
     type: int
   batch_size:
     description: Documents read, re-wrapped and written at a time.
@@ -63,8 +63,7 @@ options:
     default: ""
   allow_empty_fleet:
     description:
-      - Rotate although no live process of the product wrote a heartbeat, for an installation that is stopped on
-        purpose.
+      - Rotate although there is no live process. Set it where the installation is stopped on purpose.
     type: bool
     default: false
   allow_downgrade:
@@ -73,8 +72,8 @@ options:
     default: false
   state:
     description:
-      - V(cancelled) takes an unfinished rotation to O(to_version) back, every envelope to the active version again.
-        Refused once the active version was swapped.
+      - V(cancelled) takes back an unfinished rotation to O(to_version), so that every envelope is under the active
+        version again. This is refused after the active version was swapped.
     type: str
     choices: [rotated, cancelled]
     default: rotated
@@ -96,26 +95,27 @@ options:
     default: false
   hsm_share:
     description:
-      - HSM calls a second at most, so that production keeps its HSM; V(0) for no limit. It holds for each host that
-        takes part.
+      - At most this many HSM calls a second, so that the service keeps the rest; V(0) for no limit. The limit is for
+        each host that takes part.
     type: int
     default: 0
   workers:
     description: Processes of this host that talk to the HSM at the same time.
     type: int
     default: 1
-  verify:
+  prove_wraps:
     description:
-      - Which fresh wraps are opened again before they are written. V(all) proves every one; with an HSM also that the
-        payload opens with the data key in it, for an HSM may return wrong data without an error. V(sample) opens one in
-        twenty, chosen by chance, and the whole batch when one of them is bad; RV(rotation.proof.bad_at_most) says what
-        that is worth. V(none) trusts the HSM.
-      - With V(sample) and V(none) an HSM that returns wrong data without an error can destroy envelopes, for the old
-        wrap is overwritten. Have a backup.
+      - Which fresh wraps are opened again before they are written.
+      - V(all) proves every one, and with an HSM also that the payload opens with the data key in it, because an HSM may
+        return wrong data without an error. V(sample) opens one in twenty, chosen by chance, and the whole batch if one
+        of them is bad; RV(rotation.proof.bad_at_most) says what that is worth. V(none) trusts the HSM.
+      - With V(sample) and V(none) an HSM that returns wrong data without an error can destroy envelopes, because the
+        old wrap is overwritten. Have a backup.
       - Payloads that are sealed anew (O(compromised=true)) are always proven.
     type: str
     choices: [all, sample, none]
     default: all
+    aliases: [verify]
   settle_timeout:
     description: Seconds to wait after the swap until every live process writes with the new version.
     type: int
@@ -132,7 +132,7 @@ seealso:
 
 EXAMPLES = r"""
 ---
-- name: Say how many envelopes would move
+- name: Predict how many envelopes would move
   certautopilot.ops.kek_rotate:
     to_version: 2
   check_mode: true
@@ -196,7 +196,7 @@ rotation:
       type: dict
       contains:
         verify:
-          description: As asked for by O(verify).
+          description: As asked for by O(prove_wraps).
           type: str
         made:
           description: Wraps that this host made.
@@ -210,8 +210,8 @@ rotation:
           type: float
     retries:
       description:
-        - HSM calls that this host had to make again, those apart that find out how envelopes are laid out. Where
-          RV(rotation.proof) is.
+        - HSM calls that this host had to make again. Calls that only find out the envelopes' layout do not count.
+          Present where RV(rotation.proof) is.
       type: int
     failures:
       description: Envelopes that could not move, with place, code and reason.
@@ -278,7 +278,7 @@ ARGUMENTS = with_installation(
     compromised={"type": "bool", "default": False},
     hsm_share={"type": "int", "default": 0},
     workers={"type": "int", "default": 1},
-    verify={"type": "str", "choices": ["all", "sample", "none"], "default": "all"},
+    prove_wraps={"type": "str", "choices": ["all", "sample", "none"], "default": "all", "aliases": ["verify"]},
     state={"type": "str", "choices": ["rotated", "cancelled"], "default": "rotated"},
     stop_before={"type": "str", "choices": ["none", "swap"], "default": "none"},
 )

@@ -17,7 +17,7 @@ description:
     failure codes.
   - It runs on the controller. No connection to the host is made.
 author:
-  - The certautopilot.ops authors
+  - The certautopilot.ops authors (@certautopilot-ops)
 options:
   that:
     description:

@@ -101,6 +101,10 @@ OTHERS = {
         "molecule/m/converge.yml",
         "- hosts: all\n  tasks:\n    - ansible.builtin.shell:\n        cmd: grep x | planted\n",
     ),
+    "a loop": (
+        "roles/r/tasks/main.yml",
+        "- ansible.builtin.command: '{{ item }} -v'\n  loop: [git, planted]\n",
+    ),
     "a lookup": ("playbooks/p.yml", "- hosts: all\n  vars:\n    x: \"{{ lookup('pipe', 'planted -v') }}\"\n"),
     "testinfra": ("molecule/m/tests/test_x.py", "def test_x(host):\n    assert host.run(f'planted {1}').rc == 0\n"),
     "testinfra's parts": ("molecule/m/tests/test_x.py", "def test_x(host):\n    assert host.planted('x')\n"),

@@ -29,6 +29,7 @@ PATH = re.compile(rf"(?<![\w./<{{*-])((?:{TOP})/[\w./*{{}},-]*)")
 FILE = re.compile(r"(?<![\w./*{}-])([\w-]+\.(?:py|md|rst|c|h|toml|j2|cfg|in))(?![\w/]|\.\w)")
 MODULE = re.compile(rf"(?<![\w./-])({'|'.join(p.name for p in (ROOT / UTILS).glob('_[a-z]*'))})\.([\w.]*\w)")
 DECISION = re.compile(r"ADR-(\d{4})")
+STEP = re.compile(r"^\s+(_\w+/[\w/]+\.py)\s+(\w+(?=\(\))|[A-Z]+(?=\s))")  # of a walk through the code: file, name, what it does
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 # What runs make and git does not keep, the word for any name, and one word that looks like a file and is none.
@@ -103,6 +104,22 @@ def test_every_file_that_is_named_without_its_folder_exists_somewhere():
 
 def test_every_module_that_is_named_with_dots_exists():
     assert offenders(lambda name, line: unresolved_modules(line)) == []
+
+
+def test_every_function_of_a_walk_is_in_its_file():
+    """ADR-0002 and ADR-0003 follow an envelope and an option from file to file."""
+    steps = [
+        (name, number, *match.groups())
+        for name, number, line in said() if name.startswith("docs/decisions/") and (match := STEP.match(line))
+    ]  # fmt: skip
+
+    def missing(file, name):
+        return not re.search(
+            rf"^\s*(?:def|class) {name}\b|^{name}(?::| =)", repository.text(f"{UTILS}/{file}"), re.MULTILINE
+        )
+
+    assert len(steps) > 20
+    assert [f"{page}:{number}: {file} {name}" for page, number, file, name in steps if missing(file, name)] == []
 
 
 def test_every_decision_that_is_cited_is_recorded():

@@ -42,7 +42,7 @@ def test_evidence_names_stage_and_task_on_both_hosts():
 
     assert {entry["stage"] for entry in kept} == {"import"}
     assert {entry["failed_by"] for entry in kept} == {
-        "Change | seal every record under this installation's KEK and compare"
+        "Change | every record is sealed under this installation's KEK and compared"
     }
 
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from .envelope import has_envelope_keys
 from .errors import OpsError
+from .listing import LISTED_AT_MOST, listed
 from .values import BsonValue
 
 Steps = tuple[str | int, ...]
@@ -135,12 +136,11 @@ def record_id_text(record_id: BsonValue) -> str:
 
 def outside_catalogue(places: list[str]) -> OpsError:
     """Return the refusal for envelopes that nobody has listed."""
-    shown = ", ".join(places[:10]) + (f" and {len(places) - 10} more" if len(places) > 10 else "")
     return OpsError(
-        f"found {len(places)} envelope(s) outside the catalogue: {shown}",
+        f"found {len(places)} envelope(s) outside the catalogue: {listed(places)}",
         code="catalogue.outside",
         hint="add each as `catalogue: {collection: [field.path]}` so that it is re-wrapped and exported too",
-        outside_catalogue=places[:1000],
+        outside_catalogue=places[:LISTED_AT_MOST],
     )
 
 

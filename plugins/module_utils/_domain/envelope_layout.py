@@ -94,6 +94,12 @@ LAYOUTS = tuple(
 DEFAULT = LAYOUTS[0]  # what this collection writes into a database that has no layout of its own yet
 
 
+class LayoutUndetected(OpsError):
+    """No layout opens the sampled envelopes, or two layouts open different ones; what was tried is listed."""
+
+    CODE = "layout.undetected"
+
+
 # WHY a copy of it each time: to look the algorithm up takes as long as to hash so few bytes.
 _SHA_256 = hashlib.sha256()
 
@@ -121,12 +127,11 @@ def candidates(envelope: Envelope) -> tuple[Layout, ...]:
     return tuple(layout for layout in LAYOUTS if layout.wrapped(envelope) is not None)
 
 
-def undetected(sample_size: int, tried: tuple[tuple[str, int], ...]) -> OpsError:
+def undetected(sample_size: int, tried: tuple[tuple[str, int], ...]) -> LayoutUndetected:
     """Return the refusal for a sample that no layout opens completely. tried: (layout name, envelopes it opened)."""
     listed = ", ".join(f"{name} opened {opened}" for name, opened in tried) or "none fits the stored form"
-    return OpsError(
+    return LayoutUndetected(
         f"no layout opens all {sample_size} sampled envelopes: {listed}",
-        code="layout.undetected",
         hint="the KEK is not the one that sealed them, or they were altered; compare check values with kek_info",
         tried=[{"layout": name, "opened": opened} for name, opened in tried],
     )

@@ -12,27 +12,83 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from .aead import keyed_digest
 from .errors import OpsError
+from .values import JsonObject
+
+LIVE_FOR_S = 120  # after the last heartbeat, by the database server's clock; vendor's fleet-readiness page
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """live: how many processes beat. behind: (process id, why) of those not ready. proven: ids with a proof."""
+class Process:
+    """One process of the product as its heartbeat tells it. live: its last heartbeat is at most 120 s old.
+
+    loaded_versions: it can open. current_version: it writes with, None where it does not tell. proofs: version, as
+    text -> HMAC. updated_at: RFC 3339, "unknown" where the record has no time.
+    """
+
+    id: str
+    live: bool
+    loaded_versions: tuple[int, ...] = ()
+    current_version: int | None = None
+    proofs: Mapping[str, str] = field(default_factory=dict)
+    hostname: str | None = None
+    pid: int | None = None
+    role: str | None = None
+    provider: str | None = None
+    updated_at: str = "unknown"
+
+    def as_result(self) -> JsonObject:
+        """Return the process as modules show it; its proofs only as the versions that they are for."""
+        return {
+            "id": self.id,
+            "hostname": self.hostname,
+            "pid": self.pid,
+            "role": self.role,
+            "provider": self.provider,
+            "loaded_versions": list(self.loaded_versions),
+            "current_version": self.current_version,
+            "updated_at": self.updated_at,
+            "live": self.live,
+            "proofs_for": sorted(self.proofs),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All processes that ever wrote a heartbeat, by id. newest_heartbeat: ISO 8601 with milliseconds, "" for none."""
+
+    processes: tuple[Process, ...]
+    newest_heartbeat: str
+
+    @property
+    def live(self) -> tuple[Process, ...]:
+        return tuple(process for process in self.processes if process.live)
+
+    def as_result(self) -> JsonObject:
+        return {
+            "live": len(self.live),
+            "newest_heartbeat": self.newest_heartbeat,
+            "processes": [process.as_result() for process in self.processes],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """live: how many processes live. behind: (process id, why) of those not ready. proven: ids with a proof."""
 
     target: int
     live: int
     behind: tuple[tuple[str, str], ...]
-    proven: tuple[str, ...]
+    proven: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
         return not self.behind
 
-    def as_result(self) -> dict[str, Any]:
+    def as_result(self) -> JsonObject:
         return {
             "target": self.target,
             "live": self.live,
@@ -42,29 +98,26 @@ class Verdict:
         }
 
 
-def judge_loaded(processes: Iterable[Mapping[str, Any]], target: int, canary_dek: bytes | None) -> Verdict:
+def who_loaded(processes: Iterable[Process], target: int, canary_dek: bytes | None) -> Readiness:
     """Return whether every live process has `target` loaded. canary_dek: of the target's canary, None where unknown."""
-    behind, proven, live = [], [], 0
-    for process in processes:
-        if not process["live"]:
-            continue
-        live += 1
-        proof = process["proofs"].get(str(target))
-        if target not in process["loaded_versions"]:
-            behind.append((process["id"], f"has loaded {process['loaded_versions']}, not {target}"))
+    behind, proven, live = [], [], [process for process in processes if process.live]
+    for process in live:
+        proof = process.proofs.get(str(target))
+        if target not in process.loaded_versions:
+            behind.append((process.id, f"has loaded {list(process.loaded_versions)}, not {target}"))
         elif proof is not None and canary_dek is not None:
-            if hmac.compare_digest(str(proof), proof_of(canary_dek, process["id"])):
-                proven.append(process["id"])
+            if hmac.compare_digest(proof, proof_of(canary_dek, process.id)):
+                proven.append(process.id)
             else:
-                behind.append((process["id"], f"says it has loaded {target} but its key is another one"))
-    return Verdict(target, live, tuple(behind), tuple(proven))
+                behind.append((process.id, f"says it has loaded {target} but its key is another one"))
+    return Readiness(target, len(live), tuple(behind), tuple(proven))
 
 
-def judge_current(processes: Iterable[Mapping[str, Any]], target: int) -> Verdict:
+def who_writes_with(processes: Iterable[Process], target: int) -> Readiness:
     """Return whether every live process writes with `target` already."""
-    live = [process for process in processes if process["live"]]
-    behind = [(p["id"], f"writes with {p['current_version']}") for p in live if p["current_version"] != target]
-    return Verdict(target, len(live), tuple(behind), ())
+    live = [process for process in processes if process.live]
+    behind = [(p.id, f"writes with {p.current_version}") for p in live if p.current_version != target]
+    return Readiness(target, len(live), tuple(behind))
 
 
 def proof_of(canary_dek: bytes, process_id: str) -> str:
@@ -72,23 +125,24 @@ def proof_of(canary_dek: bytes, process_id: str) -> str:
     return keyed_digest(canary_dek, process_id.encode()).hex()
 
 
-def refusal(verdict: Verdict, *, allow_empty_fleet: bool) -> OpsError | None:
-    """Return why a verdict does not let a rotation begin, None when it does."""
-    if verdict.behind:
-        listed = "; ".join(f"{process} {reason}" for process, reason in verdict.behind[:10])
+def refusal(found: Readiness, *, allow_empty_fleet: bool) -> OpsError | None:
+    """Return why a fleet does not let a rotation begin, None when it does."""
+    if found.behind:
+        listed = "; ".join(f"{process} {reason}" for process, reason in found.behind[:10])
         return OpsError(
-            f"{len(verdict.behind)} of {verdict.live} live processes are not ready for KEK version {verdict.target}: "
+            f"{len(found.behind)} of {found.live} live processes are not ready for KEK version {found.target}: "
             + listed,
             code="fleet.not_ready",
-            hint="give the version's key to these hosts and restart; a stopped process counts for 120 s after its end",
+            hint="give the version's key to these hosts and restart; a stopped process counts as live until its last "
+            f"heartbeat is {LIVE_FOR_S} s old",
             retryable=True,
-            fleet_gate=verdict.as_result(),
+            fleet_gate=found.as_result(),
         )
-    if not verdict.live and not allow_empty_fleet:
+    if not found.live and not allow_empty_fleet:
         return OpsError(
-            "no live process wrote a heartbeat within 120 s, so nobody proves to have the new version",
+            f"there is no live process: no heartbeat is at most {LIVE_FOR_S} s old, so none proves to have it",
             code="fleet.empty",
             hint="start the service, or set `allow_empty_fleet: true` if it is stopped on purpose everywhere",
-            fleet_gate=verdict.as_result(),
+            fleet_gate=found.as_result(),
         )
     return None

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 
-def rfc3339(instant: Any) -> str:
+def rfc3339(instant: object) -> str:
     """Return `2026-05-01T09:00:00Z` for a datetime (naive ones are UTC, as BSON stores them), "unknown" for others."""
     if not isinstance(instant, datetime):
         return "unknown"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict, cast, get_origin, get_type_hints, is_typeddict
 
 from .aead import keyed_digest
 from .errors import OpsError
@@ -20,23 +20,44 @@ from .errors import OpsError
 FORMAT = "certautopilot.ops/bundle/1"
 RECORDS_FILE = "records.age"
 MANIFEST_FILE = "manifest.json"
+
+
+class Source(TypedDict):
+    """The installation that a bundle came from."""
+
+    install_id: str
+    provider: str
+    installed_at: str
+    database: str
+
+
+class Manifest(TypedDict):
+    """catalogue: collection -> sealed fields. collections: -> records. sealed: "collection.field" -> envelopes.
+
+    records_sha256: of the encrypted file. source_digest: of the source's records as they were read. records_digest: the
+    end of the keyed chain. carried: names of secrets inside. seal: "" until `sealed_manifest` made it.
+    """
+
+    format: str
+    bundle_id: str
+    created_at: str
+    source: Source
+    layout: str
+    catalogue: dict[str, list[str]]
+    collections: dict[str, int]
+    sealed: dict[str, int]
+    projects: list[dict[str, str]]
+    records: int
+    records_sha256: str
+    source_digest: str
+    records_digest: str
+    recipients: list[str]
+    carried: list[str]
+    seal: str
+
+
 _TYPES: Mapping[str, type] = {
-    "format": str,
-    "bundle_id": str,
-    "created_at": str,
-    "source": dict,
-    "layout": str,
-    "catalogue": dict,
-    "collections": dict,
-    "sealed": dict,
-    "projects": list,
-    "records": int,
-    "records_sha256": str,
-    "source_digest": str,
-    "records_digest": str,
-    "recipients": list,
-    "carried": list,
-    "seal": str,
+    name: dict if is_typeddict(kind) else get_origin(kind) or kind for name, kind in get_type_hints(Manifest).items()
 }
 
 
@@ -55,12 +76,12 @@ class Chain:
         return self._state.hex()
 
 
-def sealed_manifest(body: Mapping[str, Any], digest_key: bytes) -> dict[str, Any]:
+def sealed_manifest(body: Manifest, digest_key: bytes) -> Manifest:
     """Return the manifest with its seal: HMAC-SHA-256 in hex over everything else in canonical JSON."""
     return {**body, "seal": _seal(body, digest_key)}
 
 
-def parse(text: str, *, origin: str) -> dict[str, Any]:
+def parse(text: str, *, origin: str) -> Manifest:
     """Return the manifest in `text`, not yet trusted. Raises OpsError manifest.malformed, manifest.format."""
     try:
         found = json.loads(text)
@@ -77,13 +98,12 @@ def parse(text: str, *, origin: str) -> dict[str, Any]:
             code="manifest.format",
             hint="import it with the release of the collection that wrote it",
         )
-    return found
+    return cast(Manifest, found)
 
 
-def check_seal(manifest: Mapping[str, Any], digest_key: bytes, *, origin: str) -> None:
+def check_seal(manifest: Manifest, digest_key: bytes, *, origin: str) -> None:
     """Raises OpsError manifest.mismatch when the manifest is not the one that was written with these records."""
-    body = {name: value for name, value in manifest.items() if name != "seal"}
-    if not hmac.compare_digest(_seal(body, digest_key), str(manifest["seal"])):
+    if not hmac.compare_digest(_seal(manifest, digest_key), manifest["seal"]):
         raise mismatch(origin, "its seal does not fit the encrypted records")
 
 
@@ -96,12 +116,13 @@ def mismatch(origin: str, found: str) -> OpsError:
     )
 
 
-def text(manifest: Mapping[str, Any]) -> str:
+def text(manifest: Manifest) -> str:
     """Return the manifest as it is written to disk."""
     return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
 
 
-def _seal(body: Mapping[str, Any], digest_key: bytes) -> str:
+def _seal(manifest: Manifest, digest_key: bytes) -> str:
+    body = {name: value for name, value in manifest.items() if name != "seal"}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     return keyed_digest(digest_key, b"manifest", canonical).hex()
 

@@ -14,10 +14,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from .catalogue import Found
 from .envelope import Envelope
+from .values import BsonValue, Document
 
 SAMPLE = 1024  # ids kept of a collection
 RANGES_AT_MOST = 128  # of a collection: eight ids of the sample for each
@@ -31,11 +31,11 @@ class Range:
     """
 
     collection: str
-    low: Any
-    high: Any
+    low: BsonValue
+    high: BsonValue
     envelopes: int
 
-    def query(self) -> dict[str, Any]:
+    def query(self) -> Document:
         """Return the condition on `_id`, empty for a whole collection."""
         bounds = {"$gte": self.low, "$lt": self.high}
         limits = {operator: bound for operator, bound in bounds.items() if bound is not None}
@@ -47,9 +47,9 @@ class _Seen:
     """envelopes: to move. ids: a sample of the records that carry them, each as likely as any other (algorithm R)."""
 
     envelopes: int = 0
-    ids: list[Any] = field(default_factory=list)
+    ids: list[BsonValue] = field(default_factory=list)
 
-    def add(self, record_id: Any) -> None:
+    def add(self, record_id: BsonValue) -> None:
         self.envelopes += 1
         if len(self.ids) < SAMPLE:
             self.ids.append(record_id)
@@ -86,7 +86,7 @@ class Cuts:
         return made
 
 
-def _quantiles(ids: list[Any], count: int) -> list[Any]:
+def _quantiles(ids: list[BsonValue], count: int) -> list[BsonValue]:
     """Return up to `count - 1` different ids that part the sample evenly, ascending; none where ids have no order."""
     if len({type(record_id) for record_id in ids}) != 1:
         return []
@@ -95,14 +95,14 @@ def _quantiles(ids: list[Any], count: int) -> list[Any]:
     except TypeError:
         return []
     places = [len(ordered) * number // count for number in range(1, count)]
-    cuts: list[Any] = []
+    cuts: list[BsonValue] = []
     for place in places:
         if ordered[place] > (cuts[-1] if cuts else ordered[0]):
             cuts.append(ordered[place])
     return cuts
 
 
-def range_of(record_id: Any, ranges: Sequence[Range], lows: list[Any]) -> int | None:
+def range_of(record_id: BsonValue, ranges: Sequence[Range], lows: list[BsonValue]) -> int | None:
     """Return which of the ranges an id is in, None when it is in none: ranges that others have are holes between them.
 
     ranges: in ascending order; lows: their low ends, the first one may be open (None). An id of another type than the

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from .values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,11 @@ class Result:
     """values: the module's return values, JSON-clean. before, after: versions, counts and fingerprints for the diff."""
 
     changed: bool
-    values: Mapping[str, Any]
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
+    values: Mapping[str, object]
+    before: Mapping[str, object]
+    after: Mapping[str, object]
 
-    def as_result(self, *, diff: bool) -> dict[str, Any]:
+    def as_result(self, *, diff: bool) -> JsonObject:
         """Return the arguments of `exit_json`; the diff only when it was asked for."""
         shown = {"diff": {"before": dict(self.before), "after": dict(self.after)}} if diff else {}
         return {"changed": self.changed, **self.values, **shown}

@@ -14,6 +14,7 @@ BOOKKEEPING = frozenset(
         "kek_ranges",
         "kek_journal",
         "kek_imports",
+        "kek_layout",
         "kek_pin_refusals",
         "locks",
         "process_heartbeats",

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from typing import Any
+
+from .values import JsonObject
 
 MODES = ("all", "sample", "none")
 ONE_IN = 20  # wraps of a sample
@@ -19,18 +20,18 @@ _CONFIDENCE = 0.95
 
 
 class Proof:
-    """Chooses which wraps of a batch are opened again, and counts. verify: one of MODES."""
+    """Chooses which wraps of a batch are opened again, and counts. mode: one of MODES."""
 
-    def __init__(self, verify: str = "all") -> None:
-        self.verify = verify
+    def __init__(self, mode: str = "all") -> None:
+        self.mode = mode
         self.made = 0
         self.opened = 0
 
     def choose(self, count: int) -> Collection[int] | None:
         """Return the indexes of the wraps to open out of `count`, None for every one of them."""
-        if self.verify == "all":
+        if self.mode == "all":
             return None
-        if self.verify == "none" or not count:
+        if self.mode == "none" or not count:
             return ()
         size = -(-count // ONE_IN)
         return frozenset(random.sample(range(count), size))
@@ -40,9 +41,9 @@ class Proof:
         self.made += made
         self.opened += made if chosen is None else len(chosen)
 
-    def as_result(self) -> dict[str, Any]:
+    def as_result(self) -> JsonObject:
         """Return {verify, made, opened, bad_at_most}: the share of bad wraps at 95 % confidence, None where unknown."""
-        return {"verify": self.verify, "made": self.made, "opened": self.opened, "bad_at_most": self._bound()}
+        return {"verify": self.mode, "made": self.made, "opened": self.opened, "bad_at_most": self._bound()}
 
     def _bound(self) -> float | None:
         if self.opened >= self.made:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A bundle judged whole before anything is done with it, then read record by record.
+"""A bundle checked whole before anything is done with it, then read record by record.
 
 The first reading checks manifest, seal, order, every record's digest and the end, and writes nothing; so a bundle that
 is truncated, altered, duplicated, reordered or meant for somebody else is refused in time.
@@ -13,12 +13,14 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .._domain import manifest as manifests
 from .._domain.errors import OpsError
+from .._domain.manifest import Manifest
 from .._store import bundle
+from .._store.bundle import Identity
 from .._store.driver import Document
+from .._store.records import BATCH_BYTES
 from . import opened_records
 
 BATCH = 500  # records handed on at a time
@@ -26,22 +28,22 @@ BATCH = 500  # records handed on at a time
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that was judged sound. digest_key and carried came out of its encrypted part."""
+    """A bundle that was found sound. digest_key and carried came out of its encrypted part."""
 
     path: Path
-    manifest: dict[str, Any]
-    identity: Any = field(repr=False)
+    manifest: Manifest
+    identity: Identity = field(repr=False)
     digest_key: bytes = field(repr=False)
     carried: dict[str, str] = field(repr=False)
 
     def each_batch(self, on_batch: Callable[[str, list[Document]], None]) -> None:
-        """Call `on_batch(collection, opened records)` in order, at most BATCH records of one collection at a time."""
+        """Call `on_batch(collection, opened records)` in order: one collection at a time, BATCH records or 16 MiB."""
         sink = _Batches(on_batch)
         bundle.read(self.path / manifests.RECORDS_FILE, self.identity, sink)
         sink.flush()
 
 
-def judged(src: Path, identity_file: Path) -> Bundle:
+def checked(src: Path, identity_file: Path) -> Bundle:
     """Return the bundle in folder `src`. Raises OpsError manifest.*, bundle.*; nothing is written anywhere."""
     origin = src / manifests.MANIFEST_FILE
     try:
@@ -54,20 +56,20 @@ def judged(src: Path, identity_file: Path) -> Bundle:
         raise OpsError(f"{origin} is no text", code="manifest.malformed", hint="copy the bundle again") from None
     identity = bundle.identity_from(identity_file)
     records_path = src / manifests.RECORDS_FILE
-    judge = _Judge(manifest, origin)
+    check = _Check(manifest, origin)
     # WHY read before hashing: "for another recipient" and "truncated" say more than "its hash differs".
-    bundle.read(records_path, identity, judge)
-    judge.finish(records_path)
+    bundle.read(records_path, identity, check)
+    check.finish(records_path)
     found = bundle.file_sha256(records_path)
     if found != manifest["records_sha256"]:
         raise manifests.mismatch(str(origin), f"it expects SHA-256 {manifest['records_sha256']}, the file has {found}")
-    return Bundle(src, manifest, identity, judge.digest_key, judge.carried)
+    return Bundle(src, manifest, identity, check.digest_key, check.carried)
 
 
-class _Judge:
+class _Check:
     """Checks frame after frame: header and seal first, then numbers and digests, then the end."""
 
-    def __init__(self, manifest: dict[str, Any], origin: Path) -> None:
+    def __init__(self, manifest: Manifest, origin: Path) -> None:
         self._manifest = manifest
         self._origin = origin
         self._next = 0
@@ -76,10 +78,10 @@ class _Judge:
         self.digest_key = b""
         self.carried: dict[str, str] = {}
 
-    def __call__(self, frame: Document) -> None:
+    def __call__(self, frame: Document, _size: int) -> None:
         if self._ended or frame.get("n") != self._next:
             raise OpsError(
-                f"frame {frame.get('n')} stands where frame {self._next} belongs"
+                f"frame {frame.get('n')} is where frame {self._next} belongs"
                 + (", after the end" if self._ended else ""),
                 code="bundle.out_of_order",
                 hint="a record was removed, doubled or moved: export again; nothing was written",
@@ -102,7 +104,7 @@ class _Judge:
             raise manifests.mismatch(str(self._origin), "the records begin with no header of this format")
         manifests.check_seal(self._manifest, key, origin=str(self._origin))
         for name in ("bundle_id", "layout", "source"):
-            if frame.get(name) != self._manifest[name]:
+            if frame.get(name) != dict(self._manifest)[name]:
                 raise manifests.mismatch(str(self._origin), f'"{name}" differs')
         self.digest_key, self.carried = key, dict(frame.get("carried") or {})
         self._chain = manifests.Chain(key)
@@ -124,31 +126,32 @@ class _Judge:
         self._ended = True
         counted = self._next - 1
         for name, found in (("records", counted), ("records_digest", self._chain.hex())):
-            if self._manifest[name] != found:
-                raise manifests.mismatch(
-                    str(self._origin), f'"{name}" is {self._manifest[name]}, the records say {found}'
-                )
+            named = dict(self._manifest)[name]
+            if named != found:
+                raise manifests.mismatch(str(self._origin), f'"{name}" is {named}, the records say {found}')
         if frame.get("records") != counted or frame.get("chain") != self._chain.hex():
             raise manifests.mismatch(str(self._origin), "the end frame does not fit the records before it")
 
 
 class _Batches:
-    """Collects records into batches of one collection; judged before, so frames are only told apart here."""
+    """Collects records into batches of one collection; checked before, so frames are only told apart here."""
 
     def __init__(self, on_batch: Callable[[str, list[Document]], None]) -> None:
         self._on_batch = on_batch
         self._collection = ""
         self._batch: list[Document] = []
+        self._bytes = 0
 
-    def __call__(self, frame: Document) -> None:
+    def __call__(self, frame: Document, size: int) -> None:
         if "c" not in frame:
             return
-        if frame["c"] != self._collection or len(self._batch) >= BATCH:
+        if frame["c"] != self._collection or len(self._batch) >= BATCH or self._bytes >= BATCH_BYTES:
             self.flush()
             self._collection = frame["c"]
         self._batch.append(frame["d"])
+        self._bytes += size
 
     def flush(self) -> None:
-        if self._batch:
-            self._on_batch(self._collection, self._batch)
-        self._batch = []
+        batch, self._batch, self._bytes = self._batch, [], 0
+        if batch:
+            self._on_batch(self._collection, batch)

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from .._domain.fleet_gate import Verdict, judge_loaded
+from .._domain.fleet_gate import Readiness, who_loaded
 from .._store import heartbeats
 from .canaries import canary_dek
 from .installation import Installation
 
 
-def judged(installation: Installation, target: int) -> Verdict:
-    """Return the verdict on the fleet as it is now."""
+def readiness(installation: Installation, target: int) -> Readiness:
+    """Return how ready the fleet is for a version, as it is now."""
     row = installation.keystore.rows.get(target)
     dek = None
     if row is not None and row.canary is not None and target in installation.provider.versions():
         dek = canary_dek(installation.provider, row)
-    return judge_loaded(heartbeats.read(installation.store)["processes"], target, dek)
+    return who_loaded(heartbeats.read(installation.store).processes, target, dek)

@@ -21,7 +21,7 @@ from .._keys.provider import Provider
 from .._store import install_lock, keystore
 from .._store.connection import Store, open_store
 from .._store.install_lock import InstallLock
-from .._store.keystore import KeyState, Keystore
+from .._store.keystore import Keystore
 from .canaries import prove_canaries
 from .login_turn import first_login, later_logins
 from .refusals import lock_missing
@@ -84,7 +84,7 @@ def references(lock: InstallLock, keys: Keystore, *, removed: bool = False) -> d
     """
     found = {}
     for version, row in keys.rows.items():
-        if row.state == KeyState.DESTROYED and not removed:
+        if row.removed and not removed:
             continue
         ours = reference(lock.install_id or "", version)
         label, key_id = row.key.get("label", ours.label), row.key.get("id")

@@ -9,18 +9,20 @@ Read only. Memory is bounded: counts, a small sample, and capped lists of places
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 from .._domain.catalogue import Catalogue, Found, outside_catalogue
 from .._domain.envelope import Envelope, parse
 from .._domain.errors import OpsError
+from .._domain.listing import LISTED_AT_MOST
+from .._domain.values import BsonValue, JsonObject
 from .._store import records
 from .._store.connection import Store
 
 SAMPLE_PER_FIELD = 4
-LISTED_AT_MOST = 1000
+Each: TypeAlias = Callable[[Found, Envelope], None]
 
 
 @dataclass(slots=True)
@@ -38,11 +40,40 @@ class Survey:
     sample: list[tuple[Found, Envelope]] = field(default_factory=list)
 
     def require_catalogued(self) -> None:
-        """Raises OpsError catalogue.outside when an envelope stands where nobody listed one (T4)."""
+        """Raises OpsError catalogue.outside when an envelope is where nobody listed one (T4)."""
         if self.outside:
             raise outside_catalogue(self.outside)
 
-    def as_result(self) -> dict[str, Any]:
+    def note(
+        self, catalogue: Catalogue, collection: str, document: Mapping[str, BsonValue], each: Each | None = None
+    ) -> None:
+        """Count one document and its envelopes. each: called with every well-formed envelope."""
+        self.documents += 1
+        self.by_collection[collection] += 1
+        for found in catalogue.envelopes(collection, document):
+            envelope = self._counted(catalogue, found, document.get("kek_version"))
+            if each is not None and envelope is not None:
+                each(found, envelope)
+
+    def _counted(self, catalogue: Catalogue, found: Found, outer: BsonValue) -> Envelope | None:
+        self.total += 1
+        name = f"{found.collection}.{found.field}"
+        self.by_field[name] += 1
+        if not catalogue.knows(found) and len(self.outside) < LISTED_AT_MOST:
+            self.outside.append(found.place)
+        try:
+            envelope = parse(found.value, outer_version=outer)
+        except OpsError as refusal:
+            if len(self.anomalies) < LISTED_AT_MOST:
+                self.anomalies.append({"place": found.place, "code": refusal.code, "reason": refusal.message})
+            return None
+        self.by_version[envelope.kek_version] += 1
+        self.by_provider[envelope.provider] += 1
+        if self.by_field[name] <= SAMPLE_PER_FIELD:
+            self.sample.append((found, envelope))
+        return envelope
+
+    def as_result(self) -> JsonObject:
         return {
             "total": self.total,
             "by_version": {str(version): count for version, count in sorted(self.by_version.items())},
@@ -52,35 +83,21 @@ class Survey:
         }
 
 
-def take(store: Store, catalogue: Catalogue, *, each: Callable[[Found, Envelope], None] | None = None) -> Survey:
+def take(store: Store, catalogue: Catalogue, *, each: Each | None = None) -> Survey:
     """Return the survey of a database. each: called with every well-formed envelope."""
     survey = Survey()
     for collection in records.data_collections(store):
         for document in records.scan(store, collection):
-            survey.documents += 1
-            survey.by_collection[collection] += 1
-            for found in catalogue.envelopes(collection, document):
-                _note(survey, catalogue, found, document.get("kek_version"), each)
+            survey.note(catalogue, collection, document, each)
     return survey
 
 
-def _note(
-    survey: Survey, catalogue: Catalogue, found: Found, outer: Any, each: Callable[[Found, Envelope], None] | None
-) -> None:
-    survey.total += 1
-    name = f"{found.collection}.{found.field}"
-    survey.by_field[name] += 1
-    if not catalogue.knows(found) and len(survey.outside) < LISTED_AT_MOST:
-        survey.outside.append(found.place)
-    try:
-        envelope = parse(found.value, outer_version=outer)
-    except OpsError as refusal:
-        if len(survey.anomalies) < LISTED_AT_MOST:
-            survey.anomalies.append({"place": found.place, "code": refusal.code, "reason": refusal.message})
-        return
-    survey.by_version[envelope.kek_version] += 1
-    survey.by_provider[envelope.provider] += 1
-    if survey.by_field[name] <= SAMPLE_PER_FIELD:
-        survey.sample.append((found, envelope))
-    if each is not None:
-        each(found, envelope)
+def sample_of(store: Store, catalogue: Catalogue) -> list[tuple[Found, Envelope]]:
+    """Return a few envelopes of each catalogued field, to see the layout by, without walking the database."""
+    sample = Survey()
+    existing = set(store.collection_names())
+    for collection in catalogue.collections():
+        for path in catalogue.fields(collection) if collection in existing else ():
+            for document in records.some_with(store, collection, path.replace(".*", ""), SAMPLE_PER_FIELD):
+                sample.note(catalogue, collection, document)
+    return sample.sample

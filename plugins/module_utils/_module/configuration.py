@@ -18,7 +18,7 @@ from .._domain.errors import FileMissing, OpsError
 from .._domain.secret import Secret
 from .._domain.settings import Setting, Settings, Source, conflict, resolve
 from .._keys import registry
-from .._store.private_files import read_private
+from .._store.private_files import read_private_text
 
 try:
     import yaml
@@ -59,7 +59,7 @@ def _options(params: Params) -> list[Source]:
     for setting in known:
         if setting.secret and params.get(setting.file_option) is not None:
             path = Path(str(params[setting.file_option]))
-            text = read_private(path, empty_code=setting.empty_code)
+            text = read_private_text(path, empty_code=setting.empty_code)
             sources.append(Source(f"{setting.file_option} {path}", {setting: text}))
     return sources
 
@@ -69,7 +69,7 @@ def _secrets(named: object) -> tuple[str | None, dict[str, Secret[str]]]:
     if str(path) == NO_FILE:
         return None, {}
     try:
-        content = read_private(path)
+        content = read_private_text(path)
     except FileMissing:
         if str(path) == DEFAULT_SECRETS_FILE:
             return None, {}

@@ -24,7 +24,7 @@ def require() -> None:
     failed = failure(sys.version_info[:2], sys.version.split()[0], sys.executable)
     if failed:
         sys.stdout.write(json.dumps(failed) + "\n")
-        sys.exit(1)
+        raise SystemExit(1)
 
 
 def failure(found: tuple[int, ...], version: str, path: str) -> dict[str, object]:

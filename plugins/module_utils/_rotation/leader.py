@@ -17,7 +17,7 @@ from .._domain.rotation import Plan, Rotation
 from .._domain.rotation_states import State
 from .._installation.canaries import key_facts, make_canary
 from .._installation.installation import Installation
-from .._installation.layout_detection import detect_layout
+from .._installation.layout_detection import remembered_layout
 from .._store import keystore, ranges, rotations
 from .._store.keystore import Active
 from .._store.lease_renewal import Keeper
@@ -115,7 +115,7 @@ class Leader:
     def _layout(self, draft: Draft) -> str:
         provider = self._installation.provider
         before = provider.retries
-        layout = detect_layout(provider, draft.sample)
+        layout = remembered_layout(self._store, provider, draft.sample, warn=self._warn)
         # WHY: a layout that does not fit fails like a token that blips, and is tried again like one.
         self._mine.uncounted += provider.retries - before
         return layout.name

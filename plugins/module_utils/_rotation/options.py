@@ -21,8 +21,8 @@ class Options:
 
     settle_timeout: seconds to wait after the swap until every live process writes with the new version.
     compromised: re-seal under new data keys and list what must be reissued. hsm_share: HSM calls a second of this
-    process at most, 0 for no limit. workers: processes of this host that talk to the HSM. verify: which fresh wraps are
-    opened again before they are written, one of wrap_proof.MODES.
+    process at most, 0 for no limit. workers: processes of this host that talk to the HSM. prove_wraps: which fresh
+    wraps are opened again before they are written, one of wrap_proof.MODES.
     state: "rotated", or "cancelled" to take an unfinished rotation back to the active version.
     stop_before: "swap" to end when everything has moved and is verified, else "none".
     slice_of: name of the run that this one is a slice of, "" for a run of its own.
@@ -39,7 +39,7 @@ class Options:
     compromised: bool = False
     hsm_share: int = 0
     workers: int = 1
-    verify: str = "all"
+    prove_wraps: str = "all"
     stop_before: str = "none"
     slice_of: str = ""
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .._domain import exposure
@@ -50,10 +50,17 @@ class Outcome:
 
     @classmethod
     def of_plan(
-        cls, plan: Plan, state: State, remaining: int, share: Share, *, verify: str, failures: Iterable[Failure] = ()
+        cls,
+        plan: Plan,
+        state: State,
+        remaining: int,
+        share: Share,
+        *,
+        prove_wraps: str,
+        failures: Iterable[Failure] = (),
     ) -> Outcome:
-        """Return the outcome of a run that took part in a rotation. verify: one of wrap_proof.MODES."""
-        proof = Proof(verify)
+        """Return the outcome of a run that took part in a rotation. prove_wraps: one of wrap_proof.MODES."""
+        proof = Proof(prove_wraps)
         proof.made, proof.opened = share.made, share.opened
         return cls(
             name=plan.name,
@@ -86,6 +93,12 @@ class Outcome:
         return shown
 
 
+def rotation_of(result: Result) -> JsonObject:
+    """Return what a result of this verb says about the rotation: `Outcome.as_result`."""
+    shown = result.values["rotation"]
+    return dict(shown) if isinstance(shown, Mapping) else {}
+
+
 def nothing_to_do(options: Options, since: Rotation | None, found: Survey) -> Result:
     """Return the result of a run that finds a rotation where it is meant to end. since: its record. found: a survey.
 
@@ -93,7 +106,7 @@ def nothing_to_do(options: Options, since: Rotation | None, found: Survey) -> Re
     """
     share = since.share(options.slice_of) if since is not None and options.slice_of else Share()
     if since is not None and since.plan is not None and share != Share():
-        return ended_elsewhere(since, since.plan, options.verify, share)
+        return ended_elsewhere(since, since.plan, options.prove_wraps, share)
     active = options.to_version
     if since is not None and since.plan is not None and since.state is State.READY:
         active = since.plan.active
@@ -127,9 +140,9 @@ def predicted(draft: Draft, options: Options) -> Result:
     return Result(changed=True, values={"rotation": outcome.as_result()}, before=plan.before, after=after)
 
 
-def ended_elsewhere(standing: Rotation, plan: Plan, verify: str, share: Share) -> Result:
+def ended_elsewhere(standing: Rotation, plan: Plan, prove_wraps: str, share: Share) -> Result:
     """Return the result of a run that took part in a rotation which another process brought to its end."""
-    outcome = Outcome.of_plan(plan, standing.state, 0, share, verify=verify)
+    outcome = Outcome.of_plan(plan, standing.state, 0, share, prove_wraps=prove_wraps)
     active = plan.active if standing.state is State.READY else plan.to_version
     return Result(
         changed=share.rewrapped > 0,
@@ -150,7 +163,7 @@ def out_of_time(standing: Rotation | None, options: Options, mine: Mine, retries
         raise fenced(options.name)
     state, share = standing.state.shown, mine.share(retries)
     failures = mine.progress.failures.values()
-    outcome = Outcome.of_plan(plan, state, standing.remaining, share, verify=mine.proof.verify, failures=failures)
+    outcome = Outcome.of_plan(plan, state, standing.remaining, share, prove_wraps=mine.proof.mode, failures=failures)
     if failures:
         raise incomplete(outcome, swapped=state in (State.SETTLING, State.COMPLETE))
     active = plan.active if state in (State.REWRAPPING, State.READY) else plan.to_version

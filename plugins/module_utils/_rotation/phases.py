@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from .._domain.fleet_gate import judge_current
+from .._domain.fleet_gate import who_writes_with
 from .._domain.result import Result
 from .._domain.rotation import Plan, Rotation
 from .._domain.rotation_states import PASSES_AT_MOST, State
@@ -145,7 +145,7 @@ class Phases:
         while True:
             self._guard()
             # WHY before the pass: what a process sealed before it followed is in the database by then, and is found.
-            verdict = judge_current(heartbeats.read(self._store)["processes"], self._plan.to_version)
+            verdict = who_writes_with(heartbeats.read(self._store).processes, self._plan.to_version)
             moved = self._pass()
             if self._progress.failures or self._mine.over():
                 return False
@@ -198,7 +198,7 @@ class Phases:
         remaining = 0 if self._state is State.COMPLETE else standing.remaining
         outcome = Outcome.of_plan(
             self._plan, shown, remaining, self._mine.share(self._installation.provider.retries),
-            failures=self._progress.failures.values(), verify=self._mine.proof.verify,
+            failures=self._progress.failures.values(), prove_wraps=self._mine.proof.mode,
         )  # fmt: skip
         journal.append(self._store, "kek_rotate", {"id": name, "state": str(shown), "rewrapped": outcome.rewrapped})
         if self._progress.failures:

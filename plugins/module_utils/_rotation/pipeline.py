@@ -73,7 +73,7 @@ class RewrapStream:
         moved = 0
         writing: Future[Tally] | None = None
         with ThreadPoolExecutor(1, "writer") as writer:
-            for batch in records.batches(documents, self._pace.batch_size, max_bytes=records.BATCH_BYTES):
+            for batch in records.bounded_batches(documents, self._pace.batch_size):
                 if self._over():
                     self._progress.timed_out = True
                     break

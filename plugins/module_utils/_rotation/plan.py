@@ -23,7 +23,7 @@ from .._domain.range_cuts import Cuts, Range
 from .._domain.rotation import Plan, Rotation
 from .._domain.rotation_states import State
 from .._installation import survey as surveys
-from .._installation.fleet_readiness import judged as judged_fleet
+from .._installation.fleet_readiness import readiness
 from .._installation.installation import Installation
 from .._installation.survey import Survey
 from .._store import keystore
@@ -118,8 +118,14 @@ def require_resealable(options: Options, found: Survey) -> None:
 
 
 def require_loaded(installation: Installation, options: Options) -> None:
-    """Raises OpsError rotate.target_not_loaded."""
-    loaded = installation.provider.versions()
+    """Raises OpsError rotate.target_removed, rotate.target_not_loaded."""
+    rows, loaded = installation.keystore.rows, installation.provider.versions()
+    if options.to_version in rows and rows[options.to_version].removed:
+        raise OpsError(
+            f"KEK version {options.to_version} was removed; the database refuses every write under it",
+            code="rotate.target_removed",
+            hint=f"make a new version, {max(rows) + 1}, and rotate to that one",
+        )
     if options.to_version not in loaded:
         raise OpsError(
             f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",
@@ -151,7 +157,7 @@ def require_only_source(options: Options, sources: set[int]) -> None:
 
 def require_fleet(installation: Installation, options: Options) -> None:
     """Raises OpsError fleet.* unless every live process has the target loaded: a reader without it would go blind."""
-    refused = refusal(judged_fleet(installation, options.to_version), allow_empty_fleet=options.allow_empty_fleet)
+    refused = refusal(readiness(installation, options.to_version), allow_empty_fleet=options.allow_empty_fleet)
     if refused is not None:
         raise refused
 

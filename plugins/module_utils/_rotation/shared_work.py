@@ -75,7 +75,7 @@ def part_of(options: Options, since: Rotation | None, *, lease_s: float) -> Mine
         pace=Pace(batch_size(options, lease_s), options.hsm_share),
         lease_s=lease_s,
         deadline=Deadline(options.max_seconds),
-        proof=Proof(options.verify),
+        proof=Proof(options.prove_wraps),
         earlier=since.share(run) if since is not None else Share(),
     )
 

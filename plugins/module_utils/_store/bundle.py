@@ -14,9 +14,10 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, Protocol, TypeAlias
 
-from .._domain.errors import OpsError
+from .._domain.errors import FileMissing, OpsError
+from . import private_files
 from .driver import Document
 from .records import decode, encode
 
@@ -25,11 +26,24 @@ try:
 except ImportError:  # reported by name in _module/dependencies.py
     pyrage = None
 
+Recipient: TypeAlias = object
+"""An age public key, as the binding holds it."""
+
+
+class Identity(Protocol):
+    """An age identity, as the binding holds it."""
+
+    def to_public(self) -> Recipient: ...
+
+
+OnFrame: TypeAlias = Callable[[Document, int], None]
+"""Called with a frame and its size in bytes."""
+
 _LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
 MAX_FRAME = 64 * 1024 * 1024  # bytes: a record is at most 16 MiB in MongoDB, its sealed fields shrink when opened
 
 
-def recipients_from(texts: Sequence[str]) -> list[Any]:
+def recipients_from(texts: Sequence[str]) -> list[Recipient]:
     """Return age recipients. Raises OpsError bundle.recipient_invalid."""
     try:
         return [pyrage.x25519.Recipient.from_str(text) for text in texts]
@@ -41,21 +55,19 @@ def recipients_from(texts: Sequence[str]) -> list[Any]:
         ) from None
 
 
-def identity_from(path: Path) -> Any:
-    """Return the age identity in a 0600 file. Raises OpsError bundle.identity_missing, file.permissions, ..."""
+def identity_from(path: Path) -> Identity:
+    """Return the age identity in a 0600 file.
+
+    Raises OpsError bundle.identity_missing, bundle.identity_invalid, file.unreadable, file.permissions.
+    """
     try:
-        if path.stat().st_mode & 0o077:
-            raise OpsError(
-                f"identity file {path} has mode {path.stat().st_mode & 0o777:04o}, expected 0600",
-                code="file.permissions",
-                hint=f"chmod 600 {path}",
-            )
-        lines = path.read_text("ascii").splitlines()
+        lines = private_files.read_private(path).decode("ascii").splitlines()
         keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
         if len(keys) != 1:
             raise ValueError
-        return pyrage.x25519.Identity.from_str(keys[0])
-    except FileNotFoundError:
+        identity: Identity = pyrage.x25519.Identity.from_str(keys[0])
+        return identity
+    except FileMissing:
         raise OpsError(
             f"no identity file {path}", code="bundle.identity_missing", hint="make it with bundle_identity"
         ) from None
@@ -74,7 +86,7 @@ def new_identity() -> tuple[str, str]:
     return f"# public key: {public}\n{identity}\n", public
 
 
-def write(path: Path, frames: Iterator[Document], recipients: Sequence[Any]) -> str:
+def write(path: Path, frames: Iterator[Document], recipients: Sequence[Recipient]) -> str:
     """Encrypt the frames into a new 0600 file, synced to disk; return its SHA-256 in hex."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as raw:
@@ -92,7 +104,7 @@ def write(path: Path, frames: Iterator[Document], recipients: Sequence[Any]) -> 
     return sink.digest.hexdigest()
 
 
-def read(path: Path, identity: Any, on_frame: Callable[[Document], None]) -> None:
+def read(path: Path, identity: Identity, on_frame: OnFrame) -> None:
     """Decrypt the file and call `on_frame` with each frame in order.
 
     Raises OpsError bundle.wrong_recipient, bundle.damaged, and whatever `on_frame` raises.
@@ -161,7 +173,7 @@ class _Frames(io.RawIOBase):
 class _Hashing:
     """A file that hashes what passes through it."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self.digest = hashlib.sha256()
 
@@ -177,7 +189,7 @@ class _Hashing:
 class _Parser:
     """A file that cuts what is written to it into BSON frames."""
 
-    def __init__(self, on_frame: Callable[[Document], None]) -> None:
+    def __init__(self, on_frame: OnFrame) -> None:
         self._on_frame = on_frame
         self._pending = bytearray()
 
@@ -190,7 +202,7 @@ class _Parser:
                 raise OpsError("a frame has an impossible size", code="bundle.damaged", hint="export again")
             if len(self._pending) - start < size:
                 break
-            self._on_frame(self._decode(bytes(self._pending[start : start + size])))
+            self._on_frame(self._decode(bytes(self._pending[start : start + size])), size)
             start += size
         del self._pending[:start]
         return len(chunk)

@@ -4,7 +4,8 @@
 """A backup folder of the shape mongodump writes: per collection a .bson file and its .metadata.json.
 
 We always write it ourselves, so the URI never enters a command line; mongorestore reads it. ADR-0009. Files are 0600 in
-a 0700 folder, written beside the final name and renamed when complete.
+a 0700 folder, written beside the final name and renamed when complete. MANIFEST_FILE is written last: a folder without
+it is no backup.
 """
 
 from __future__ import annotations
@@ -12,28 +13,53 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, TypedDict, cast
 from urllib.parse import quote
 
 from .._domain.errors import OpsError
 from .connection import Store, driver_errors
 from .driver import Document, bson
-from .records import decode, stream_raw
+from .private_files import sync_folder
+from .records import decode
+
+MANIFEST_FILE = "backup.json"
+_LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
 
 
-def write_collection(store: Store, collection: str, folder: Path) -> dict[str, Any]:
-    """Write one collection; return {documents, sha256, file}."""
+class DumpedCollection(TypedDict):
+    """One collection's file: how many documents, its SHA-256 in hex, its name in the folder."""
+
+    documents: int
+    sha256: str
+    file: str
+
+
+class BackupManifest(TypedDict):
+    """What a finished backup says of itself. source_digest: of the records in it, see `DatabaseDigest`."""
+
+    created_at: str
+    database: str
+    provider: str
+    install_id: str | None
+    collections: dict[str, DumpedCollection]
+    documents: int
+    envelopes: int
+    kek_versions: list[int]
+    source_digest: str
+
+
+def write_collection(store: Store, collection: str, folder: Path, raws: Iterable[bytes]) -> DumpedCollection:
+    """Write one collection, its documents given as BSON, and the options and indexes it has."""
     name = file_name(collection)
     digest, documents = hashlib.sha256(), 0
     with _private(folder / f"{name}.bson") as raw:
-        for document in stream_raw(store, collection):
-            raw.write(document.raw)
-            digest.update(document.raw)
+        for document in raws:
+            raw.write(document)
+            digest.update(document)
             documents += 1
-        raw.flush()
-        os.fsync(raw.fileno())
+        _synced(raw)
     with driver_errors(store):
         options = store.collection(collection).options()
         indexes = [dict(index) for index in store.collection(collection).list_indexes()]
@@ -41,8 +67,7 @@ def write_collection(store: Store, collection: str, folder: Path) -> dict[str, A
     with _private(folder / f"{name}.metadata.json") as raw:
         # WHY canonical extended JSON: mongorestore reads types from it, and an index key's 1 must stay an int32.
         raw.write(bson.json_util.dumps(metadata, json_options=bson.json_util.CANONICAL_JSON_OPTIONS).encode())
-        raw.flush()
-        os.fsync(raw.fileno())
+        _synced(raw)
     return {"documents": documents, "sha256": digest.hexdigest(), "file": f"{name}.bson"}
 
 
@@ -51,19 +76,26 @@ def file_name(collection: str) -> str:
     return quote(collection, safe="!$&'()*+,;=:@ ~")
 
 
-def read_collection(path: Path) -> Iterator[Document]:
-    """Yield the documents of a .bson file. Raises OpsError backup.damaged where it ends early or is no BSON."""
+def read_back(path: Path, on_document: Callable[[Document], None]) -> DumpedCollection:
+    """Call `on_document` with each document of a .bson file; return what the file holds, to compare it with.
+
+    Raises OpsError backup.damaged where it ends early or is no BSON.
+    """
+    digest, documents = hashlib.sha256(), 0
     with path.open("rb") as raw:
-        while head := raw.read(4):
-            body = raw.read(max(int.from_bytes(head, "little") - 4, 0)) if len(head) == 4 else b""
+        while head := raw.read(_LENGTH):
+            whole = head + raw.read(max(int.from_bytes(head, "little") - _LENGTH, 0))
+            digest.update(whole)
+            documents += 1
             try:
-                yield decode(head + body)
+                on_document(decode(whole))
             except ValueError:
                 raise OpsError(
                     f"{path} cannot be read back: damaged near byte {raw.tell()}",
                     code="backup.damaged",
                     hint="is the disk full or failing? take the backup again; nothing else was done",
                 ) from None
+    return {"documents": documents, "sha256": digest.hexdigest(), "file": path.name}
 
 
 def file_sha256(path: Path) -> str:
@@ -72,13 +104,41 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
-def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """Write the backup's own manifest, last: a folder without one is no backup."""
-    with _private(path) as raw:
+def write_manifest(folder: Path, manifest: BackupManifest) -> None:
+    """Write the backup's own manifest and make the folder durable."""
+    with _private(folder / MANIFEST_FILE) as raw:
         raw.write((json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
-        raw.flush()
-        os.fsync(raw.fileno())
+        _synced(raw)
+    sync_folder(folder)
 
 
-def _private(path: Path) -> Any:
+def read_manifest(folder: Path) -> BackupManifest | None:
+    """Return the manifest of a finished backup, None for any other folder."""
+    try:
+        found = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, Mapping) or not BackupManifest.__required_keys__ <= set(found):
+        return None
+    whole = isinstance(found["collections"], Mapping) and isinstance(found["kek_versions"], list)
+    return cast(BackupManifest, found) if whole else None
+
+
+def intact(folder: Path, manifest: BackupManifest) -> bool:
+    """True when every file of a backup is there and has the SHA-256 that it was written with."""
+    try:
+        return all(
+            file_sha256(folder / manifest["database"] / entry["file"]) == entry["sha256"]
+            for entry in manifest["collections"].values()
+        )
+    except FileNotFoundError:
+        return False
+
+
+def _private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def _synced(raw: BinaryIO) -> None:
+    raw.flush()
+    os.fsync(raw.fileno())

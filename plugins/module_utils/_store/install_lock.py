@@ -14,7 +14,7 @@ from datetime import datetime
 from .._domain.instants import rfc3339
 from .._domain.values import Document, JsonObject
 from .connection import Store, driver_errors
-from .driver import errors
+from .first_writer import insert_if_absent
 
 COLLECTION = "kek_install"
 LOCK_ID = "kek_install"
@@ -62,14 +62,8 @@ def acquire(store: Store, *, provider: str, installed_by: str, install_id: str) 
         "installed_by": installed_by,
         "install_id": install_id,
     }
-    with driver_errors(store):
-        collection = store.collection(COLLECTION)
-        try:
-            outcome = collection.update_one({"_id": LOCK_ID}, {"$setOnInsert": proposed}, upsert=True)
-            created = outcome.upserted_id is not None
-        except errors.DuplicateKeyError:
-            created = False
-        return _from_document(collection.find_one({"_id": LOCK_ID})), created
+    document, created = insert_if_absent(store, COLLECTION, LOCK_ID, proposed)
+    return _from_document(document), created
 
 
 def _from_document(document: Document) -> InstallLock:

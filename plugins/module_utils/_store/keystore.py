@@ -9,15 +9,16 @@ crash between the two leaves nothing to decide. States and their legal moves: `K
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from .._domain.key_names import KeyReference
 from .._domain.values import BsonValue, Document, JsonObject
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
+from .first_writer import insert_if_absent
 
 COLLECTION = "kek_versions"
 ACTIVE_ID = "active"
@@ -50,7 +51,8 @@ class KeyRow:
     """canary: envelope sub-document, None in foreign rows that have none. key: label, id, check_value as known.
 
     invocations: wraps that this collection made with the version, counted before they are made. state: a `KeyState`,
-    or the word of a foreign keystore as it is.
+    or the word of a foreign keystore as it is. removed_at: when kek_remove retired the version for good; its state says
+    whether the key material is gone too (ADR-0019).
     """
 
     version: int
@@ -59,6 +61,12 @@ class KeyRow:
     canary: Mapping[str, BsonValue] | None = field(repr=False)
     key: Mapping[str, BsonValue]
     invocations: int = 0
+    removed_at: datetime | None = None
+
+    @property
+    def removed(self) -> bool:
+        """True for a version that nothing may use again. Databases of release 0.1 say it by the state alone."""
+        return self.removed_at is not None or self.state == KeyState.DESTROYED
 
     def as_result(self) -> JsonObject:
         return {
@@ -67,6 +75,7 @@ class KeyRow:
             "state": self.state,
             "key": dict(self.key),
             "invocations": self.invocations,
+            "removed": self.removed,
         }
 
 
@@ -144,10 +153,7 @@ def read_intent(store: Store, version: int) -> Intent | None:
     """Return what an earlier pkcs11-init of this version meant to make, None where it never began or has ended."""
     with driver_errors(store):
         found = store.collection(COLLECTION).find_one({"_id": f"{_INTENT}{version}"})
-    if found is None:
-        return None
-    key = KeyReference(str(found["key"]["label"]), bytes.fromhex(found["key"]["id"]))
-    return Intent(version, str(found["provider"]), str(found["install_id"]), key)
+    return None if found is None else _intent(version, found)
 
 
 def ensure_intent(store: Store, planned: Intent) -> Intent:
@@ -158,11 +164,8 @@ def ensure_intent(store: Store, planned: Intent) -> Intent:
         "key": {"label": planned.key.label, "id": planned.key.key_id.hex()},
         "created_at": store.server_time(),
     }
-    with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
-        store.collection(COLLECTION).update_one(
-            {"_id": f"{_INTENT}{planned.version}"}, {"$setOnInsert": intent}, upsert=True
-        )
-    return read_intent(store, planned.version) or planned
+    found, _inserted = insert_if_absent(store, COLLECTION, f"{_INTENT}{planned.version}", intent)
+    return _intent(planned.version, found)
 
 
 def drop_intent(store: Store, version: int) -> None:
@@ -173,11 +176,7 @@ def drop_intent(store: Store, version: int) -> None:
 
 def initialise_active(store: Store, version: int) -> Active:
     """Make `version` active if none is yet; return the version that is active now."""
-    with driver_errors(store):
-        collection = store.collection(COLLECTION)
-        with contextlib.suppress(errors.DuplicateKeyError):
-            collection.update_one({"_id": ACTIVE_ID}, {"$setOnInsert": {"version": version, "epoch": 1}}, upsert=True)
-        document = collection.find_one({"_id": ACTIVE_ID})
+    document, _inserted = insert_if_absent(store, COLLECTION, ACTIVE_ID, {"version": version, "epoch": 1})
     return Active(int(document["version"]), int(document["epoch"]))
 
 
@@ -208,6 +207,20 @@ def set_state(store: Store, version: int, *, expected: str, state: str) -> bool:
     return bool(outcome.matched_count == 1)
 
 
+def kept_state(state: str) -> KeyState:
+    """Return what a removed version is called while its key material exists somewhere."""
+    kept = (KeyState.PRE_ACTIVATION, KeyState.COMPROMISED, KeyState.DESTROYED)  # destroyed: by release 0.1
+    return KeyState(state) if state in kept else KeyState.DEACTIVATED
+
+
+def mark_removed(store: Store, version: int, *, expected: str) -> bool:
+    """Note that a version was removed for good, by compare-and-set on its state; False when it was not `expected`."""
+    assign = {"state": str(kept_state(expected)), "removed_at": store.server_time()}
+    with driver_errors(store):
+        outcome = store.collection(COLLECTION).update_one({"_id": version, "state": str(expected)}, {"$set": assign})
+    return bool(outcome.matched_count == 1)
+
+
 def _require_legal(before: str, after: str) -> None:
     """WHY only known states: a foreign keystore's own word says nothing about what may follow it."""
     if before in LEGAL_MOVES and after not in LEGAL_MOVES[KeyState(before)]:
@@ -233,8 +246,13 @@ def repair_states(store: Store) -> int:
     return int(raised.modified_count + lowered.modified_count)
 
 
+def _intent(version: int, document: Document) -> Intent:
+    key = KeyReference(str(document["key"]["label"]), bytes.fromhex(document["key"]["id"]))
+    return Intent(version, str(document["provider"]), str(document["install_id"]), key)
+
+
 def _row(document: Document) -> KeyRow:
-    canary, key = document.get("canary"), document.get("key")
+    canary, key, removed_at = document.get("canary"), document.get("key"), document.get("removed_at")
     return KeyRow(
         version=int(document["_id"]),
         provider=str(document.get("provider")),
@@ -242,4 +260,5 @@ def _row(document: Document) -> KeyRow:
         canary=canary if isinstance(canary, Mapping) else None,
         key=key if isinstance(key, Mapping) else {},
         invocations=int(document.get("invocations", 0)),
+        removed_at=removed_at if isinstance(removed_at, datetime) else None,
     )

@@ -27,6 +27,7 @@ from .server_clock import EXPIRED, expires_in
 
 COLLECTION = "locks"
 LEASE_S = 60
+FIRST_HOLDERS = 10  # how often the first lease of a name is asked for while others ask for it too
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,30 @@ def acquire(store: Store, name: str, *, lease_s: float = LEASE_S, purpose: str =
         "expires_at": taken(expires_in(lease_s), "$expires_at"),
         "purpose": taken(purpose, "$purpose"),
     }
-    with driver_errors(store):
-        try:
-            document = store.collection(COLLECTION).find_one_and_update(
-                {"_id": name}, [{"$set": change}], upsert=True, return_document=pymongo.ReturnDocument.AFTER
-            )
-        except errors.DuplicateKeyError:  # two first holders at once: the other one inserted
-            document = store.collection(COLLECTION).find_one({"_id": name})
+    document = _taken_or_held(store, name, change)
     if document["owner"] != owner:
         raise held(name, document)
     return Lease(name, owner, int(document["token"]))
+
+
+def _taken_or_held(store: Store, name: str, change: Document) -> Document:
+    """Return the lease's document after the change, with us or another as its owner.
+
+    WHY asked again: of two first holders at once one may get a duplicate key, or no document from a server that lets
+    the upsert of the other come first. The second time there is a document to update.
+    """
+    for _attempt in range(FIRST_HOLDERS):
+        with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
+            found: Document | None = store.collection(COLLECTION).find_one_and_update(
+                {"_id": name}, [{"$set": change}], upsert=True, return_document=pymongo.ReturnDocument.AFTER
+            )
+            if found is not None:
+                return found
+    raise LeaseHeld(
+        f'"{name}" is taken by others again and again',
+        hint="run it again when fewer hosts start at once",
+        retryable=True,
+    )
 
 
 def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:

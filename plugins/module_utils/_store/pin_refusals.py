@@ -9,7 +9,6 @@ latest refusal last. The PIN is not in it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import socket
@@ -20,7 +19,7 @@ from .._domain.pin_tag import SALT_LENGTH, tag
 from .._domain.secret import Secret
 from .._domain.values import Document
 from .connection import Store, driver_errors
-from .driver import errors
+from .first_writer import insert_if_absent
 
 COLLECTION = "kek_pin_refusals"
 KEPT = 8  # refusals of a token; WHY so few: each makes one right PIN in 1024 look refused
@@ -52,8 +51,7 @@ def note(store: Store, token: str, pin: Secret[str]) -> None:
     """Note that the token refused this PIN just now, under a new id; an older note of the same PIN gives way."""
     collection = store.collection(COLLECTION)
     fresh = {"salt": os.urandom(SALT_LENGTH), "refused": []}
-    with driver_errors(store), contextlib.suppress(errors.DuplicateKeyError):
-        collection.update_one({"_id": token}, {"$setOnInsert": fresh}, upsert=True)
+    insert_if_absent(store, COLLECTION, token, fresh)
     ours = _forget(store, token, pin)
     entry = {
         "tag": ours,

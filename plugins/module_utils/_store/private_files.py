@@ -67,50 +67,35 @@ def append_assignments(path: Path, values: Mapping[str, str]) -> None:
     write_private(path, standing + lines.encode(), owner=(status.st_uid, status.st_gid))
 
 
-def read_private(path: Path, *, empty_code: str = "") -> str:
-    """Return the text of a file that nobody else may read, one trailing newline stripped.
+def read_private(path: Path, *, empty_code: str = "") -> bytes:
+    """Return the content of a file that nobody else may read, one trailing newline stripped.
 
-    Raises OpsError file.missing, file.unreadable, file.permissions, and `empty_code` when it holds nothing.
+    Raises FileMissing, OpsError file.unreadable, file.permissions, and `empty_code` when it holds nothing.
     """
     try:
-        status, content = path.stat(), path.read_text("utf-8")
+        status, content = path.stat(), path.read_bytes()
     except FileNotFoundError:
         raise FileMissing(f"no file {path}", hint="correct the path, or create it with mode 0600") from None
-    except (OSError, UnicodeDecodeError) as cause:
-        raise OpsError(
-            f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"
-        ) from None
+    except OSError as cause:
+        raise _unreadable(path, type(cause).__name__) from None
     if status.st_mode & 0o077:
         raise OpsError(
             f"{path} has mode {status.st_mode & 0o777:04o}, expected 0600: others may read it",
             code="file.permissions",
             hint=f"chmod 600 {path}; if others could read it, rotate what it holds",
         )
-    text = content.removesuffix("\n").removesuffix("\r")
-    if empty_code and not text.strip():
+    content = content.removesuffix(b"\n").removesuffix(b"\r")
+    if empty_code and not content.strip():
         raise OpsError(f"{path} is empty", code=empty_code, hint="write the value into it")
-    return text
+    return content
 
 
-def read_passphrase(path: Path) -> bytes:
-    """Return the passphrase in a 0600 file, one trailing newline stripped.
-
-    Raises OpsError file.missing, file.permissions, passphrase.empty.
-    """
+def read_private_text(path: Path, *, empty_code: str = "") -> str:
+    """Return the text of such a file. Raises what `read_private` raises; file.unreadable also where it is no UTF-8."""
     try:
-        status, content = path.stat(), path.read_bytes()
-    except OSError as cause:
-        raise FileMissing(f"cannot read {path}: {cause.strerror}", hint="give a readable `passphrase_file`") from None
-    if status.st_mode & 0o077:
-        raise OpsError(
-            f"{path} has mode {status.st_mode & 0o777:04o}, expected 0600",
-            code="file.permissions",
-            hint=f"chmod 600 {path}",
-        )
-    passphrase = content.removesuffix(b"\n").removesuffix(b"\r")
-    if not passphrase.strip():
-        raise OpsError(f"{path} is empty", code="passphrase.empty", hint="write the passphrase into it")
-    return passphrase
+        return read_private(path, empty_code=empty_code).decode("utf-8")
+    except UnicodeDecodeError as cause:
+        raise _unreadable(path, type(cause).__name__) from None
 
 
 def sync_folder(path: Path) -> None:
@@ -129,3 +114,7 @@ def not_writable(path: Path, cause: OSError) -> OpsError:
         code="file.not_writable",
         hint="check that the folder exists, its owner and mode, and the space left",
     )
+
+
+def _unreadable(path: Path, why: str) -> OpsError:
+    return OpsError(f"cannot read {path} ({why})", code="file.unreadable", hint="check its owner and content")

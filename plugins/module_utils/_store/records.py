@@ -8,8 +8,8 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from .._domain.values import BsonValue
@@ -19,6 +19,7 @@ from .driver import Document, RawBSONDocument, bson, errors, pymongo, record_cod
 
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
+T = TypeVar("T")
 D = TypeVar("D", bound=Mapping[str, BsonValue])
 
 
@@ -55,6 +56,12 @@ def stream_raw(store: Store, collection: str) -> Iterator[Any]:
         yield from store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH).sort("_id", 1)
 
 
+def some_with(store: Store, collection: str, path: str, limit: int) -> Iterator[Document]:
+    """Yield at most `limit` documents that hold something at a dotted path."""
+    with driver_errors(store):
+        yield from store.collection(collection).find({path: {"$ne": None}}, limit=limit)
+
+
 def by_ids(store: Store, collection: str, ids: Sequence[Any]) -> dict[Any, Document]:
     """Return the documents with these ids, keyed by `id_key`, so that ids of any BSON type can be looked up."""
     with driver_errors(store):
@@ -75,10 +82,10 @@ def ids_of(store: Store, collection: str) -> Iterator[Any]:
             yield document["_id"]
 
 
-def count(store: Store, collection: str) -> int:
-    """Return how many documents a collection holds, counted, not estimated."""
+def collections_with_records(store: Store) -> list[str]:
+    """Return the collections of users' records that are not empty, sorted."""
     with driver_errors(store):
-        return int(store.collection(collection).count_documents({}))
+        return [name for name in data_collections(store) if store.collection(name).find_one({}, {"_id": 1}) is not None]
 
 
 def insert_many(store: Store, collection: str, documents: Sequence[Document]) -> None:
@@ -134,36 +141,27 @@ def bytes_of(document: Mapping[str, BsonValue]) -> int:
     return len(document.raw) if isinstance(document, RawBSONDocument) else len(encode(document))
 
 
-def database_digest(store: Store) -> tuple[str, int]:
-    """Return (SHA-256 in hex over every document of every record collection, number of documents).
-
-    Bookkeeping is left out, for live processes write their heartbeats there.
-    """
-    digest, documents = hashlib.sha256(), 0
-    for name in data_collections(store):
-        digest.update(name.encode() + b"\0")
-        for document in stream_raw(store, name):
-            digest.update(document.raw)
-            documents += 1
-    return digest.hexdigest(), documents
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of at most `size` items."""
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
 
 
-def batches(items: Iterable[D], size: int, *, max_bytes: int | None = None) -> Iterator[list[D]]:
-    """Yield lists of at most `size` items and, where `max_bytes` is given, of at most so many bytes; never empty.
+def bounded_batches(documents: Iterable[D], size: int, *, max_bytes: int = BATCH_BYTES) -> Iterator[list[D]]:
+    """Yield lists of at most `size` documents and at most `max_bytes` of BSON; a larger one is a batch on its own.
 
-    An item that has more bytes on its own is a batch on its own. A batch that is full is given before anything is read
-    beyond it, and none is kept here: memory is what the caller keeps.
+    A batch of `size` is given before anything is read beyond it. None is kept here: memory is what the caller keeps.
     """
     batch: list[D] = []
     held = 0
-    for item in items:
-        if max_bytes is not None:
-            weight = bytes_of(item)
-            if batch and held + weight > max_bytes:
-                yield batch
-                batch, held = [], 0
-            held += weight
-        batch.append(item)
+    for document in documents:
+        weight = bytes_of(document)
+        if batch and held + weight > max_bytes:
+            yield batch
+            batch, held = [], 0
+        batch.append(document)
+        held += weight
         if len(batch) >= size:
             yield batch
             batch, held = [], 0

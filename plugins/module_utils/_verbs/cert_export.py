@@ -23,7 +23,7 @@ from .._domain.settings import Settings
 from .._installation import opened_records
 from .._installation import survey as surveys
 from .._installation.installation import Installation, open_database, open_installation
-from .._installation.layout_detection import detect_layout
+from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
 from .._store import private_files, records
 from .._store.connection import Store
@@ -55,13 +55,14 @@ class _Source:
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Export. Raises OpsError export.*, certificate.malformed, record.unreadable, file.*."""
     _judge(options)
-    passphrase = private_files.read_passphrase(Path(options.passphrase_file)) if options.passphrase_file else None
-    with _opened(settings, with_keys=options.include_keys) as source:
+    passphrase = _passphrase(options)
+    with _opened(settings, warn, with_keys=options.include_keys) as source:
         projects = _projects(source.store, options)
         chosen = _chosen(source.store, options, projects)
         exported: list[dict[str, Any]] = []
         changed = 0
-        for batch in records.batches(iter(chosen), BATCH):
+        for start in range(0, len(chosen), BATCH):
+            batch = chosen[start : start + BATCH]
             for entry, written in _export(source, options, batch, passphrase, check=check, warn=warn):
                 exported.append(entry)
                 changed += written
@@ -73,6 +74,13 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         before=before,
         after={**facts, "current": facts["files"]},
     )
+
+
+def _passphrase(options: Options) -> bytes | None:
+    """Return the passphrase. Raises FileMissing, OpsError file.unreadable, file.permissions, passphrase.empty."""
+    if options.passphrase_file is None:
+        return None
+    return private_files.read_private(Path(options.passphrase_file), empty_code="passphrase.empty")
 
 
 def _judge(options: Options) -> None:
@@ -95,14 +103,14 @@ def _judge(options: Options) -> None:
 
 
 @contextmanager
-def _opened(settings: Settings, *, with_keys: bool) -> Iterator[_Source]:
+def _opened(settings: Settings, warn: Callable[[str], None], *, with_keys: bool) -> Iterator[_Source]:
     if not with_keys:
         with open_database(settings) as store:
             yield _Source(store, None, None)
         return
     with open_installation(settings) as installation:
-        found = surveys.take(installation.store, installation.catalogue)
-        layout = detect_layout(installation.provider, found.sample)
+        sample = surveys.sample_of(installation.store, installation.catalogue)
+        layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
         yield _Source(installation.store, installation, Sealing(installation.provider, layout))
 
 

@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb data_export: everything that must survive, as an encrypted bundle with a manifest. The source is only read.
 
-Records are opened with the source's KEK, digested with a fresh key, and encrypted to the destination's recipients in
-one stream; no plaintext reaches a disk. A second export of an unchanged source to the same folder changes nothing.
+Records are read once: the bytes that make the source's digest are the bytes that are opened, digested with a fresh key,
+and encrypted to the destination's recipients in one stream; no plaintext reaches a disk. What must be refused is
+refused before the finished folder takes the old one's place. Where a bundle is there already, one read without opening
+says first whether it still is of this very state.
 """
 
 from __future__ import annotations
@@ -16,23 +18,29 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .._domain import manifest as manifests
-from .._domain.envelope_layout import Layout
+from .._domain.catalogue import Catalogue, Found, outside_catalogue
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
+from .._domain.listing import LISTED_AT_MOST
+from .._domain.manifest import Manifest
 from .._domain.result import Result
 from .._domain.settings import Settings
+from .._domain.values import JsonObject
 from .._installation import opened_records
 from .._installation import survey as surveys
 from .._installation.installation import Installation, open_installation
-from .._installation.layout_detection import detect_layout
+from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
+from .._installation.survey import Survey
 from .._store import bundle, private_files, records
+from .._store.bundle import Recipient
 from .._store.driver import Document
+from .._store.every_record import DatabaseDigest, database_digest, decoded_batches, each_raw
 
 DIGEST_KEY_LENGTH = 32  # bytes
+PROJECTS = "projects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +54,20 @@ class Options:
 
 @dataclass(slots=True)
 class _Counts:
+    """What went into a bundle, counted on the way. outside: places of envelopes that the catalogue does not list."""
+
+    digest: DatabaseDigest = field(default_factory=DatabaseDigest)
     records: int = 0
     collections: Counter[str] = field(default_factory=Counter)
     sealed: Counter[str] = field(default_factory=Counter)
+    outside: list[str] = field(default_factory=list)
+    projects: list[dict[str, str]] = field(default_factory=list)
     records_digest: str = ""
+
+    def note(self, catalogue: Catalogue, found: Found) -> None:
+        self.sealed[f"{found.collection}.{found.field}"] += 1
+        if not catalogue.knows(found) and len(self.outside) < LISTED_AT_MOST:
+            self.outside.append(found.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +76,8 @@ class _Working:
 
     installation: Installation
     sealing: Sealing
-    recipients: list[Any]
+    recipients: list[Recipient]
     carried: dict[str, str] = field(repr=False)
-    source_digest: str
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -72,44 +89,63 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     recipients = bundle.recipients_from(options.recipients)
     dest = Path(options.dest)
     with open_installation(settings) as installation:
-        found = surveys.take(installation.store, installation.catalogue)
-        found.require_catalogued()
-        layout = detect_layout(installation.provider, found.sample)
-        source_digest, documents = records.database_digest(installation.store)
-        standing = _standing(dest, source_digest, options, layout)
-        after = {"records": documents, "envelopes": found.total, "source_digest": source_digest}
-        if standing is not None:
-            return Result(changed=False, values={"manifest": _public(standing)}, before=after, after=after)
+        existing = _existing(dest, options, installation.catalogue)
         if check:
-            predicted = {
-                "records": documents,
-                "collections": dict(sorted(found.by_collection.items())),
-                "layout": layout.name,
-                "source_digest": source_digest,
-            }
-            return Result(changed=True, values={"manifest": predicted}, before={}, after=after)
+            return _predicted(installation, existing, warn)
+        if existing is not None and database_digest(installation.store).hex() == existing["source_digest"]:
+            return _unchanged(existing)
+        sample = surveys.sample_of(installation.store, installation.catalogue)
+        layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
         carried = _carried(settings, options.carry, warn)
-        working = _Working(installation, Sealing(installation.provider, layout), recipients, carried, source_digest)
+        working = _Working(installation, Sealing(installation.provider, layout), recipients, carried)
         written = _write(working, dest, options)
-        return Result(changed=True, values={"manifest": _public(written)}, before={}, after=after)
+        return Result(changed=True, values={"manifest": _public(written)}, before={}, after=_facts(written))
 
 
-def _standing(dest: Path, source_digest: str, options: Options, layout: Layout) -> dict[str, Any] | None:
-    """Return the manifest of a complete bundle of this very state for these recipients, None where there is none."""
+def _existing(dest: Path, options: Options, catalogue: Catalogue) -> Manifest | None:
+    """Return the manifest of a complete bundle for these very options, None where there is none."""
     try:
         text = (dest / manifests.MANIFEST_FILE).read_text("utf-8")
         found = manifests.parse(text, origin=str(dest / manifests.MANIFEST_FILE))
     except (FileNotFoundError, UnicodeDecodeError, OpsError):
         return None
     same = (
-        found["source_digest"] == source_digest
-        and found["recipients"] == sorted(options.recipients)
-        and found["layout"] == layout.name
+        found["recipients"] == sorted(options.recipients)
+        and found["catalogue"] == _fields(catalogue)
         and found["carried"] == sorted(options.carry)
     )
     if not same or not (dest / manifests.RECORDS_FILE).exists():
         return None
     return found if bundle.file_sha256(dest / manifests.RECORDS_FILE) == found["records_sha256"] else None
+
+
+def _unchanged(existing: Manifest) -> Result:
+    facts = _facts(existing)
+    return Result(changed=False, values={"manifest": _public(existing)}, before=facts, after=facts)
+
+
+def _facts(manifest: Manifest) -> JsonObject:
+    envelopes = sum(manifest["sealed"].values())
+    return {"records": manifest["records"], "envelopes": envelopes, "source_digest": manifest["source_digest"]}
+
+
+def _predicted(installation: Installation, existing: Manifest | None, warn: Callable[[str], None]) -> Result:
+    """Return what an export would write, from one read that opens a sample only."""
+    found, digest = Survey(), DatabaseDigest()
+    for collection, raw in each_raw(installation.store, digest):
+        found.note(installation.catalogue, collection, records.decode(raw))
+    found.require_catalogued()
+    if existing is not None and existing["source_digest"] == digest.hex():
+        return _unchanged(existing)
+    layout = remembered_layout(installation.store, installation.provider, found.sample, warn=warn, note=False)
+    after: JsonObject = {"records": digest.documents, "envelopes": found.total, "source_digest": digest.hex()}
+    predicted: JsonObject = {
+        "records": digest.documents,
+        "collections": dict(sorted(found.by_collection.items())),
+        "layout": layout.name,
+        "source_digest": digest.hex(),
+    }
+    return Result(changed=True, values={"manifest": predicted}, before={}, after=after)
 
 
 def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], None]) -> dict[str, str]:
@@ -120,7 +156,7 @@ def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], N
     return values
 
 
-def _write(working: _Working, dest: Path, options: Options) -> dict[str, Any]:
+def _write(working: _Working, dest: Path, options: Options) -> Manifest:
     folder = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
     private_files.private_folder(folder)
     try:
@@ -128,23 +164,23 @@ def _write(working: _Working, dest: Path, options: Options) -> dict[str, Any]:
         header = _header(working, digest_key)
         frames = _frames(working, header, digest_key, counts)
         sha256 = bundle.write(folder / manifests.RECORDS_FILE, frames, working.recipients)
-        catalogue = working.installation.catalogue
-        body = {
+        body: Manifest = {
             "format": manifests.FORMAT,
             "bundle_id": header["bundle_id"],
             "created_at": rfc3339(header["created_at"]),
             "source": header["source"],
             "layout": working.sealing.layout.name,
-            "catalogue": {name: list(catalogue.fields(name)) for name in catalogue.collections()},
+            "catalogue": _fields(working.installation.catalogue),
             "collections": dict(counts.collections),
             "sealed": dict(counts.sealed),
             "records": counts.records,
-            "projects": _projects(working.installation),
+            "projects": counts.projects,
             "records_sha256": sha256,
-            "source_digest": working.source_digest,
+            "source_digest": counts.digest.hex(),
             "records_digest": counts.records_digest,
             "recipients": sorted(options.recipients),
             "carried": sorted(options.carry),
+            "seal": "",
         }
         sealed = manifests.sealed_manifest(body, digest_key)
         private_files.write_private(folder / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
@@ -152,6 +188,10 @@ def _write(working: _Working, dest: Path, options: Options) -> dict[str, Any]:
         return sealed
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fields(catalogue: Catalogue) -> dict[str, list[str]]:
+    return {name: list(catalogue.fields(name)) for name in catalogue.collections()}
 
 
 def _swap(working: Path, dest: Path) -> None:
@@ -188,30 +228,25 @@ def _header(working: _Working, digest_key: bytes) -> Document:
 
 
 def _frames(working: _Working, header: Document, digest_key: bytes, counts: _Counts) -> Iterator[Document]:
+    """Yield the bundle's frames from one read of the source. Raises OpsError record.unreadable, catalogue.outside."""
     yield {**header, "n": 0}
     store, catalogue, chain = working.installation.store, working.installation.catalogue, manifests.Chain(digest_key)
-    for collection in records.data_collections(store):
-        for batch in records.batches(records.stream(store, collection), records.READ_BATCH):
-            for opened in opened_records.open_documents(working.sealing, catalogue, collection, batch):
-                mac = opened_records.digest(digest_key, collection, opened)
-                chain.add(mac)
-                counts.records += 1
-                counts.collections[collection] += 1
-                for path in opened_records.plain_fields(opened):
-                    counts.sealed[f"{collection}.{path}"] += 1
-                yield {"n": counts.records, "c": collection, "d": opened, "m": mac}
+    for collection, batch in decoded_batches(each_raw(store, counts.digest)):
+        if collection == PROJECTS:
+            counts.projects += [{"id": str(d["_id"]), "name": str(d.get("name", ""))} for d in batch]
+        for opened in opened_records.open_documents(
+            working.sealing, catalogue, collection, batch, on_found=lambda found: counts.note(catalogue, found)
+        ):
+            mac = opened_records.digest(digest_key, collection, opened)
+            chain.add(mac)
+            counts.records += 1
+            counts.collections[collection] += 1
+            yield {"n": counts.records, "c": collection, "d": opened, "m": mac}
+    if counts.outside:
+        raise outside_catalogue(counts.outside)
     counts.records_digest = chain.hex()
     yield {"n": counts.records + 1, "end": True, "records": counts.records, "chain": counts.records_digest}
 
 
-def _projects(installation: Installation) -> list[dict[str, str]]:
-    if "projects" not in installation.store.collection_names():
-        return []
-    return [
-        {"id": str(document["_id"]), "name": str(document.get("name", ""))}
-        for document in records.stream(installation.store, "projects")
-    ]
-
-
-def _public(manifest: dict[str, Any]) -> dict[str, Any]:
+def _public(manifest: Manifest) -> JsonObject:
     return {name: value for name, value in manifest.items() if name != "catalogue"}

@@ -3,33 +3,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb db_backup: a dump of the database that was read back, counted, and whose every envelope opened.
 
-A backup is none before it has been decrypted. The source is only read. A folder without manifest is an unfinished
-backup and is never trusted.
+A backup is none before it has been decrypted. The source is only read, and only once: digest, counts and catalogue are
+of the very bytes in the dump. A folder without manifest is an unfinished backup and is never trusted.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.result import Result
 from .._domain.settings import Settings
+from .._domain.values import Document
 from .._domain.what_travels import BOOKKEEPING
-from .._installation import opened_records
-from .._installation import survey as surveys
+from .._installation.every_envelope import EveryEnvelope
 from .._installation.installation import Installation, open_installation
-from .._installation.layout_detection import detect_layout
-from .._installation.sealing import Sealing
+from .._installation.layout_detection import remembered_layout
+from .._installation.opened_records import unreadable
+from .._installation.sealing import Failure
+from .._installation.survey import Survey
 from .._store import dump, private_files, records
-
-MANIFEST_FILE = "backup.json"
+from .._store.connection import Store
+from .._store.dump import BackupManifest, DumpedCollection
+from .._store.every_record import DatabaseDigest, database_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,97 +44,110 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     """Back up. Raises OpsError backup.*, record.unreadable, and what opening an installation raises."""
     dest = Path(options.dest)
     with open_installation(settings) as installation:
-        digest, documents = records.database_digest(installation.store)
-        facts = {"documents": documents, "source_digest": digest}
-        standing = _standing(dest)
-        if standing is not None:
-            if standing["source_digest"] == digest and _intact(dest, standing):
-                return Result(changed=False, values={"manifest": standing}, before=facts, after=facts)
-            raise OpsError(
-                f"{dest} holds a backup of {standing['created_at']} that is not of the database as it is now",
-                code="backup.exists",
-                hint="choose another `dest`; an old backup is never overwritten",
-            )
-        if dest.exists() and any(dest.iterdir()):
+        existing = dump.read_manifest(dest)
+        if existing is None and dest.exists() and any(dest.iterdir()):
             raise OpsError(
                 f"{dest} is not empty and holds no finished backup",
                 code="backup.not_empty",
                 hint="choose another `dest`, or remove the unfinished one",
             )
-        if check:
+        if existing is None and not check:
+            manifest, facts = _write(installation, dest, warn)
+            return Result(changed=True, values={"manifest": manifest}, before={}, after=facts)
+        digest = database_digest(installation.store)
+        facts = _facts(digest)
+        if existing is None:
             return Result(changed=True, values={"manifest": facts}, before={}, after=facts)
-        return Result(changed=True, values={"manifest": _write(installation, dest, digest)}, before={}, after=facts)
+        if existing["source_digest"] == digest.hex() and dump.intact(dest, existing):
+            return Result(changed=False, values={"manifest": existing}, before=facts, after=facts)
+        raise OpsError(
+            f"{dest} holds a backup of {existing['created_at']} that is not of the database as it is now",
+            code="backup.exists",
+            hint="choose another `dest`; an old backup is never overwritten",
+        )
 
 
-def _write(installation: Installation, dest: Path, digest: str) -> dict[str, Any]:
+def _facts(digest: DatabaseDigest) -> dict[str, object]:
+    return {"documents": digest.documents, "source_digest": digest.hex()}
+
+
+def _write(
+    installation: Installation, dest: Path, warn: Callable[[str], None]
+) -> tuple[BackupManifest, dict[str, object]]:
     working = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
     folder = working / installation.store.name
     private_files.private_folder(working)
     private_files.private_folder(folder)
     try:
+        digest = DatabaseDigest()
         written = {
-            name: dump.write_collection(installation.store, name, folder)
+            name: dump.write_collection(installation.store, name, folder, _raws(installation.store, name, digest))
             for name in installation.store.collection_names()
         }
-        envelopes, versions = _verify(installation, folder, written)
-        manifest = {
+        found = _verified(installation, folder, written, warn)
+        manifest: BackupManifest = {
             "created_at": rfc3339(installation.store.server_time()),
             "database": installation.store.name,
             "provider": installation.lock.provider,
             "install_id": installation.lock.install_id,
             "collections": written,
             "documents": sum(entry["documents"] for entry in written.values()),
-            "envelopes": envelopes,
-            "kek_versions": versions,
-            "source_digest": digest,
+            "envelopes": found.total,
+            "kek_versions": sorted(found.by_version),
+            "source_digest": digest.hex(),
         }
-        manifest = json.loads(json.dumps(manifest))
-        dump.write_manifest(working / MANIFEST_FILE, manifest)
         private_files.sync_folder(folder)
-        private_files.sync_folder(working)
+        dump.write_manifest(working, manifest)
         if dest.exists():
             dest.rmdir()
         working.replace(dest)
         private_files.sync_folder(dest.parent)
-        return dict(manifest)
+        return manifest, _facts(digest)
     finally:
         shutil.rmtree(working, ignore_errors=True)
 
 
-def _verify(installation: Installation, folder: Path, written: dict[str, dict[str, Any]]) -> tuple[int, list[int]]:
-    """Read the dump back, count it, open every envelope in it; return how many, and the KEK versions they need."""
-    found = surveys.take(installation.store, installation.catalogue)
-    found.require_catalogued()
-    sealing = Sealing(installation.provider, detect_layout(installation.provider, found.sample))
-    envelopes = 0
+def _raws(store: Store, collection: str, digest: DatabaseDigest) -> Iterator[bytes]:
+    """Yield a collection's documents as BSON; those of records enter the digest."""
+    counts = collection not in BOOKKEEPING
+    if counts:
+        digest.begin(collection)
+    for document in records.stream_raw(store, collection):
+        if counts:
+            digest.add(document.raw)
+        yield document.raw
+
+
+def _verified(
+    installation: Installation, folder: Path, written: dict[str, DumpedCollection], warn: Callable[[str], None]
+) -> Survey:
+    """Read the dump back, count it, open every envelope in it; return what it holds.
+
+    Raises OpsError backup.damaged, catalogue.outside, record.unreadable.
+    """
+    found = Survey()
+    opener = EveryEnvelope(
+        installation.provider,
+        lambda sample: remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False),
+    )
     for name, entry in written.items():
-        path, documents = folder / entry["file"], 0
-        if dump.file_sha256(path) != entry["sha256"]:
-            raise _damaged(path, "its SHA-256 is not that of what was written")
-        for batch in records.batches(dump.read_collection(path), records.READ_BATCH):
-            documents += len(batch)
+        path = folder / entry["file"]
+
+        def note(document: Document, name: str = name) -> None:
             if name not in BOOKKEEPING:
-                opened = opened_records.open_documents(sealing, installation.catalogue, name, batch)
-                envelopes += sum(len(opened_records.plain_fields(document)) for document in opened)
-        if documents != entry["documents"]:
-            raise _damaged(path, f"it reads back as {documents} documents, {entry['documents']} were written")
-    return envelopes, sorted(found.by_version)
+                found.note(installation.catalogue, name, document, opener.add)
 
-
-def _standing(dest: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads((dest / MANIFEST_FILE).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return dict(found) if isinstance(found, dict) and "source_digest" in found and "collections" in found else None
-
-
-def _intact(dest: Path, manifest: dict[str, Any]) -> bool:
-    folder = dest / manifest["database"]
-    try:
-        return all(dump.file_sha256(folder / e["file"]) == e["sha256"] for e in manifest["collections"].values())
-    except FileNotFoundError:
-        return False
+        back = dump.read_back(path, note)
+        if back["documents"] != entry["documents"]:
+            raise _damaged(path, f"it reads back as {back['documents']} documents, {entry['documents']} were written")
+        if back["sha256"] != entry["sha256"]:
+            raise _damaged(path, "its SHA-256 is not that of what was written")
+    found.require_catalogued()
+    opener.finish()
+    failures = [*(Failure(**anomaly) for anomaly in found.anomalies), *opener.failures]
+    if failures:
+        raise unreadable(failures, len(found.anomalies) + opener.failed)
+    return found
 
 
 def _damaged(path: Path, found: str) -> OpsError:

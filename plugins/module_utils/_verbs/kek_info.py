@@ -3,44 +3,91 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_info: what a database holds and how far anything under way has come. Reads only, loads no key.
 
-It works on a database whose provider does not match the configuration, for that is when an operator needs it most.
+It works on a database whose provider does not match the configuration, because that is when an operator needs it most.
+What is not asked for is not read and comes back as null: "nothing found" and "nobody looked" are told apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from .._domain.catalogue import Catalogue
 from .._domain.result import Result
 from .._domain.settings import Settings
+from .._domain.values import JsonObject
 from .._installation import survey as surveys
 from .._installation.installation import open_database
+from .._installation.survey import Survey
 from .._store import heartbeats, imports, install_lock, keystore, records, rotations
 from .._store.connection import Store
+from .._store.every_record import DatabaseDigest, each_raw
+from .._store.keystore import Keystore
+
+LOCK, FLEET, ENVELOPES, DIGEST = "lock", "fleet", "envelopes", "digest"
+EVERYTHING_BUT_DIGEST = (LOCK, FLEET, ENVELOPES)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """digest: also return the SHA-256 over every record, to prove that a database stayed as it was."""
+    """gather: what to read. lock: install lock, versions, migration, rotation. fleet: heartbeats.
 
+    envelopes: walks every record. digest: also the SHA-256 over every record, to prove that a database stayed as it
+    was, in the same walk. digest as an option of its own adds it to `gather`.
+    """
+
+    gather: tuple[str, ...] = EVERYTHING_BUT_DIGEST
     digest: bool = False
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Return lock, versions, envelopes, fleet, database, migration and rotation."""
+    gather = {*options.gather, DIGEST} if options.digest else set(options.gather)
     with open_database(settings) as store:
-        values = _read(store, Catalogue(settings.catalogue), options)
-    return Result(changed=False, values=values, before={}, after={})
+        values = _read(store, Catalogue(settings.catalogue), gather)
+    return Result(changed=False, values={"gathered": sorted(gather), **values}, before={}, after={})
 
 
-def _read(store: Store, catalogue: Catalogue, options: Options) -> dict[str, Any]:
-    lock, keys = install_lock.read(store), keystore.read(store)
-    found = surveys.take(store, catalogue)
+def _read(store: Store, catalogue: Catalogue, gather: set[str]) -> JsonObject:
+    with_lock = LOCK in gather
+    alone = gather == {FLEET}  # asked for often, while a service is watched
+    lock, keys = (None, Keystore({}, None)) if alone else (install_lock.read(store), keystore.read(store))
+    found, digest = _walked(store, catalogue, gather)
+    if found is not None and ENVELOPES in gather:
+        _name_unknown_versions(found, keys)
+    migrations = imports.read_all(store) if with_lock else []
+    rotation = rotations.latest(store) if with_lock else None
+    return {
+        "lock": lock.as_result() if lock and with_lock else None,
+        "versions": [row.as_result() for row in keys.rows.values()] if with_lock else None,
+        "active": {"version": keys.active.version, "epoch": keys.active.epoch} if keys.active and with_lock else None,
+        "envelopes": found.as_result() if found is not None and ENVELOPES in gather else None,
+        "fleet": heartbeats.read(store).as_result() if FLEET in gather else None,
+        "database": {"name": store.name, **_counted(found, digest, fresh=lock is None and not keys.rows)},
+        "migration": migrations[-1].as_result() if migrations else None,
+        "rotation": rotation.as_result() if rotation else None,
+    }
+
+
+def _walked(store: Store, catalogue: Catalogue, gather: set[str]) -> tuple[Survey | None, DatabaseDigest | None]:
+    """Read every record at most once. Without `envelopes` the survey only counts documents; None: nothing was read."""
+    if DIGEST not in gather:
+        return (surveys.take(store, catalogue) if ENVELOPES in gather else None), None
+    found, digest = Survey(), DatabaseDigest()
+    for collection, raw in each_raw(store, digest):
+        if ENVELOPES in gather:
+            found.note(catalogue, collection, records.decode(raw))
+        else:
+            found.documents += 1
+            found.by_collection[collection] += 1
+    return found, digest
+
+
+def _name_unknown_versions(found: Survey, keys: Keystore) -> None:
+    """T18: newer than anything the keystore knows is an anomaly, not progress."""
     newest = max(keys.rows, default=0)
     for version, count in sorted(found.by_version.items()):
-        if keys.rows and version > newest:  # T18: newer than anything the keystore knows is an anomaly, not progress
+        if keys.rows and version > newest:
             found.anomalies.append(
                 {
                     "place": f"kek_version {version}",
@@ -48,34 +95,15 @@ def _read(store: Store, catalogue: Catalogue, options: Options) -> dict[str, Any
                     "reason": f"{count} envelope(s) name KEK version {version}, the keystore's newest is {newest}",
                 }
             )
-    database: dict[str, Any] = {
-        "name": store.name,
+
+
+def _counted(found: Survey | None, digest: DatabaseDigest | None, *, fresh: bool) -> JsonObject:
+    """Return documents, collections, empty, and digest where it was asked for. fresh: no lock and no keystore row."""
+    if found is None:
+        return {"documents": None, "collections": None, "empty": None}
+    counted: JsonObject = {
         "documents": found.documents,
         "collections": dict(sorted(found.by_collection.items())),
-        "empty": found.documents == 0 and lock is None and not keys.rows,
+        "empty": fresh and found.documents == 0,
     }
-    if options.digest:
-        database["digest"] = records.database_digest(store)[0]
-    migrations, rotation = imports.read_all(store), rotations.latest(store)
-    return {
-        "lock": lock.as_result() if lock else None,
-        "versions": [row.as_result() for row in keys.rows.values()],
-        "active": {"version": keys.active.version, "epoch": keys.active.epoch} if keys.active else None,
-        "envelopes": found.as_result(),
-        "fleet": _shown(heartbeats.read(store)),
-        "database": database,
-        "migration": migrations[-1] if migrations else None,
-        "rotation": rotation.as_result() if rotation else None,
-    }
-
-
-def _shown(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the fleet, each process's proofs shown only as the versions they are for."""
-    processes = [
-        {
-            **{name: value for name, value in process.items() if name != "proofs"},
-            "proofs_for": sorted(process["proofs"]),
-        }
-        for process in found["processes"]
-    ]
-    return {**found, "processes": processes}
+    return counted if digest is None else {**counted, "digest": digest.hex()}

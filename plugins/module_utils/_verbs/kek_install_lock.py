@@ -13,28 +13,25 @@ import contextlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from .._domain.catalogue import Catalogue, Found
-from .._domain.envelope import Envelope
+from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
+from .._domain.listing import LISTED_AT_MOST
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._installation import survey as surveys
 from .._installation.canaries import prove_canaries
+from .._installation.every_envelope import EveryEnvelope
 from .._installation.first_row import ensure_first_row
 from .._installation.installation import open_database, references
-from .._installation.layout_detection import detect_layout
+from .._installation.layout_detection import remembered_layout
 from .._installation.login_turn import first_login
 from .._installation.refusals import envelopes_without_lock, rows_without_lock
-from .._installation.sealing import Failure, Sealing
 from .._installation.survey import Survey
 from .._keys import registry
 from .._store import install_lock, journal, keystore
 from .._store.connection import Store
 from .._store.install_lock import InstallLock
-
-OPEN_BATCH = 500  # envelopes opened at a time while adopting
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if lock is None and found.total:
             if not options.adopt:
                 raise envelopes_without_lock(store, found.total)
-            _prove_all_open(settings, store, found)
+            _prove_all_open(settings, store, found, warn)
             lock = _checked_lock(settings, store)  # again: the login waited for other hosts
         if lock is None and not found.total and keys.rows:
             raise rows_without_lock(store, keys)
@@ -105,7 +102,7 @@ def _first_row(settings: Settings, store: Store, created_by: str, found: Survey)
         return ensure_first_row(store, provider, first, created_by)
 
 
-def _prove_all_open(settings: Settings, store: Store, found: Survey) -> None:
+def _prove_all_open(settings: Settings, store: Store, found: Survey, warn: Callable[[str], None]) -> None:
     """Raises OpsError lock.adoption_refused unless every envelope is this provider's and opens."""
     found.require_catalogued()
     lock = InstallLock(registry.configured(settings).NAME, None, None, None)
@@ -114,28 +111,20 @@ def _prove_all_open(settings: Settings, store: Store, found: Survey) -> None:
         keys = keystore.read(store)
         provider.load(references(lock, keys))
         prove_canaries(provider, keys)
-        sealing = Sealing(provider, detect_layout(provider, found.sample))
-        failures: list[dict[str, Any]] = [dict(anomaly) for anomaly in found.anomalies]
-        pending: list[tuple[Found, Envelope]] = []
-
-        def flush() -> None:
-            failures.extend(f.as_result() for f in sealing.open_all(pending) if isinstance(f, Failure))
-            pending.clear()
-
-        def each(place: Found, envelope: Envelope) -> None:
-            pending.append((place, envelope))
-            if len(pending) >= OPEN_BATCH:
-                flush()
-
-        surveys.take(store, Catalogue(settings.catalogue), each=each)
-        flush()
+        opener = EveryEnvelope(
+            provider, lambda sample: remembered_layout(store, provider, sample, warn=warn, note=False)
+        )
+        surveys.take(store, Catalogue(settings.catalogue), each=opener.add)
+        opener.finish()
+        failures = [*found.anomalies, *(failure.as_result() for failure in opener.failures)]
+        failed = len(found.anomalies) + opener.failed
     finally:
         provider.close()
     if failures:
         raise OpsError(
-            f"{len(failures)} of {found.total} envelopes do not prove to be this installation's, the first: "
+            f"{failed} of {found.total} envelopes do not prove to be this installation's, the first: "
             f"{failures[0]['place']}: {failures[0]['reason']}",
             code="lock.adoption_refused",
             hint="configure the KEK that sealed them; nothing was written",
-            failures=failures[:1000],
+            failures=failures[:LISTED_AT_MOST],
         )

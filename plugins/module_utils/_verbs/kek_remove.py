@@ -3,103 +3,167 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb kek_remove: retire a KEK version that nothing uses, so that nothing can use it again.
 
-Order: refusals by what is known -> every envelope opened without this version -> fence (the server refuses writes of
-it) -> scanned and opened again -> row destroyed -> and, as an act of its own with the check value typed, the HSM key.
-The scan after the fence is the proof: whatever a sleeping writer had under way either is found or was refused.
+1. Refuse by what is known: confirmation, active version, rotation, live processes, grace.
+2. Read the database: no envelope is under the version, and each opens without it.
+3. Put up the fence: the server refuses writes of the version from now on.
+4. Read the database again: what a sleeping writer had under way either is found or was refused. This is the proof.
+5. Mark the keystore row as removed.
+6. As an act of its own, with the check value typed: destroy the HSM key. Only now is it "destroyed" (ADR-0019).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from .._domain.catalogue import Found
 from .._domain.envelope import Envelope
+from .._domain.envelope_layout import Layout
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
+from .._domain.listing import SHOWN, listed
 from .._domain.result import Result
 from .._domain.settings import Settings
+from .._domain.values import JsonObject
+from .._installation import key_material
 from .._installation import survey as surveys
-from .._installation.installation import Installation, open_installation, references
-from .._installation.layout_detection import detect_layout
-from .._installation.sealing import Failure, Sealing
+from .._installation.every_envelope import EveryEnvelope
+from .._installation.installation import Installation, open_installation
+from .._installation.layout_detection import Sample, note_layout, remembered_layout
+from .._installation.survey import Survey
 from .._keys.provider import Provider
 from .._rotation.leadership import LEASE_NAME, LEASE_S
-from .._store import heartbeats, journal, keystore, leases, removed_version_validator, rotations
-
-REMOVED = "destroyed"  # NIST SP 800-57 part 1, section 7: key states
-PLACES_LISTED = 10
-OPEN_BATCH = 500  # envelopes opened at a time
+from .._store import dump, heartbeats, journal, keystore, leases, removed_version_validator, rotations
+from .._store.keystore import KeyRow, KeyState
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """grace: seconds that must have passed since the rotation away from it. backups: folders made by db_backup.
 
-    destroy_key: also destroy the HSM key; fingerprint: its check value, typed by whoever means it.
+    destroy_key: also destroy the HSM key; check_value: its check value, typed by whoever means it.
     """
 
     version: int
     grace: int = 86_400
     backups: tuple[str, ...] = ()
     destroy_key: bool = False
-    fingerprint: str | None = None
+    check_value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """A version as the diff shows it. in_hsm: None where nobody asked about its key."""
+
+    version: int
+    state: str
+    removed: bool
+    in_hsm: bool | None
+
+    def as_result(self) -> JsonObject:
+        shown: JsonObject = {"version": self.version, "state": self.state, "removed": self.removed}
+        return shown if self.in_hsm is None else {**shown, "key": "in the HSM" if self.in_hsm else "none"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    """What is removed, and what that changes. fields: collection -> sealed fields, for the fence."""
+
+    installation: Installation
+    options: Options
+    fields: dict[str, tuple[str, ...]]
+    before: _Facts
+    after: _Facts
+    needed_by: list[str]
+    warn: Callable[[str], None]
+
+    @property
+    def removes(self) -> bool:
+        return not self.before.removed
+
+    @property
+    def destroys(self) -> bool:
+        return bool(self.before.in_hsm)
+
+    @property
+    def changes(self) -> bool:
+        return self.before != self.after
+
+    def result(self) -> Result:
+        removed: JsonObject = {
+            "version": self.after.version,
+            "state": self.after.state,
+            "key_destroyed": self.destroys,
+            "needed_by_backups": self.needed_by,
+        }
+        before, after = self.before.as_result(), self.after.as_result()
+        return Result(changed=self.changes, values={"removed": removed}, before=before, after=after)
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Remove. Raises OpsError remove.*, lease.held while a rotation runs, and what opening an installation raises."""
     with open_installation(settings) as installation:
-        row = installation.keystore.rows.get(options.version)
-        if row is None:
-            raise _refused("unknown_version", f"the keystore has no KEK version {options.version}", "see kek_info")
-        _judge_confirmation(options, row.key, installation.provider)
-        needed_by = _backups_with(options)
-        for folder in needed_by:
-            warn(f"backup {folder} needs KEK version {options.version}: without its key it cannot be read")
-        fields = {name: installation.catalogue.fields(name) for name in installation.catalogue.collections()}
-        done = row.state == REMOVED and removed_version_validator.stands(installation.store, fields, options.version)
-        if not done:
-            _judge_use(installation, options)
-            _require_unused(installation, options.version)
-            _require_readable(installation)
-        before = {"version": options.version, "state": row.state}
-        has_key = options.destroy_key and _key_stands(installation, options.version)
-        if check or (done and not has_key):
-            return _result(
-                options.version, row.state if done else REMOVED, needed_by, has_key, before, not done or has_key
-            )
+        removal = _planned(installation, options, warn)
+        layout = None
+        if removal.removes:
+            _require_out_of_use(installation, options)  # 1
+            layout = _require_unused(removal, None)  # 2
+        if check or not removal.changes:
+            return removal.result()
         with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S):
-            if not done:
-                _remove(installation, options.version, row.state, fields)
-            if has_key:
-                _destroy_key(installation, options)
-            facts = {"version": options.version, "key_destroyed": has_key}
+            if removal.removes:
+                _remove(removal, layout)
+            if removal.after.state == KeyState.DESTROYED:
+                _destroy(removal)
+            facts = {"version": options.version, "key_destroyed": removal.destroys, "state": removal.after.state}
             journal.append(installation.store, "kek_remove", facts)
-        return _result(options.version, REMOVED, needed_by, has_key, before, True)
+        return removal.result()
 
 
-def _judge_confirmation(options: Options, key: Any, provider: Provider) -> None:
+def _planned(installation: Installation, options: Options, warn: Callable[[str], None]) -> _Removal:
+    """Return what is to be done.
+
+    Raises OpsError remove.unknown_version, .no_key_to_destroy, .fingerprint, .no_backup.
+    """
+    version, row = options.version, installation.keystore.rows.get(options.version)
+    if row is None:
+        raise _refused("unknown_version", f"the keystore has no KEK version {version}", "see kek_info")
+    _require_confirmed(options, row, installation.provider)
+    needed_by = _backups_with(options)
+    for folder in needed_by:
+        warn(f"backup {folder} needs KEK version {version}: without its key it cannot be read")
+    fields = {name: installation.catalogue.fields(name) for name in installation.catalogue.collections()}
+    in_hsm = key_material.in_hsm(installation, version) if options.destroy_key else None
+    removed = row.removed and removed_version_validator.stands(installation.store, fields, version)
+    gone = options.destroy_key or key_material.is_nowhere(installation, version)
+    before = _Facts(version, row.state, removed, in_hsm)
+    state = KeyState.DESTROYED if gone else keystore.kept_state(row.state)
+    after = _Facts(version, state, True, None if in_hsm is None else False)
+    return _Removal(installation, options, fields, before, after, needed_by, warn)
+
+
+def _require_confirmed(options: Options, row: KeyRow, provider: Provider) -> None:
     if not options.destroy_key:
         return
     if provider.key_admin is None:
         raise _refused(
             "no_key_to_destroy",
             f'provider "{provider.name}" has no key in an HSM',
-            f"delete the line of V{options.version} from secrets.env on every host and restart",
+            f"delete the line of V{options.version} from secrets.env on every host, restart, and run it again without "
+            "destroy_key",
         )
-    if not options.fingerprint or options.fingerprint != key.get("check_value"):
+    if not options.check_value or options.check_value != row.key.get("check_value"):
         raise _refused(
             "fingerprint",
-            "destroy_key needs the key's check value as `fingerprint`, and it is not the one that was given",
+            "destroy_key needs the key's check value as `check_value`, and it is not the one that was given",
             "read it from kek_info (versions, key.check_value), and type it",
         )
 
 
-def _judge_use(installation: Installation, options: Options) -> None:
+def _require_out_of_use(installation: Installation, options: Options) -> None:
+    """Raises OpsError remove.active, .rotation_running, .in_use_by_process, .too_soon."""
     version, active = options.version, installation.keystore.active
     if active is None or active.version == version:
         raise _refused("active", f"KEK version {version} is active", "rotate to a newer version first")
@@ -110,15 +174,11 @@ def _judge_use(installation: Installation, options: Options) -> None:
             f'rotation "{latest.name}" is {latest.state}, expected complete',
             f"run kek_rotate with to_version {latest.to_version} to its end",
         )
-    using = [
-        p["id"]
-        for p in heartbeats.read(installation.store)["processes"]
-        if p["live"] and p["current_version"] == version
-    ]
+    using = [process.id for process in heartbeats.read(installation.store).live if process.current_version == version]
     if using:
         raise _refused(
             "in_use_by_process",
-            f"live processes write with version {version}: {', '.join(using)}",
+            f"live processes write with version {version}: {listed(using)}",
             "they follow within a heartbeat (30 s); restart those that do not",
         )
     over = latest.updated_at + timedelta(seconds=options.grace) if latest is not None and latest.updated_at else None
@@ -130,15 +190,13 @@ def _judge_use(installation: Installation, options: Options) -> None:
         )
 
 
-def _require_unused(installation: Installation, version: int) -> None:
-    """Raises OpsError remove.in_use, remove.unreadable after a scan of every collection, catalogued or not."""
-    places: list[str] = []
+def _require_unused(removal: _Removal, known: Layout | None) -> Layout | None:
+    """Read the whole database once; return the layout, None where there is no envelope.
 
-    def each(found: Found, envelope: Envelope) -> None:
-        if envelope.kek_version == version and len(places) < PLACES_LISTED:
-            places.append(found.place)
-
-    found = surveys.take(installation.store, installation.catalogue, each=each)
+    known: the layout of an earlier reading. Raises OpsError remove.in_use, remove.unreadable, layout.undetected.
+    """
+    version = removal.options.version
+    found, places, opener = _read(removal, known)
     if found.by_version[version]:
         raise _refused(
             "in_use",
@@ -152,51 +210,81 @@ def _require_unused(installation: Installation, version: int) -> None:
             f"{found.anomalies[0]['place']}: {found.anomalies[0]['reason']}",
             "repair or remove them; kek_info lists them",
         )
-
-
-def _require_readable(installation: Installation) -> None:
-    """Open every envelope under the version its tag names: a lying tag would hide one that needs the removed key (T5).
-
-    Raises OpsError remove.unreadable.
-    """
-    sample = surveys.take(installation.store, installation.catalogue).sample
-    sealing = Sealing(installation.provider, detect_layout(installation.provider, sample))
-    failures: list[Failure] = []
-    pending: list[tuple[Found, Envelope]] = []
-
-    def flush() -> None:
-        failures.extend(outcome for outcome in sealing.open_all(pending) if isinstance(outcome, Failure))
-        pending.clear()
-
-    def each(found: Found, envelope: Envelope) -> None:
-        pending.append((found, envelope))
-        if len(pending) >= OPEN_BATCH:
-            flush()
-
-    surveys.take(installation.store, installation.catalogue, each=each)
-    flush()
-    if failures:
+    opener.finish()
+    if opener.failed:
         raise _refused(
             "unreadable",
-            f"{len(failures)} envelope(s) do not open, the first: {failures[0].place}: {failures[0].reason}",
+            f"{opener.failed} envelope(s) do not open, the first: "
+            f"{opener.failures[0].place}: {opener.failures[0].reason}",
             "they may need the version that is to be removed: repair or remove them first",
         )
+    return opener.layout
 
 
-def _remove(installation: Installation, version: int, state: str, fields: dict[str, tuple[str, ...]]) -> None:
-    """Fence, scan, mark. Called with the rotations' lease, so nothing can make the version active any more.
+def _read(removal: _Removal, known: Layout | None) -> tuple[Survey, list[str], EveryEnvelope]:
+    """Return what every collection holds, the first places under the version, and the opener of all envelopes.
 
-    INVARIANT: judged again before the fence goes up, for a fence around the active version would stop all writes.
+    Each is opened under the version its tag names: a lying tag would hide one that needs the removed key (T5).
     """
-    fresh = keystore.read(installation.store)
+    installation, places = removal.installation, list[str]()
+
+    def choose(sample: Sample) -> Layout:
+        return known or remembered_layout(
+            installation.store, installation.provider, sample, warn=removal.warn, note=False
+        )
+
+    def each(found: Found, envelope: Envelope) -> None:
+        if envelope.kek_version == removal.options.version and len(places) < SHOWN:
+            places.append(found.place)
+        opener.add(found, envelope)
+
+    opener = EveryEnvelope(installation.provider, choose)
+    return surveys.take(installation.store, installation.catalogue, each=each), places, opener
+
+
+def _remove(removal: _Removal, layout: Layout | None) -> None:
+    """Fence, read again, mark. Called with the rotations' lease, so nothing can make the version active any more.
+
+    layout: None where the first reading met no envelope.
+    INVARIANT: active version and row are read again before the fence goes up, because a fence around the active version
+    would stop all writes.
+    """
+    store, version, state = removal.installation.store, removal.options.version, removal.before.state
+    fresh = keystore.read(store)
     row = fresh.rows.get(version)
     if fresh.active is None or fresh.active.version == version or row is None or row.state != state:
         raise _moved(version)
-    removed_version_validator.raise_around(installation.store, fields, version)
-    _require_unused(installation, version)
-    _require_readable(installation)  # again: what was written since the first time may lie about its version (T6)
-    if not keystore.set_state(installation.store, version, expected=state, state=REMOVED):
+    removed_version_validator.raise_around(store, removal.fields, version)  # 3
+    layout = _require_unused(removal, layout)  # 4: what was written meanwhile may lie about its version too (T6)
+    if not keystore.mark_removed(store, version, expected=state):  # 5
         raise _moved(version)
+    if layout is not None:
+        note_layout(store, layout)
+
+
+def _destroy(removal: _Removal) -> None:
+    """Destroy the HSM key if it is there, then say so in the row. A crash in between is finished by the next run."""
+    installation, version = removal.installation, removal.options.version
+    if removal.destroys:
+        journal.append(installation.store, "kek_remove", {"version": version, "begins": "destroy_key"})
+        key_material.destroy(installation, version, str(removal.options.check_value))  # 6
+    state = keystore.kept_state(removal.before.state)
+    if state == KeyState.DESTROYED:  # by release 0.1
+        return
+    if not keystore.set_state(installation.store, version, expected=state, state=KeyState.DESTROYED):
+        raise _moved(version)
+
+
+def _backups_with(options: Options) -> list[str]:
+    """Return the backup folders whose envelopes need the version. Raises OpsError remove.no_backup."""
+    needed = []
+    for folder in options.backups:
+        manifest = dump.read_manifest(Path(folder))
+        if manifest is None:
+            raise _refused("no_backup", f"{folder} is no backup made by db_backup", "correct `backups`")
+        if options.version in manifest["kek_versions"]:
+            needed.append(folder)
+    return needed
 
 
 def _moved(version: int) -> OpsError:
@@ -205,42 +293,6 @@ def _moved(version: int) -> OpsError:
         f"KEK version {version} changed its state while it was being removed",
         "look at kek_info, then run it again",
     )
-
-
-def _key_stands(installation: Installation, version: int) -> bool:
-    admin = installation.provider.key_admin
-    if admin is None:
-        return False
-    located = references(installation.lock, installation.keystore, removed=True)[version]
-    return admin.find_key(located.label, located.key_id).by_id > 0
-
-
-def _destroy_key(installation: Installation, options: Options) -> None:
-    located = references(installation.lock, installation.keystore, removed=True)[options.version]
-    if installation.provider.key_admin is not None:
-        installation.provider.key_admin.destroy_key(located.label, located.key_id, str(options.fingerprint))
-
-
-def _backups_with(options: Options) -> list[str]:
-    """Return the backup folders whose envelopes need the version. Raises OpsError remove.no_backup."""
-    needed = []
-    for folder in options.backups:
-        try:
-            manifest = json.loads((Path(folder) / "backup.json").read_text("utf-8"))
-            versions = manifest["kek_versions"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise _refused("no_backup", f"{folder} is no backup made by db_backup", "correct `backups`") from None
-        if options.version in versions:
-            needed.append(folder)
-    return needed
-
-
-def _result(
-    version: int, state: str, needed_by: list[str], key_destroyed: bool, before: dict[str, Any], changed: bool
-) -> Result:
-    removed = {"version": version, "state": state, "key_destroyed": key_destroyed, "needed_by_backups": needed_by}
-    after = {"version": version, "state": state}
-    return Result(changed=changed, values={"removed": removed}, before=before, after=after)
 
 
 def _refused(code: str, found: str, hint: str) -> OpsError:

@@ -30,7 +30,7 @@ from .._keys import registry
 from .._rotation.leader import Leader
 from .._rotation.leadership import LEASE_NAME, LEASE_S, ended_meanwhile, lead_or_help, read_again
 from .._rotation.options import Options
-from .._rotation.outcome import Outcome, ended_elsewhere, nothing_to_do, out_of_time, predicted
+from .._rotation.outcome import Outcome, ended_elsewhere, nothing_to_do, out_of_time, predicted, rotation_of
 from .._rotation.plan import draw, nothing_left, require_budget, require_fleet, require_loaded
 from .._rotation.shared_work import batch_size, part_of
 from .._store import install_lock, leases, rotations
@@ -83,7 +83,7 @@ def _rotate(
         now, standing = read_again(installation), rotations.read(store, options.name)  # 4
         ended = ended_meanwhile(now, options, since, standing)
         if ended is not None and standing is not None:
-            return ended_elsewhere(standing, ended, options.verify, mine.share(installation.provider.retries))
+            return ended_elsewhere(standing, ended, options.prove_wraps, mine.share(installation.provider.retries))
         return Leader(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(standing)  # 5, 6
 
 
@@ -119,7 +119,7 @@ def _cancel(installation: Installation, options: Options, *, check: bool, warn: 
         done = Leader(now, back, mine, lease=lease, keeper=keeper, warn=lambda _text: None).go(
             rotations.read(store, back.name)
         )
-        if done.values["rotation"]["state"] == State.COMPLETE:
+        if rotation_of(done)["state"] == State.COMPLETE:
             keeper.require()
             rotations.cancel(store, options.name, lease.token)
     return _as_cancelled(options, done)
@@ -145,7 +145,7 @@ def _can_be_cancelled(standing: Rotation | None) -> bool:
 
 def _as_cancelled(options: Options, done: Result) -> Result:
     """Return the result of the rotation back as the one of the rotation that was taken back."""
-    shown = done.values["rotation"]
+    shown = rotation_of(done)
     state = State.CANCELLED if shown["state"] == State.COMPLETE else State.REWRAPPING
     rotation = {**shown, "id": options.name, "state": str(state)}
     return Result(changed=True, values={"rotation": rotation}, before=done.before, after=done.after)

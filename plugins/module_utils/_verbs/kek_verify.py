@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._domain.fleet_gate import refusal
 from .._domain.result import Result
 from .._domain.settings import Settings
-from .._installation.fleet_readiness import judged
-from .._installation.installation import open_installation
+from .._installation.fleet_readiness import readiness
+from .._installation.installation import Installation, open_installation
+from .._store import keystore
 
 POLL_S = 1.0
 
@@ -31,16 +32,22 @@ class Options:
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
-    """Judge the fleet. Raises OpsError fleet.not_ready, fleet.empty with the last state, and what opening raises."""
+    """Look at the fleet until it is ready. Raises OpsError fleet.not_ready, fleet.empty, and what opening raises."""
     deadline = time.monotonic() + options.wait_timeout
-    with open_installation(settings) as installation:
-        active = installation.keystore.active
-        target = options.target or (active.version if active else max(installation.provider.versions()))
+    with open_installation(settings) as opened:
+        installation = opened
         while True:
-            verdict = judged(installation, target)
-            refused = refusal(verdict, allow_empty_fleet=options.allow_empty_fleet)
+            found = readiness(installation, options.target or _default_target(installation))
+            refused = refusal(found, allow_empty_fleet=options.allow_empty_fleet)
             if refused is None:
-                return Result(changed=False, values={"fleet_gate": verdict.as_result()}, before={}, after={})
+                return Result(changed=False, values={"fleet_gate": found.as_result()}, before={}, after={})
             if time.monotonic() >= deadline:
                 raise refused
             time.sleep(POLL_S)
+            # WHY: a rotation may have made another version active while this run waited.
+            installation = replace(opened, keystore=keystore.read(opened.store))
+
+
+def _default_target(installation: Installation) -> int:
+    active = installation.keystore.active
+    return active.version if active else max(installation.provider.versions())

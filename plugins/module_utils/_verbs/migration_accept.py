@@ -9,23 +9,26 @@ again and is the truth, so the destination may be imported into once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from .._domain.errors import OpsError
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._installation.installation import open_database
 from .._store import imports, journal
+from .._store.imports import ImportRecord, ImportState
 
-# asked state -> (state it starts from, state it leads to)
-MOVES = {"accepted": ("proven", "accepted"), "withdrawn": ("accepted", "proven")}
+# asked state -> (state it leaves, state it enters)
+ASKED = {
+    "accepted": (ImportState.PROVEN, ImportState.ACCEPTED),
+    "withdrawn": (ImportState.ACCEPTED, ImportState.PROVEN),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """source_install_id: which import, None where the database has exactly one. state: a key of MOVES."""
+    """source_install_id: which import, None where the database has exactly one. state: a key of ASKED."""
 
     source_install_id: str | None = None
     state: str = "accepted"
@@ -33,33 +36,33 @@ class Options:
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Accept the import, or withdraw that. Raises OpsError migration.none, .ambiguous, .not_proven, .moved."""
-    expected, wanted = MOVES[options.state]
+    leaves, enters = ASKED[options.state]
     with open_database(settings) as store:
         chosen = _chosen(imports.read_all(store), options.source_install_id)
-        before = {"state": chosen["state"]}
-        if chosen["state"] == wanted or (options.state == "withdrawn" and chosen["state"] != expected):
-            return Result(changed=False, values={"migration": chosen}, before=before, after=before)
-        if chosen["state"] != expected:
+        source, before = chosen.source_install_id, {"state": chosen.state}
+        if chosen.state == enters or (options.state == "withdrawn" and chosen.state != leaves):
+            return Result(changed=False, values={"migration": chosen.as_result()}, before=before, after=before)
+        if chosen.state != leaves:
             raise OpsError(
-                f'the import from {chosen["source_install_id"]} is "{chosen["state"]}", expected "{expected}"',
+                f'the import from {source} is "{chosen.state}", expected "{leaves}"',
                 code="migration.not_proven",
-                hint="run data_import with `mode: verify` first; only a complete and equal import is accepted",
+                hint="run data_import with the source's last bundle first; only an import that was proven is accepted",
             )
         if not check:
-            if not imports.advance(store, chosen["source_install_id"], expected=expected, state=wanted):
+            if not imports.advance(store, source, leaves=leaves, enters=enters):
                 raise OpsError(
                     "the import moved on meanwhile",
                     code="migration.moved",
                     hint="another run is at work; run it again",
                     retryable=True,
                 )
-            journal.append(store, "migration_accept", {"source": chosen["source_install_id"], "state": options.state})
-        after = {**chosen, "state": wanted}
-        return Result(changed=True, values={"migration": after}, before=before, after={"state": wanted})
+            journal.append(store, "migration_accept", {"source": source, "state": options.state})
+        values = {"migration": replace(chosen, state=enters.value).as_result()}
+        return Result(changed=True, values=values, before=before, after={"state": enters.value})
 
 
-def _chosen(found: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
-    matching = [entry for entry in found if wanted is None or entry["source_install_id"] == wanted]
+def _chosen(found: Sequence[ImportRecord], wanted: str | None) -> ImportRecord:
+    matching = [entry for entry in found if wanted is None or entry.source_install_id == wanted]
     if not matching:
         raise OpsError(
             "no import to accept in this database" + (f" from {wanted}" if wanted else ""),

@@ -50,7 +50,7 @@ start = ctypes.CFUNCTYPE(ctypes.c_ulong, *[ctypes.c_ulong] * 2, *[ctypes.c_void_
 end = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong)(functions.contents.functions[C_CLOSE_SESSION])
 for number in range(int(sys.argv[5])):
     other = ctypes.c_ulong()
-    assert start(hsm._token.slot.slot_id, SERIAL_AND_WRITABLE, None, None, ctypes.byref(other)) == 0
+    assert start(hsm.session.token.slot.slot_id, SERIAL_AND_WRITABLE, None, None, ctypes.byref(other)) == 0
     assert end(other) == 0
 print(hsm.logged_in(), engine.unwrap([(1, wrap, b"")]) == [b"d" * 32], engine.take_retries())
 logout = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong)(functions.contents.functions[C_LOGOUT])

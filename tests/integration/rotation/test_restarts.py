@@ -15,7 +15,7 @@ from tests.chaos import judging
 from tests.chaos.rotating import Rotating
 from tests.chaos.scene import Load, scene
 
-CONSTANTS = {"LEASE_S": 1, "DEAD_AFTER_S": 6}  # a killed service process counts as alive for so long
+CONSTANTS = {"LEASE_S": 1, "LIVE_FOR_S": 6}  # a killed service process counts as live for so long
 # phase: where the rotating process stops itself, the state that its record shows then, the active version
 PHASES = {
     "rewrapping": ({"fail_point": "write_batch", "nth": 2}, "rewrapping", 1),

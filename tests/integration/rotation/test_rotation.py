@@ -385,9 +385,9 @@ def test_t39_a_half_done_rewrap_is_not_finished_as_a_reseal_and_a_half_done_rese
 
 
 def test_verify_none_and_sample_open_fewer_wraps_and_say_what_that_is_worth(rotatable):
-    none = rotatable.call("kek_rotate", to_version=2, verify="none").values["rotation"]
+    none = rotatable.call("kek_rotate", to_version=2, prove_wraps="none").values["rotation"]
     opened_by_nobody = secrets_under(rotatable, 2)
-    sample = rotatable.call("kek_rotate", to_version=1, verify="sample", allow_downgrade=True).values["rotation"]
+    sample = rotatable.call("kek_rotate", to_version=1, prove_wraps="sample", allow_downgrade=True).values["rotation"]
 
     assert none["proof"] == {"verify": "none", "made": 12, "opened": 0, "bad_at_most": None}
     assert opened_by_nobody == sorted(f"secret {n}".encode() for n in range(12))
@@ -410,7 +410,7 @@ def test_t27_one_bad_wrap_in_a_sample_proves_the_whole_batch_and_only_bad_ones_s
     monkeypatch.setattr(wrap_proof.random, "sample", lambda places, _size: [places[-1]])
 
     with pytest.raises(OpsError) as failure:
-        rotatable.call("kek_rotate", to_version=2, verify="sample")
+        rotatable.call("kek_rotate", to_version=2, prove_wraps="sample")
     rotation = failure.value.facts["rotation"]
 
     assert {entry["code"] for entry in rotation["failures"]} == {"envelope.wrap_unproven"}

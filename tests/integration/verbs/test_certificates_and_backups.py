@@ -211,8 +211,8 @@ def test_a_folder_with_something_else_in_it_is_no_place_for_a_backup(env_site, t
 def test_a_backup_that_does_not_read_back_leaves_nothing_behind(env_site, tmp_path, monkeypatch):
     real = dump.write_collection
 
-    def loses_its_end(store, collection, folder):
-        entry = real(store, collection, folder)
+    def loses_its_end(store, collection, folder, raws):
+        entry = real(store, collection, folder, raws)
         path = folder / entry["file"]
         os.truncate(path, path.stat().st_size - 1)
         return entry

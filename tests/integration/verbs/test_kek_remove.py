@@ -49,7 +49,67 @@ def test_a_version_that_nothing_uses_is_retired_once(rotated):
     assert untouched
     assert predicted.values == real.values
     assert (real.changed, again.changed) == (True, False)
+    row = rotated.db.kek_versions.find_one({"_id": 1})
+    assert (row["state"], real.values["removed"]["state"]) == ("deactivated", "deactivated")
+    assert row["removed_at"] is not None
+    assert (real.before["removed"], real.after["removed"]) == (False, True)
+
+
+def test_x63_an_env_version_is_destroyed_only_once_no_host_is_known_to_hold_its_kek(rotated):
+    rotated.call("kek_remove", version=1, grace=0)
+    del rotated.keks[1]
+    rotated.write()
+    now = rotated.client.admin.command("hello")["localTime"]
+    other = {"_id": "other host", "current_version": 2, "loaded_versions": [1, 2], "updated_at": now}
+    rotated.db.process_heartbeats.insert_one(other)
+
+    still_loaded = rotated.call("kek_remove", version=1, grace=0)
+    rotated.db.process_heartbeats.update_one({}, {"$set": {"loaded_versions": [2]}})
+    before = rotated.documents()
+    predicted = rotated.call("kek_remove", check=True, version=1, grace=0)
+    untouched = rotated.documents() == before
+    gone = rotated.call("kek_remove", version=1, grace=0)
+    again = rotated.call("kek_remove", version=1, grace=0)
+
+    assert not still_loaded.changed
+    assert untouched
+    assert predicted.values == gone.values
+    assert (gone.before["state"], gone.after["state"]) == ("deactivated", "destroyed")
+    assert (gone.changed, again.changed) == (True, False)
     assert rotated.db.kek_versions.find_one({"_id": 1})["state"] == "destroyed"
+
+
+@pytest.mark.parametrize("state", ["compromised", "deactivated"])
+def test_x63_a_removed_version_keeps_the_state_it_had_and_shows_that_it_was_removed(rotated, state):
+    rotated.db.kek_versions.update_one({"_id": 1}, {"$set": {"state": state}})
+
+    rotated.call("kek_remove", version=1, grace=0)
+
+    rows = {row["version"]: row for row in rotated.call("kek_info").values["versions"]}
+    assert (rows[1]["state"], rows[1]["removed"]) == (state, True)
+    assert (rows[2]["state"], rows[2]["removed"]) == ("active", False)
+
+
+def test_a_removed_version_is_no_target_of_a_rotation_any_more(rotated):
+    rotated.call("kek_remove", version=1, grace=0)
+    before = rotated.documents()
+
+    with pytest.raises(OpsError) as refusal:
+        rotated.call("kek_rotate", to_version=1, allow_downgrade=True)
+
+    assert refusal.value.code == "rotate.target_removed"
+    assert rotated.documents() == before
+
+
+def test_a_version_that_release_0_1_called_destroyed_stays_removed(rotated):
+    rotated.call("kek_remove", version=1, grace=0)
+    rotated.db.kek_versions.update_one({"_id": 1}, {"$set": {"state": "destroyed"}, "$unset": {"removed_at": 1}})
+
+    again = rotated.call("kek_remove", version=1, grace=0)
+
+    assert not again.changed
+    assert again.values["removed"]["state"] == "destroyed"
+    assert rotated.call("kek_info", gather=("lock",)).values["versions"][0]["removed"]
 
 
 def test_t1_after_removal_the_server_refuses_every_write_of_that_version_and_takes_those_of_others(rotated):
@@ -116,7 +176,7 @@ def test_a_validator_that_only_warns_is_not_made_strict_behind_the_owners_back(r
          "remove.unreadable"),
         (lambda s: s.db.dns_credentials.update_one({}, {"$set": {"encrypted_api_key.ciphertext": b"\1" * 20}}), {},
          "remove.unreadable"),
-        (lambda s: None, {"destroy_key": True, "fingerprint": "abcdef"}, "remove.no_key_to_destroy"),
+        (lambda s: None, {"destroy_key": True, "check_value": "abcdef"}, "remove.no_key_to_destroy"),
         (lambda s: None, {"backups": ("/nonexistent",)}, "remove.no_backup"),
     ],
 )  # fmt: skip
@@ -219,14 +279,19 @@ def test_the_key_in_the_hsm_is_destroyed_only_with_its_check_value_and_only_that
     hsm_site.call("kek_pkcs11_init", version=2)
     hsm_site.call("kek_rotate", to_version=2)
 
-    wrong = refused(hsm_site, destroy_key=True, fingerprint="000000")
+    wrong = refused(hsm_site, destroy_key=True, check_value="000000")
     removed = hsm_site.call("kek_remove", version=1, grace=0)
     kept = len(token.keys())
-    destroyed = hsm_site.call("kek_remove", version=1, grace=0, destroy_key=True, fingerprint=first["check_value"])
-    again = hsm_site.call("kek_remove", version=1, grace=0, destroy_key=True, fingerprint=first["check_value"])
+    kept_state = hsm_site.db.kek_versions.find_one({"_id": 1})["state"]
+    destroyed = hsm_site.call("kek_remove", version=1, grace=0, destroy_key=True, check_value=first["check_value"])
+    again = hsm_site.call("kek_remove", version=1, grace=0, destroy_key=True, check_value=first["check_value"])
 
     assert wrong.code == "remove.fingerprint"
     assert (removed.values["removed"]["key_destroyed"], kept) == (False, 2)
+    assert kept_state == "deactivated"
+    assert (destroyed.before["state"], destroyed.before["key"]) == ("deactivated", "in the HSM")
+    assert (destroyed.after["state"], destroyed.after["key"]) == ("destroyed", "none")
+    assert hsm_site.db.kek_versions.find_one({"_id": 1})["state"] == "destroyed"
     assert destroyed.values["removed"]["key_destroyed"]
     assert not again.changed
     left = token.keys()
@@ -262,3 +327,44 @@ def test_a_cancelled_rotation_does_not_block_removals_for_ever(rotated):
     )
 
     assert rotated.call("kek_remove", version=1, grace=0).changed
+
+
+def test_x63_a_key_destroyed_by_a_run_that_died_before_it_could_say_so_is_destroyed_after_the_next(
+    hsm_site, token, monkeypatch
+):
+    first = hsm_site.call("kek_pkcs11_init", version=1).values["key"]
+    hsm_site.call("kek_pkcs11_init", version=2)
+    hsm_site.call("kek_rotate", to_version=2)
+    options = {"version": 1, "grace": 0, "destroy_key": True, "check_value": first["check_value"]}
+
+    def dies(*_arguments, **_named):
+        raise KeyboardInterrupt
+
+    real = kek_remove.keystore.set_state
+    monkeypatch.setattr(kek_remove.keystore, "set_state", dies)
+    with pytest.raises(KeyboardInterrupt):
+        hsm_site.call("kek_remove", **options)
+    monkeypatch.setattr(kek_remove.keystore, "set_state", real)
+    left, state = len(token.keys()), hsm_site.db.kek_versions.find_one({"_id": 1})["state"]
+    finished = hsm_site.call("kek_remove", **options)
+
+    assert (left, state) == (1, "deactivated")
+    assert finished.changed
+    assert (finished.before["state"], finished.after["state"]) == ("deactivated", "destroyed")
+    journal = [entry["facts"] for entry in hsm_site.db.kek_journal.find({"verb": "kek_remove"})]
+    assert journal[0] == {"version": 1, "begins": "destroy_key"}
+    assert not hsm_site.call("kek_remove", **options).changed
+
+
+def test_x63_a_key_of_release_0_1_that_was_called_destroyed_and_is_still_there_shows_in_the_diff(hsm_site, token):
+    first = hsm_site.call("kek_pkcs11_init", version=1).values["key"]
+    hsm_site.call("kek_pkcs11_init", version=2)
+    hsm_site.call("kek_rotate", to_version=2)
+    hsm_site.call("kek_remove", version=1, grace=0)
+    hsm_site.db.kek_versions.update_one({"_id": 1}, {"$set": {"state": "destroyed"}, "$unset": {"removed_at": 1}})
+
+    destroyed = hsm_site.call("kek_remove", version=1, grace=0, destroy_key=True, check_value=first["check_value"])
+
+    assert destroyed.changed
+    assert destroyed.before != destroyed.after
+    assert len(token.keys()) == 1

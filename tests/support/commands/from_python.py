@@ -21,7 +21,7 @@ from itertools import chain
 from . import from_shell
 
 UNKNOWN = "?"
-NOTHING = ""  # an empty list, to be put before something else
+NOTHING = "()"  # an empty list, to be put before something else
 PYTHON = "python3"  # sys.executable
 
 _STARTERS = {
@@ -126,7 +126,7 @@ class _Reader:
             return [UNKNOWN] if node is None else []
         seen |= {node}
         match node:
-            case ast.Constant(value=str(text)):
+            case ast.Constant(value=str() as text):
                 return [text]
             case ast.Constant(value=None):
                 return []  # `which` that found nothing is not started

@@ -74,9 +74,9 @@ def _of_one(words: list[str]) -> Iterator[str]:
         yield from _names(_plain(rest[rest.index("-c") + 1]))
     elif name in _WRAPPERS:
         yield from _of_one(_after_options(rest[1:]))
-    elif any(word.endswith("in_copy.py") for word in rest):
-        at = next(number for number, word in enumerate(rest) if word.endswith("in_copy.py"))
-        yield from _of_one(rest[at + 2 :])  # in_copy.py NAME COMMAND …
+    for at, word in enumerate(rest):
+        if word.endswith("in_copy.py"):
+            yield from _of_one(rest[at + 2 :])  # in_copy.py NAME COMMAND …
 
 
 def _after_options(words: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from . import from_shell
 
 _TEMPLATE = re.compile(r"\{\{[^}]*?([A-Za-z_]\w*).*?\}\}", re.DOTALL)
 _PIPE = re.compile(r"""(?:lookup|query|q)\(\s*['"](?:ansible\.builtin\.)?pipe['"]\s*,\s*['"]([^'"]*)""")
+_ITEM = "{{item}}"
 _LISTS = ("command", "script", "expect")  # argv, or one line without a shell
 _SHELLS = ("shell", "raw")
 _COLLECTIONS = ("ansible.builtin", "ansible.legacy")  # ansible-lint refuses short names
@@ -46,7 +47,10 @@ def _walk(node: Any) -> Iterator[tuple[str, str]]:
         for key, value in node.items():
             collection, _dot, module = str(key).rpartition(".")
             if collection in _COLLECTIONS and module in (*_LISTS, *_SHELLS):
-                yield from ((str(node.get("name", "?")), name) for name in _of_module(module, value))
+                found = _of_module(module, value)
+                if found[:1] == [_ITEM]:
+                    found = _of_loop(node.get("loop")) + found[1:]
+                yield from ((str(node.get("name", "?")), name) for name in found)
             else:
                 yield from _walk(value)
 
@@ -60,6 +64,11 @@ def _of_module(module: str, value: Any) -> list[str]:
         return [first.rpartition("/")[2]]
     line = _marked(str(options.get("cmd") or options.get("command") or options.get("_raw_params") or ""))
     return from_shell.commands(line)[: None if module in _SHELLS else 1]
+
+
+def _of_loop(loop: Any) -> list[str]:
+    """Return the commands of a loop that is a list, or the first variable of one that is a template."""
+    return [_marked(str(item)).rpartition("/")[2] for item in (loop if isinstance(loop, list) else [loop])]
 
 
 def _marked(text: str) -> str:

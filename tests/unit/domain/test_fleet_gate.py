@@ -7,34 +7,29 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.fleet_gate import (
-    judge_current,
-    judge_loaded,
+    Process,
     proof_of,
     refusal,
+    who_loaded,
+    who_writes_with,
 )
 
 DEK = b"d" * 32
 
 
 def process(name, *, live=True, loaded=(1, 2), current=1, proofs=None):
-    return {
-        "id": name,
-        "live": live,
-        "loaded_versions": list(loaded),
-        "current_version": current,
-        "proofs": proofs or {},
-    }
+    return Process(name, live, tuple(loaded), current, proofs or {})
 
 
 def test_a_fleet_that_has_loaded_the_version_is_ready_though_it_does_not_write_with_it_yet():
-    verdict = judge_loaded([process("a"), process("b")], 2, None)
+    verdict = who_loaded([process("a"), process("b")], 2, None)
 
     assert (verdict.ready, verdict.live) == (True, 2)
     assert refusal(verdict, allow_empty_fleet=False) is None
 
 
 def test_a_process_without_the_version_is_named_and_a_dead_one_is_not_counted():
-    verdict = judge_loaded([process("a", loaded=(1,)), process("dead", loaded=(1,), live=False)], 2, None)
+    verdict = who_loaded([process("a", loaded=(1,)), process("dead", loaded=(1,), live=False)], 2, None)
 
     refused = refusal(verdict, allow_empty_fleet=True)
     assert [name for name, _why in verdict.behind] == ["a"]
@@ -48,7 +43,7 @@ def test_a_proof_is_checked_and_a_wrong_key_under_the_right_version_is_named():
     wrong = process("wrong", proofs={"2": proof_of(b"x" * 32, "wrong")})
     copied = process("copied", proofs={"2": proof_of(DEK, "good")})
 
-    verdict = judge_loaded([good, wrong, copied], 2, DEK)
+    verdict = who_loaded([good, wrong, copied], 2, DEK)
 
     assert verdict.proven == ("good",)
     assert [name for name, _why in verdict.behind] == ["wrong", "copied"]
@@ -56,12 +51,12 @@ def test_a_proof_is_checked_and_a_wrong_key_under_the_right_version_is_named():
 
 @pytest.mark.parametrize(("allowed", "code"), [(False, "fleet.empty"), (True, None)])
 def test_an_empty_fleet_is_an_error_unless_allowed(allowed, code):
-    refused = refusal(judge_loaded([], 2, None), allow_empty_fleet=allowed)
+    refused = refusal(who_loaded([], 2, None), allow_empty_fleet=allowed)
 
     assert (refused.code if refused else None) == code
 
 
 def test_settling_looks_at_what_is_written_with():
-    verdict = judge_current([process("a", current=2), process("slow", current=1)], 2)
+    verdict = who_writes_with([process("a", current=2), process("slow", current=1)], 2)
 
     assert [name for name, _why in verdict.behind] == ["slow"]

@@ -84,6 +84,7 @@ def test_a_cancellation_that_failed_goes_on_going_back_or_is_completed_after_all
     ("state", "active", "back"),
     [
         ("rewrapping", 1, True),
+        ("ready", 1, True),
         ("rewrapping", 2, False),
         ("settling", 2, False),
         ("complete", 2, False),

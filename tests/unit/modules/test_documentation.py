@@ -71,7 +71,7 @@ def verb_options(name):
 
 def shape(spec):
     """Return what documentation and argument spec must agree on."""
-    wanted = {"type": "str", "required": False, "default": None, "choices": None, "elements": None}
+    wanted = {"type": "str", "required": False, "default": None, "choices": None, "elements": None, "aliases": []}
     return {key: spec.get(key, missing) for key, missing in wanted.items()}
 
 

@@ -15,7 +15,7 @@ PLAN = Plan(2, (1, 3), compromised=False, active=1, envelopes={1: 40, 2: 5, 3: 5
 def test_retries_and_proofs_add_up_and_the_bound_is_that_of_all_slices_together():
     share = Share(1000, 1, 1000, 50, 2).plus(Share(1000, 2, 1000, 50, 1))
 
-    shown = Outcome.of_plan(PLAN, State.COMPLETE, 0, share, verify="sample").as_result()
+    shown = Outcome.of_plan(PLAN, State.COMPLETE, 0, share, prove_wraps="sample").as_result()
 
     assert (shown["rewrapped"], shown["conflicts"], shown["retries"]) == (2000, 3, 3)
     assert shown["proof"] == {"verify": "sample", "made": 2000, "opened": 100, "bad_at_most": 0.029513}

@@ -9,6 +9,7 @@ import http.server
 import subprocess
 import sys
 import threading
+import time
 import uuid
 
 import pytest
@@ -20,8 +21,12 @@ from tests.support.http_get import get
 def test_a_process_is_found_by_a_part_of_its_arguments_as_long_as_it_runs():
     mark = f"mark-{uuid.uuid4().hex}"
     process = subprocess.Popen([sys.executable, "-c", "input()", f"--file=/x/{mark}.yaml"], stdin=subprocess.PIPE)
+    limit = time.monotonic() + 30
     try:
-        assert processes.with_argument(mark) == [process.pid]
+        # WHY wait: Popen returns when the child begins to be the program, a moment before it has its arguments.
+        while not (found := processes.with_argument(mark)) and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert found == [process.pid]
     finally:
         process.kill()
         process.communicate()

@@ -18,12 +18,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 from ..._domain.errors import OpsError
 from ..._domain.pkcs11_settings import Pkcs11Settings
 from .failures import SessionLimit, StartFailed, WorkerLost, failure
-from .process import WorkerProcess, login_guard, wait_for
+from .process import Plain, Reply, WorkerProcess, login_guard, wait_for
 
 _START_ATTEMPTS = 3
 _START_PAUSE = 0.15  # s, with jitter, doubled at each attempt
@@ -48,7 +47,7 @@ class Job:
     """
 
     operation: str
-    arguments: tuple[Any, ...]
+    arguments: tuple[Plain, ...]
     planned: int | None = None
     repeatable: bool = True
 
@@ -64,7 +63,7 @@ class WorkerPool:
         self._pid = os.getpid()
         self._next_job = 1
         self._last_loss: OpsError | None = None
-        self.info: Mapping[str, Any] = {}
+        self.info: Mapping[str, object] = {}
         self.retries = 0
         _POOLS.add(self)
 
@@ -85,12 +84,12 @@ class WorkerPool:
         """Return the process ids of the living workers."""
         return tuple(worker.pid for worker in self._workers)
 
-    def on_every_worker(self, job: Job) -> list[Any]:
+    def on_every_worker(self, job: Job) -> list[Plain]:
         """Return each living worker's result. Raises what any of them refuses."""
         self._refuse_when_closed()
         return [self._run([job], only=worker)[0] for worker in list(self._workers)]
 
-    def run(self, jobs: Sequence[Job]) -> list[Any]:
+    def run(self, jobs: Sequence[Job]) -> list[Plain]:
         """Return one result per job, in order. Raises OpsError when a job is refused or no worker is left."""
         self._refuse_when_closed()
         return self._run(jobs)
@@ -123,7 +122,7 @@ class WorkerPool:
             return False
         return True
 
-    def _start_patiently(self) -> Mapping[str, Any]:
+    def _start_patiently(self) -> Mapping[str, object]:
         """Return what the new worker says about its token. Never tries a PIN again."""
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
@@ -136,7 +135,7 @@ class WorkerPool:
             time.sleep(_START_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311  jitter, not a secret
         raise ValueError("unreachable: the last attempt raises or returns")
 
-    def _start(self) -> Mapping[str, Any]:
+    def _start(self) -> Mapping[str, object]:
         settings = self._settings
         configuration = {
             "module_path": settings.module_path,
@@ -150,7 +149,7 @@ class WorkerPool:
         self._workers.append(worker)
         try:
             opening = Job("open", (), None)
-            info: Mapping[str, Any] = self._run([opening], only=worker, opening=configuration)[0]
+            info: Mapping[str, object] = self._run([opening], only=worker, opening=configuration)[0]
         except BaseException:
             self._drop(worker)
             raise
@@ -159,12 +158,12 @@ class WorkerPool:
     # -- running -------------------------------------------------------------------------------------------------
 
     def _run(
-        self, jobs: Sequence[Job], *, only: WorkerProcess | None = None, opening: Mapping[str, Any] | None = None
-    ) -> list[Any]:
+        self, jobs: Sequence[Job], *, only: WorkerProcess | None = None, opening: Mapping[str, object] | None = None
+    ) -> list[Plain]:
         first = 0 if opening is not None else self._next_job
         self._next_job += len(jobs)
         todo = deque(range(len(jobs)))
-        results: dict[int, Any] = {}
+        results: dict[int, Plain] = {}
         handovers = [0] * len(jobs)
         while len(results) < len(jobs):
             for worker in self._idle(only)[: len(todo)]:
@@ -176,7 +175,7 @@ class WorkerPool:
                 worker.job = None
                 if number is None and not isinstance(reply, OpsError):
                     continue  # the late reply of a run that was refused
-                outcome = reply if number is None else self._outcome(reply, jobs[number])
+                outcome: Plain = reply if number is None else self._outcome(reply, jobs[number])
                 if number is not None and not isinstance(outcome, OpsError):
                     results[number] = outcome
                 elif isinstance(outcome, WorkerLost):
@@ -187,10 +186,10 @@ class WorkerPool:
         return [results[number] for number in range(len(jobs))]
 
     def _give(
-        self, worker: WorkerProcess, first: int, number: int, jobs: Sequence[Job], opening: Mapping[str, Any] | None
+        self, worker: WorkerProcess, first: int, number: int, jobs: Sequence[Job], opening: Mapping[str, object] | None
     ) -> None:
         limit = self._options.batch_timeout_s if opening is None else self._options.start_timeout_s
-        arguments: Any = jobs[number].arguments if opening is None else dict(opening)
+        arguments: Plain = jobs[number].arguments if opening is None else dict(opening)
         worker.send(first + number, jobs[number].operation, arguments, deadline=time.monotonic() + limit)
 
     def _idle(self, only: WorkerProcess | None) -> list[WorkerProcess]:
@@ -205,7 +204,7 @@ class WorkerPool:
             return None
         return worker.job - first
 
-    def _wait(self) -> list[tuple[WorkerProcess, Any]]:
+    def _wait(self) -> list[tuple[WorkerProcess, Reply | OpsError]]:
         """Return (worker, reply or OpsError of its end) once something happened or a deadline passed."""
         reading, writing = [], []
         for worker in self._workers:
@@ -214,7 +213,7 @@ class WorkerPool:
             writing += to_write
         nearest = min(worker.deadline for worker in self._workers if worker.job is not None)
         wait_for(reading, writing, max(0.0, nearest - time.monotonic()))
-        happened: list[tuple[WorkerProcess, Any]] = []
+        happened: list[tuple[WorkerProcess, Reply | OpsError]] = []
         for worker in list(self._workers):
             replies, alive = worker.advance()
             happened += [(worker, reply) for reply in replies]
@@ -224,7 +223,7 @@ class WorkerPool:
                 happened.append((worker, self._timeout()))
         return happened
 
-    def _outcome(self, reply: Any, job: Job) -> Any:
+    def _outcome(self, reply: Reply | OpsError, job: Job) -> Plain:
         """Return the value of a reply, or the OpsError it stands for: a refusal, or done is not what was planned."""
         if isinstance(reply, OpsError):
             return reply
@@ -269,7 +268,7 @@ class WorkerPool:
     def _nobody_left(self) -> OpsError:
         return self._last_loss or self._failure("pkcs11.not_open", "no worker is running")
 
-    def _failure(self, code: str, message: str, **facts: Any) -> OpsError:
+    def _failure(self, code: str, message: str, **facts: Plain) -> OpsError:
         known = {"library": str(self.info.get("library", "")), **facts}
         return failure(self._settings, code, message, **known)
 

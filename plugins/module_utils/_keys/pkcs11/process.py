@@ -15,7 +15,7 @@ import select
 import subprocess
 import tempfile
 import time
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from ..._domain.pkcs11_settings import Pkcs11Settings
 from . import bootstrap
@@ -35,6 +35,13 @@ def login_guard() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("login-guard"), "r+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)
+
+
+Plain: TypeAlias = Any
+"""What goes through the pipe: builtin types, of the shape that each operation in `worker/main.py` takes and returns."""
+
+Reply: TypeAlias = tuple[Plain, ...]
+"""A frame from the worker, see `worker/main.py`."""
 
 
 class WorkerProcess:
@@ -66,7 +73,7 @@ class WorkerProcess:
             os.set_blocking(stream.fileno(), False)
         self._queue(bootstrap.program())
 
-    def send(self, job: int, operation: str, arguments: Any, *, deadline: float) -> None:
+    def send(self, job: int, operation: str, arguments: Plain, *, deadline: float) -> None:
         """Queue a request; the worker is busy until its reply or the deadline."""
         self.job, self.deadline = job, deadline
         self._queue(marshal.dumps((job, operation, arguments)))
@@ -79,7 +86,7 @@ class WorkerProcess:
         writing = [self._process.stdin.fileno()] if self._outgoing and not self._process.stdin.closed else []
         return reading, writing
 
-    def advance(self) -> tuple[list[tuple[Any, ...]], bool]:
+    def advance(self) -> tuple[list[Reply], bool]:
         """Write and read what the pipes take and give. Return (replies, whether the worker is still there)."""
         self._write()
         self._read_tail()

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
 
 from ..._domain.key_names import KeyCount, KeyReference
 from ..._domain.pkcs11_settings import Pkcs11Settings
@@ -174,7 +173,9 @@ class Pkcs11Provider:
         items = [(item.version, item.wrapped, item.aad, mark) for item, mark in zip(requests, marks, strict=True)]
         return self._in_batches("rewrap", (to_version,), items)
 
-    def _in_batches(self, operation: str, leading: tuple[Any, ...], items: list[Any]) -> list[bytes | KeyFailure]:
+    def _in_batches(
+        self, operation: str, leading: tuple[object, ...], items: Sequence[object]
+    ) -> list[bytes | KeyFailure]:
         pool = self._opened()
         parts, start = [], 0
         for size in cut(len(items), max(1, len(pool.pids()))):

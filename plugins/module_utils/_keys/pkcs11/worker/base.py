@@ -41,7 +41,7 @@ PIN_WRONG = frozenset({"PinIncorrect", "PinInvalid", "PinLenRange"})
 class Refusal(Exception):
     """A named stop: code as in docs, message of found against expected, facts of builtin types. Never holds the PIN."""
 
-    def __init__(self, code: str, message: str, **facts: Any) -> None:
+    def __init__(self, code: str, message: str, **facts: object) -> None:
         super().__init__(code)
         self.code = code
         self.message = message

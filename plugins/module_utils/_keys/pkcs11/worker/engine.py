@@ -13,13 +13,14 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, Union
+from typing import TypeVar, Union
 
 from . import keys
 from .base import CIPHERTEXT_WRONG, DEK_LENGTH, GONE, SESSION_ENDED, WRAP_LENGTH, Refusal, ckr, is_transient
+from .binding import Key
 from .gcm_calls import GcmKey, gcm_key
 from .iv_rule import BrokenWrap, IvRule, find_iv_rule, make_wrap, measure, open_wrap
-from .session import HsmSession
+from .session import HsmSession, TokenInfo
 
 Item = Union[bytes, tuple[str, str]]  # noqa: UP007 - Ansible's pylint knows no `|` between a class and a generic
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class Engine:
         count, self._retries = self._retries, 0
         return count
 
-    def persist(self, call: Callable[..., T], *arguments: Any) -> T:
+    def persist(self, call: Callable[..., T], *arguments: object) -> T:
         """Return what the call returns, made again after a blip and in a new session after the HSM ended ours.
 
         Raises Refusal pkcs11.token_gone or pkcs11.session_lost when that does not help, and any other error at once.
@@ -72,7 +73,7 @@ class Engine:
         self.persist(self._look_up)
         return {version: self.persist(keys.check_value, key.binding) for version, key in self._keys.items()}
 
-    def probe(self) -> dict[str, Any]:
+    def probe(self) -> dict[str, object]:
         """Return iv_mode, iv_zeroed, tag, aad, key_generation, rate. Raises pkcs11.mechanism_missing, probe_failed."""
         info = self.hsm.info()
         missing = [f"CKM_{name}" for name, present in info["mechanisms"].items() if not present]
@@ -80,7 +81,7 @@ class Engine:
             raise Refusal("pkcs11.mechanism_missing", f"the token does not offer {' and '.join(missing)}")
         return self.persist(self._probe, info)
 
-    def _probe(self, info: dict[str, Any]) -> dict[str, Any]:
+    def _probe(self, info: TokenInfo) -> dict[str, object]:
         key = self._ephemeral()
         if key is None:
             raise Refusal("pkcs11.key_generation_refused", "the token refuses to make an AES-256 key for the session")
@@ -123,7 +124,7 @@ class Engine:
     def _look_up(self) -> None:
         """Find every key once. INVARIANT: handles belong to the session they were found in and die with it."""
         self._keys = {}
-        found = {}
+        found: dict[int, GcmKey] = {}
         for version, (label, key_id, expected) in self._references.items():
             key = keys.find_one(self.hsm, label, key_id)
             shown = keys.check_value(key)
@@ -139,9 +140,9 @@ class Engine:
         if found and self._rule is None:
             self._rule = self._find_rule(next(iter(found.values())))
         self._keys = found
-        for version, key in found.items():
+        for version, usable in found.items():
             if version not in self._pulses:
-                self._pulses[version] = make_wrap(key, os.urandom(DEK_LENGTH), b"", self._known_rule())
+                self._pulses[version] = make_wrap(usable, os.urandom(DEK_LENGTH), b"", self._known_rule())
 
     def _find_rule(self, fallback: GcmKey) -> IvRule:
         key = self._ephemeral()
@@ -153,8 +154,9 @@ class Engine:
             _destroy(key.binding)
 
     def _ephemeral(self) -> GcmKey | None:
+        session = self.hsm.session
         try:
-            return gcm_key(keys.generate_ephemeral(self.hsm.session), self.hsm.raw)
+            return gcm_key(keys.generate_ephemeral(session), self.hsm.raw)
         except Exception as error:
             if is_transient(error):
                 raise
@@ -220,7 +222,9 @@ class Engine:
             return ("authentication", ckr(error))
         return dek if len(dek) == DEK_LENGTH else ("malformed", f"the wrap holds {len(dek)} bytes, not a DEK")
 
-    def _feel_pulses(self, requests: Sequence[tuple[Any, ...]], results: list[Item]) -> None:
+    def _feel_pulses(
+        self, requests: Sequence[tuple[int, bytes, bytes] | tuple[int, bytes, bytes, bool]], results: list[Item]
+    ) -> None:
         """Raises pkcs11.session_lost when a key that refused an item does not open our own wrap either.
 
         Every token says the same to altered bytes, a wrong key and a sick HSM; this tells the HSM apart. A wrong key
@@ -243,7 +247,7 @@ def _may_be_a_blip(refused: tuple[str, str]) -> bool:
     return refused[0] == "authentication" and refused[1] not in CIPHERTEXT_WRONG
 
 
-def _destroy(key: Any) -> None:
+def _destroy(key: Key) -> None:
     try:
         key.destroy()
     except Exception:  # noqa: BLE001  it dies with the session anyhow

@@ -9,7 +9,8 @@ v2.40 base specification, CK_FUNCTION_LIST, CK_TOKEN_INFO, CK_SESSION_INFO.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 try:
     import ctypes
@@ -21,18 +22,40 @@ _FUNCTIONS = 68  # how many it has since v2.01
 _LOGGED_IN_STATES = frozenset({1, 3})  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
+Function: TypeAlias = Callable[..., int]
+"""A function of the list: it returns a CKR code."""
+
+if ctypes is not None:
+
+    class _FunctionList(ctypes.Structure):
+        """CK_FUNCTION_LIST."""
+
+        _fields_ = (("version", ctypes.c_ubyte * 2), ("functions", ctypes.c_void_p * _FUNCTIONS))
+
+    class _TokenInfo(ctypes.Structure):
+        """CK_TOKEN_INFO: label, manufacturer, model and serial number, flags, ten counts, versions and time."""
+
+        _fields_ = (
+            ("texts", ctypes.c_ubyte * 96),
+            ("flags", ctypes.c_ulong),
+            ("counts", ctypes.c_ulong * 10),
+            ("rest", ctypes.c_ubyte * 64),
+        )
+
+    class _SessionInfo(ctypes.Structure):
+        """CK_SESSION_INFO: slot, state, flags, device error."""
+
+        _fields_ = (("numbers", ctypes.c_ulong * 4),)
+
 
 class RawModule:
     """The function list of a module the binding has already initialised."""
 
     def __init__(self, path: str) -> None:
-        self._functions: Any = None
+        self._functions: ctypes.Array[ctypes.c_void_p] | None = None
         if ctypes is None:
             return
-        pointers = ctypes.c_void_p * _FUNCTIONS
-        fields = [("version", ctypes.c_ubyte * 2), ("functions", pointers)]
-        self._list_type: Any = type("FunctionList", (ctypes.Structure,), {"_fields_": fields})
-        found: Any = ctypes.POINTER(self._list_type)()
+        found = ctypes.POINTER(_FunctionList)()
         try:
             rv = ctypes.CDLL(path).C_GetFunctionList(ctypes.byref(found))
         except (OSError, AttributeError):
@@ -40,17 +63,17 @@ class RawModule:
         if rv == 0 and found:
             self._functions = found.contents.functions
 
-    def function(self, place: int, *parameters: Any) -> Any:
+    def function(self, place: int, *parameters: Any) -> Function | None:
         """Return the function at this place of the list, called with these ctypes; None when it cannot be reached."""
-        if self._functions is None or not self._functions[place]:
-            return None
-        return ctypes.CFUNCTYPE(ctypes.c_ulong, *parameters)(self._functions[place])
+        address = self._functions[place] if self._functions is not None else None
+        return ctypes.CFUNCTYPE(ctypes.c_ulong, *parameters)(address) if address else None
 
     def session_cap(self, slot_id: int) -> int | None:
         """Return how many read-write sessions the token allows, None = unlimited or not told."""
-        texts = [("texts", ctypes.c_ubyte * 96), ("flags", ctypes.c_ulong), ("counts", ctypes.c_ulong * 10)]
-        info = self._ask(_GET_TOKEN_INFO, slot_id, [*texts, ("rest", ctypes.c_ubyte * 64)])
-        if info is None:
+        if ctypes is None:
+            return None
+        info = _TokenInfo()
+        if not self._tells(_GET_TOKEN_INFO, slot_id, info):
             return None
         unavailable = ctypes.c_ulong(-1).value
         limits = [info.counts[0], info.counts[2]]  # ulMaxSessionCount, ulMaxRwSessionCount
@@ -59,18 +82,17 @@ class RawModule:
 
     def logged_in(self, session_handle: int) -> bool | None:
         """Return whether the session is logged in as the user, None when the module does not say."""
-        info = self._ask(_GET_SESSION_INFO, session_handle, [("numbers", ctypes.c_ulong * 4)])
-        return None if info is None else int(info.numbers[1]) in _LOGGED_IN_STATES
-
-    def _ask(self, place: int, subject: int, fields: list[tuple[str, Any]]) -> Any:
         if ctypes is None:
             return None
+        info = _SessionInfo()
+        return (
+            int(info.numbers[1]) in _LOGGED_IN_STATES if self._tells(_GET_SESSION_INFO, session_handle, info) else None
+        )
+
+    def _tells(self, place: int, subject: int, answer: ctypes.Structure) -> bool:
+        """Return whether the module filled in the answer about a slot or session."""
         call = self.function(place, ctypes.c_ulong, ctypes.c_void_p)
-        if call is None:
-            return None
-        answer = type("Answer", (ctypes.Structure,), {"_fields_": fields})()
-        rv = call(subject, ctypes.byref(answer))
-        return answer if rv == 0 else None
+        return call is not None and call(subject, ctypes.byref(answer)) == 0
 
 
 def die_with_parent() -> None:

@@ -10,10 +10,11 @@ v2.40 base specification, C_EncryptInit to C_DecryptFinal; CK_GCM_PARAMS as in e
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from .base import IV_LENGTH, TAG_LENGTH, pkcs11
-from .function_list import RawModule
+from .binding import Key
+from .function_list import Function, RawModule
 
 try:
     import ctypes
@@ -83,10 +84,20 @@ if ctypes is not None:
         _fields_ = (("number", ctypes.c_ulong), ("parameter", ctypes.c_void_p), ("length", ctypes.c_ulong))
 
 
+Calls: TypeAlias = tuple[Function, Function, Function | None]
+"""Init, the call in one part, and Final of an operation; a module may do without Final."""
+
+
+class Params(Protocol):
+    """CK_GCM_PARAMS as the binding has them."""
+
+    nonce: bytes
+
+
 class GcmKey(Protocol):
     """An AES key of the session. binding: the key as python-pkcs11 knows it."""
 
-    binding: Any
+    binding: Key
 
     def encrypt(self, iv: bytes, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
         """Return (output, what the module left in the buffer that held the IV). Raises the binding's errors."""
@@ -95,7 +106,7 @@ class GcmKey(Protocol):
         """Return the opened bytes. Raises the binding's errors."""
 
 
-def gcm_key(key: Any, raw: RawModule | None) -> GcmKey:
+def gcm_key(key: Key, raw: RawModule | None) -> GcmKey:
     """Return the key for one call an operation, or through the binding where the function list is out of reach."""
     calls = _functions(raw)
     session = getattr(getattr(key, "session", None), "handle", None)
@@ -114,7 +125,7 @@ def error_of(rv: int) -> Exception:
 class BindingKey:
     """Implements `GcmKey` by python-pkcs11: two calls of the module for each operation."""
 
-    def __init__(self, key: Any) -> None:
+    def __init__(self, key: Key) -> None:
         self.binding = key
 
     def encrypt(self, iv: bytes, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
@@ -134,19 +145,20 @@ class BindingKey:
         return opened
 
 
-def _binding_params(iv: bytes, aad: bytes) -> Any:
+def _binding_params(iv: bytes, aad: bytes) -> Params:
     # WHY bytes(bytearray(...)): the binding hands the module a pointer into this very object, so an HSM that writes
     # its IV in place would change a shared constant. A fresh object of our own is the only one it may touch.
-    return pkcs11.GCMParams(nonce=bytes(bytearray(iv)), aad=aad or None)
+    params: Params = pkcs11.GCMParams(nonce=bytes(bytearray(iv)), aad=aad or None)
+    return params
 
 
 class OneCallKey:
     """Implements `GcmKey` by the module's own functions. session: the handle that the key was found in.
 
-    encryption, decryption: (Init, the call in one part, Final).
+    encryption, decryption: the module's functions for each.
     """
 
-    def __init__(self, key: Any, session: int, encryption: tuple[Any, ...], decryption: tuple[Any, ...]) -> None:
+    def __init__(self, key: Key, session: int, encryption: Calls, decryption: Calls) -> None:
         self.binding = key
         self._session = session
         self._handle = int(key.handle)
@@ -170,7 +182,7 @@ class OneCallKey:
         """See `GcmKey`."""
         return self._run(self._decryption, ctypes.create_string_buffer(iv, IV_LENGTH), sealed, aad)
 
-    def _run(self, functions: tuple[Any, ...], buffer: Any, data: bytes, aad: bytes) -> bytes:
+    def _run(self, functions: Calls, buffer: ctypes.Array[ctypes.c_char], data: bytes, aad: bytes) -> bytes:
         begin, call, _final = functions
         params, length = self._params, self._length
         params.iv, params.aad, params.aad_length = ctypes.addressof(buffer), aad or None, len(aad)
@@ -205,19 +217,16 @@ class OneCallKey:
         ctypes.memset(self._output, 0, len(self._output))
 
 
-def _functions(raw: RawModule | None) -> tuple[tuple[Any, ...], tuple[Any, ...]] | None:
+def _functions(raw: RawModule | None) -> tuple[Calls, Calls] | None:
     """Return (encryption, decryption) for `OneCallKey`, None when a function that it needs cannot be reached."""
     if raw is None or ctypes is None:
         return None
     number, pointer, data = ctypes.c_ulong, ctypes.c_void_p, ctypes.c_char_p
-    found = []
+    found: list[Calls] = []
     for begin, call, final in (_ENCRYPT, _DECRYPT):
-        found.append(
-            (
-                raw.function(begin, number, pointer, number),
-                raw.function(call, number, data, number, pointer, pointer),
-                raw.function(final, number, pointer, pointer),
-            )
-        )
-    encryption, decryption = found
-    return (encryption, decryption) if all((*encryption[:2], *decryption[:2])) else None
+        begins = raw.function(begin, number, pointer, number)
+        calls = raw.function(call, number, data, number, pointer, pointer)
+        if begins is None or calls is None:
+            return None
+        found.append((begins, calls, raw.function(final, number, pointer, pointer)))
+    return found[0], found[1]

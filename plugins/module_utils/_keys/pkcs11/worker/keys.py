@@ -9,9 +9,10 @@ without a word, and after a lost login it shows none.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from .base import Refusal, ckr, is_transient, pkcs11
+from .binding import Key, Session
 from .session import HsmSession
 
 _KEY_BYTES = 32  # AES-256
@@ -40,7 +41,7 @@ def count(hsm: HsmSession, label: str, key_id: bytes) -> tuple[int, int]:
     return len(_with_label(hsm, label)), len(_with_id(hsm, key_id))
 
 
-def generate(hsm: HsmSession, label: str, key_id: bytes) -> dict[str, Any]:
+def generate(hsm: HsmSession, label: str, key_id: bytes) -> dict[str, object]:
     """Make the AES-256 key inside the token and return its description.
 
     Raises pkcs11.key_exists, pkcs11.key_generation_refused, and what `find_one` raises for the fresh key.
@@ -78,12 +79,12 @@ def destroy(hsm: HsmSession, label: str, key_id: bytes, check_value: str) -> Non
     find_one(hsm, label, key_id).destroy()
 
 
-def generate_ephemeral(session: Any) -> Any:
+def generate_ephemeral(session: Session) -> Key:
     """Return an AES-256 key that dies with the session: for the probe, never for data."""
     return _generate(session, label="certautopilot-probe", key_id=b"", store=False)
 
 
-def _generate(session: Any, *, label: str, key_id: bytes, store: bool) -> Any:
+def _generate(session: Session, *, label: str, key_id: bytes, store: bool) -> Key:
     attribute, flag = pkcs11.Attribute, pkcs11.MechanismFlag
     return session.generate_key(
         pkcs11.KeyType.AES,
@@ -97,7 +98,7 @@ def _generate(session: Any, *, label: str, key_id: bytes, store: bool) -> Any:
     )
 
 
-def find_one(hsm: HsmSession, label: str, key_id: bytes) -> Any:
+def find_one(hsm: HsmSession, label: str, key_id: bytes) -> Key:
     """Return the one key that has both names. Raises pkcs11.key_not_found, key_ambiguous, wrong_key, with counts."""
     labelled = _with_label(hsm, label)
     identified = _with_id(hsm, key_id) if key_id else labelled
@@ -116,14 +117,14 @@ def find_one(hsm: HsmSession, label: str, key_id: bytes) -> Any:
     return labelled[0]
 
 
-def describe_one(hsm: HsmSession, label: str, key_id: bytes) -> dict[str, Any]:
+def describe_one(hsm: HsmSession, label: str, key_id: bytes) -> dict[str, object]:
     """Return `describe` of `find_one`."""
     return describe(find_one(hsm, label, key_id))
 
 
-def describe(key: Any) -> dict[str, Any]:
+def describe(key: Key) -> dict[str, object]:
     """Return label, id (hex), bits, check_value (hex or None) and the flags; None for what the token does not tell."""
-    described: dict[str, Any] = {ours: _boolean(_read(key, name)) for name, ours in _READ_AS.items()}
+    described: dict[str, object] = {ours: _boolean(_read(key, name)) for name, ours in _READ_AS.items()}
     label, key_id, length = _read(key, "LABEL"), _read(key, "ID"), _read(key, "VALUE_LEN")
     described["label"] = label if isinstance(label, str) else None
     described["id"] = key_id.hex() if isinstance(key_id, bytes) else None
@@ -133,7 +134,7 @@ def describe(key: Any) -> dict[str, Any]:
     return described
 
 
-def check_value(key: Any) -> str | None:
+def check_value(key: Key) -> str | None:
     """Return CKA_CHECK_VALUE as 6 hex characters, None where the token has none or an empty one.
 
     WHY it is not computed where it is missing: the whole block AES(0) is GHASH's secret key, it stays in the HSM.
@@ -142,7 +143,7 @@ def check_value(key: Any) -> str | None:
     return value[:3].hex() if isinstance(value, bytes) and len(value) >= 3 else None
 
 
-def _read(key: Any, name: str) -> Any:
+def _read(key: Key, name: str) -> object:
     """Return an attribute, or None: tokens answer with CKR codes, the binding with ValueError and others."""
     try:
         return key[getattr(pkcs11.Attribute, name)]
@@ -152,19 +153,19 @@ def _read(key: Any, name: str) -> Any:
         return None
 
 
-def _boolean(value: Any) -> bool | None:
+def _boolean(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _with_label(hsm: HsmSession, label: str) -> list[Any]:
+def _with_label(hsm: HsmSession, label: str) -> list[Key]:
     return _search(hsm, {pkcs11.Attribute.LABEL: label})
 
 
-def _with_id(hsm: HsmSession, key_id: bytes) -> list[Any]:
+def _with_id(hsm: HsmSession, key_id: bytes) -> list[Key]:
     return _search(hsm, {pkcs11.Attribute.ID: key_id}) if key_id else []
 
 
-def _search(hsm: HsmSession, names: dict[Any, Any]) -> list[Any]:
+def _search(hsm: HsmSession, names: Mapping[object, object]) -> list[Key]:
     if not hsm.logged_in():
         hsm.reopen()  # WHY: without login private keys are invisible, and "none" would be a lie
     template = {pkcs11.Attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY, **names}

@@ -18,15 +18,21 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import keys
 from .base import Refusal, ckr, is_transient
 from .engine import Engine
 from .function_list import die_with_parent
-from .session import HsmSession
+from .session import HsmSession, TokenInfo
 
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
+
+Request: TypeAlias = tuple[int, str, Any]
+"""Job, operation, and its arguments as a tuple; for job 0 the `Configuration`."""
+
+Reply: TypeAlias = tuple[Any, ...]
+"""Job, "ok" or "refused", and what follows; see above."""
 
 
 def main() -> None:
@@ -54,12 +60,12 @@ def main() -> None:
     hsm.close()
 
 
-def _open(hsm: HsmSession) -> dict[str, Any]:
+def _open(hsm: HsmSession) -> TokenInfo:
     hsm.open()
     return hsm.info()
 
 
-def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., Any]]:
+def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., object]]:
     persist = engine.persist
     return {
         "probe": engine.probe,
@@ -75,7 +81,7 @@ def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., Any]
     }
 
 
-def _answer(job: int, call: Callable[[], Any], engine: Engine) -> tuple[Any, ...]:
+def _answer(job: int, call: Callable[[], object], engine: Engine) -> Reply:
     try:
         value = call()
     except Refusal as refusal:
@@ -117,7 +123,7 @@ def _forbid_core_dumps() -> None:
         return
 
 
-def _read_frame(descriptor: int) -> Any:
+def _read_frame(descriptor: int) -> Request | None:
     """Return the next frame's content, None at end of file."""
     head = _read_exactly(descriptor, 4)
     if head is None:
@@ -126,7 +132,10 @@ def _read_frame(descriptor: int) -> Any:
     if length > _FRAME_LIMIT:
         return None
     body = _read_exactly(descriptor, length)
-    return None if body is None else marshal.loads(body)  # noqa: S302  written by our parent, over a pipe of its own
+    if body is None:
+        return None
+    request: Request = marshal.loads(body)  # noqa: S302  written by our parent, over a pipe of its own
+    return request
 
 
 def _read_exactly(descriptor: int, length: int) -> bytes | None:
@@ -140,7 +149,7 @@ def _read_exactly(descriptor: int, length: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _write_frame(descriptor: int, content: tuple[Any, ...]) -> None:
+def _write_frame(descriptor: int, content: Reply) -> None:
     body = marshal.dumps(content)
     frame = memoryview(len(body).to_bytes(4, "big") + body)
     while frame:

@@ -11,34 +11,62 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import Any
+from collections.abc import Container
+from typing import NotRequired, TypedDict
 
 from .base import GONE, PIN_WRONG, PinRefused, Refusal, ckr, pkcs11, require_binding
+from .binding import Library, Session, Token
 from .function_list import RawModule
 
 _CANT_LOCK = " 0xa"  # how the binding's text for a code without a name of its own ends, PKCS#11: CKR_CANT_LOCK
 
 
+class Configuration(TypedDict):
+    """What the parent sends first. login_guard: a descriptor that all workers of a run share, None for one alone."""
+
+    module_path: str
+    token_label: str
+    token_serial: str
+    pin: str
+    login_guard: NotRequired[int | None]
+    parent_pid: NotRequired[int]
+
+
+class TokenInfo(TypedDict):
+    """What the module says about itself and the token. session_cap: None for any number, or where it does not say."""
+
+    library: str
+    manufacturer: str
+    cryptoki_version: str
+    token_label: str
+    token_serial: str
+    token_model: str
+    token_flags: list[str]
+    mechanisms: dict[str, bool]
+    mechanism_count: int
+    session_cap: int | None
+
+
 class HsmSession:
-    """The logged-in session of this worker.
+    """The logged-in session of this worker."""
 
-    config: module_path, token_label, token_serial, pin (text); login_guard, a descriptor that all workers of a run
-    share, None for a worker that has no others beside it.
-    """
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.module_path: str = config["module_path"]
-        self.token_label: str = config["token_label"]
-        self.token_serial: str = config["token_serial"]
-        self._pin: str = config["pin"]
-        self._guard: int | None = config.get("login_guard")
-        self._library: Any = None
+    def __init__(self, config: Configuration) -> None:
+        self.module_path = config["module_path"]
+        self.token_label = config["token_label"]
+        self.token_serial = config["token_serial"]
+        self._pin = config["pin"]
+        self._guard = config.get("login_guard")
+        self._library: Library | None = None
         self._raw: RawModule | None = None
-        self._token: Any = None
-        self.session: Any = None
+        self._session: Session | None = None
 
     def __repr__(self) -> str:
         return f"HsmSession(module_path={self.module_path!r}, token_label={self.token_label!r})"
+
+    @property
+    def session(self) -> Session:
+        """Return the session, opened again where the HSM refused that before. Raises Refusal pkcs11.*, CKR."""
+        return self._session if self._session is not None else self._login()
 
     @property
     def raw(self) -> RawModule | None:
@@ -58,7 +86,7 @@ class HsmSession:
 
     def close(self) -> None:
         """Log out and close, whatever the HSM says to it."""
-        session, self.session = self.session, None
+        session, self._session = self._session, None
         if session is None:
             return
         try:
@@ -68,9 +96,9 @@ class HsmSession:
 
     def logged_in(self) -> bool:
         """Return False only when the module says that this session is not logged in as the user."""
-        if self.session is None or self._raw is None:
+        if self._session is None or self._raw is None:
             return False
-        return self._raw.logged_in(int(self.session.handle)) is not False
+        return self._raw.logged_in(int(self._session.handle)) is not False
 
     def library_text(self) -> str:
         """Return the library's description and version, "" before it is loaded."""
@@ -79,16 +107,16 @@ class HsmSession:
         version = ".".join(str(part) for part in self._library.library_version)
         return f"{self._library.library_description} {version}".strip()
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> TokenInfo:
         """Return what the module says about itself and the token, of builtin types, read afresh."""
-        token = self._select()
+        library, token = self._loaded(), self._select()
         names = {_mechanism_name(mechanism) for mechanism in token.slot.get_mechanisms()}
         flags = token.flags
         raw = self._raw
         return {
             "library": self.library_text(),
-            "manufacturer": self._library.manufacturer_id,
-            "cryptoki_version": ".".join(str(part) for part in self._library.cryptoki_version),
+            "manufacturer": library.manufacturer_id,
+            "cryptoki_version": ".".join(str(part) for part in library.cryptoki_version),
             "token_label": token.label,
             "token_serial": _serial(token),
             "token_model": token.model,
@@ -115,10 +143,15 @@ class HsmSession:
             ) from None
         self._raw = RawModule(self.module_path)
 
-    def _select(self) -> Any:
+    def _loaded(self) -> Library:
+        if self._library is None:
+            raise Refusal("pkcs11.not_open", f"{self.module_path} is not loaded yet")
+        return self._library
+
+    def _select(self) -> Token:
         """Return the one token with our label (and serial). Raises pkcs11.token_not_found, pkcs11.token_ambiguous."""
         present, matching = [], []
-        for slot in self._library.get_slots(token_present=True):
+        for slot in self._loaded().get_slots(token_present=True):
             try:
                 token = slot.get_token()
             except Exception:  # noqa: BLE001, S112  a sick slot that is not ours is no reason to stop
@@ -139,41 +172,42 @@ class HsmSession:
             "pkcs11.token_ambiguous", f"{len(matching)} tokens with {wanted}, expected 1; serials: {', '.join(serials)}"
         )
 
-    def _login(self) -> None:
+    def _login(self) -> Session:
         """Try the PIN once, on a read-write session: some HSMs refuse read-only ones.
 
         INVARIANT: after one refusal no worker of the run tries it again; the lock goes with a process that dies.
         """
         if self._guard is None:
-            self._log_in()
-            return
+            return self._log_in()
         fcntl.lockf(self._guard, fcntl.LOCK_EX)
         try:
             if os.pread(self._guard, 1, 0):
                 token = f'token "{self.token_label}"'
                 raise PinRefused(f"{token} refused the user PIN in this run; it is not tried again")
-            self._log_in()
+            return self._log_in()
         except PinRefused:
             os.pwrite(self._guard, b"!", 0)
             raise
         finally:
             fcntl.lockf(self._guard, fcntl.LOCK_UN)
 
-    def _log_in(self) -> None:
-        self._token = self._select()
-        self._refuse_on_pin_flags(self._token.flags)
+    def _log_in(self) -> Session:
+        token = self._select()
+        self._refuse_on_pin_flags(token.flags)
         try:
-            self.session = self._token.open(rw=True, user_pin=self._pin)
+            session = token.open(rw=True, user_pin=self._pin)
         except Exception as error:
             name = type(error).__name__
             if name == "UserAlreadyLoggedIn":  # the library kept the login of the session we gave up
-                self.session = self._token.open(rw=True)
-                return
+                self._session = token.open(rw=True)
+                return self._session
             self._give_back()
             refusal = self._refusal_of_login(name)
             if refusal is None:
                 raise
             raise refusal from None
+        self._session = session
+        return session
 
     def _give_back(self) -> None:
         """End every session of this process, in C_Finalize, and start the library again.
@@ -181,13 +215,14 @@ class HsmSession:
         WHY: where C_Login or C_Logout fails the binding closes nothing and keeps no handle of what it opened, and an
         HSM with a session cap soon has no room for the next one.
         """
-        for step in (self._library.finalize, self._library.initialize):
+        library = self._loaded()
+        for step in (library.finalize, library.initialize):
             try:
                 step()
             except Exception:  # noqa: BLE001, S112  the login that comes next says what is wrong
                 continue
 
-    def _refuse_on_pin_flags(self, flags: Any) -> None:
+    def _refuse_on_pin_flags(self, flags: Container[object]) -> None:
         token = f'token "{self.token_label}"'
         if pkcs11.TokenFlag.USER_PIN_LOCKED in flags:
             raise Refusal("pkcs11.pin_locked", f"the user PIN of {token} is locked; no login was tried")
@@ -211,9 +246,9 @@ class HsmSession:
         return None
 
 
-def _serial(token: Any) -> str:
+def _serial(token: Token) -> str:
     return str(token.serial.decode("ascii", "replace").strip("\0 "))
 
 
-def _mechanism_name(mechanism: Any) -> str:
+def _mechanism_name(mechanism: object) -> str:
     return str(getattr(mechanism, "name", mechanism))
