@@ -135,10 +135,10 @@ def test_a_run_after_the_end_that_finds_a_late_write_stops_looking_and_plans(rot
 DEATHS = {
     "planning": ("lay_ranges", "planning", 2),
     "rewrapping": ("write_batch", "rewrapping", 1),
-    "verifying": ("record_verification", "verifying", 1),
+    "verifying": ("note_verification", "verifying", 1),
     "swapping": ("swap_active", "swapping", 1),
     "swapped": ("repair_row_states", "swapping", 0),
-    "settling": ("begin_to_settle", "settling", 0),
+    "settling": ("begin_settling", "settling", 0),
     "complete": ("clear_ranges", "complete", 1),
 }
 
