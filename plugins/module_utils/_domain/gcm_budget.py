@@ -17,9 +17,9 @@ REFUSE_AT = LIMIT * 9 // 10
 WARN_AT = LIMIT // 2
 
 
-def spent(counted: int, standing: int) -> int:
+def spent(counted: int, in_use: int) -> int:
     """Return the invocations to reckon with: counted in the keystore, or envelopes found under the version."""
-    return max(counted, standing)
+    return max(counted, in_use)
 
 
 def judge(version: int, used: int, planned: int) -> str | None:

@@ -55,18 +55,18 @@ class Phases:
         self._total = plan.total
         self._behind: tuple[tuple[str, str], ...] = ()
 
-    def go(self, state: State, standing: Rotation | None) -> Result:
-        """Return what was done, from this state on. standing: the record of a rotation that is taken up.
+    def go(self, state: State, record: Rotation | None) -> Result:
+        """Return what was done, from this state on. record: the record of a rotation that is taken up.
 
         Raises OpsError rotate.incomplete, not_settled, swap_lost, fenced, catalogue.outside, lease.lost.
         """
         self._state = state
-        if standing is not None:
-            self._total = standing.total
-            self._rounds = 0 if standing.state is State.READY else standing.rounds
-        if standing is not None and standing.state is State.REWRAPPING:
-            self._swept = list(standing.swept)
-            self._progress.failures = {**failures_of(standing), **self._progress.failures}
+        if record is not None:
+            self._total = record.total
+            self._rounds = 0 if record.state is State.READY else record.rounds
+        if record is not None and record.state is State.REWRAPPING:
+            self._swept = list(record.swept)
+            self._progress.failures = {**failures_of(record), **self._progress.failures}
         phases: Mapping[State, Callable[[], bool]] = {
             State.REWRAPPING: self._rewrap,
             State.VERIFYING: self._verify,
@@ -210,10 +210,10 @@ class Phases:
         name, shown = self._plan.name, self._state.shown
         self._work.say()
         failures = [failure.as_result() for failure in self._progress.failures.values()][:FAILURES_LISTED]
-        standing = rotations.stop(self._store, name, self._token, failures=failures, swept=self._swept)
-        if standing is None:
+        record = rotations.stop(self._store, name, self._token, failures=failures, swept=self._swept)
+        if record is None:
             raise fenced(name)
-        remaining = 0 if self._state is State.COMPLETE else standing.remaining
+        remaining = 0 if self._state is State.COMPLETE else record.remaining
         outcome = Outcome.of_plan(
             self._plan, shown, remaining, self._mine.share(self._installation.provider.retries),
             failures=self._progress.failures.values(), prove_wraps=self._mine.proof.mode,

@@ -115,8 +115,8 @@ def settling_since(store: Store, name: str, run: str) -> datetime:
     """Return when this run first waited for the fleet to follow, which is now where it had not yet."""
     now, place = store.server_time(), f"runs.{run}.settling_since"
     _update(store, {"_id": name, place: {"$exists": False}}, {"$set": {place: now}})
-    standing = read(store, name)
-    return (standing.share(run).settling_since if standing is not None else None) or now
+    record = read(store, name)
+    return (record.share(run).settling_since if record is not None else None) or now
 
 
 def stop(
