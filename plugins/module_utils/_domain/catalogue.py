@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Union
 
 from .envelope import SEALED, has_envelope_keys
 from .errors import OpsError
 from .listing import LISTED_AT_MOST, listed
 from .values import BsonValue
 
-Steps = tuple[str | int, ...]
+Steps = tuple[Union[str, int], ...]  # noqa: UP007 - Ansible's pylint knows no `|` outside of annotations
 """Concrete keys to a value inside a document, array indexes as numbers."""
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from .catalogue import Found, Steps, dotted_path
+from .envelope import Sealed
 from .values import BsonValue, Document
 
-Moved = tuple[Found, bytes | str, tuple[bytes | str, bytes | str] | None]
+Moved = tuple[Found, Sealed, Union[tuple[Sealed, Sealed], None]]  # noqa: UP007 - Ansible's pylint knows no `|` outside of annotations
 """(field, its new wrap in stored form, its new (nonce, ciphertext) where it was re-sealed, else None).
 
 WHY a plain tuple: there is one for each envelope, and the walk over a batch unpacks it at once.
