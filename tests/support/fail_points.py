@@ -47,8 +47,11 @@ FAIL_POINTS = {
     "spend_wraps": ("_store.keystore", "spend"),  # the wraps of a batch are counted against the key's budget
     "write_batch": ("_store.records", "compare_and_set"),  # the fresh wraps of a batch are in the database
     "advance_rotation": ("_store.rotations", "advance"),  # the record says the next state
+    "note_verification": ("_store.rotations", "verified"),  # the record says what the walk over everything found
     "swap_active": ("_store.keystore", "swap_active"),  # services seal with the new version: no way back
+    "begin_settling": ("_store.rotations", "settling_since"),  # the time to settle has begun to count
     "read_heartbeats": ("_store.heartbeats", "read"),  # live processes were asked which version they write with
+    "clear_ranges": ("_store.ranges", "clear"),  # nothing is left of the rotation but its record
     # data_export
     "write_bundle": ("_store.bundle", "write"),  # the records are in a file of the new folder
     "write_private_file": ("_store.private_files", "write_private"),  # the manifest is beside them

@@ -8,6 +8,7 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
@@ -20,6 +21,7 @@ from .driver import Document, Raw, RawBSONDocument, bson, errors, pymongo, recor
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
 T = TypeVar("T")
+_LENGTH = struct.Struct("<i")  # of a BSON document, itself included
 D = TypeVar("D", bound=Mapping[str, BsonValue])
 
 
@@ -30,23 +32,36 @@ def data_collections(store: Store) -> tuple[str, ...]:
 
 def stream(
     store: Store, collection: str, query: Mapping[str, BsonValue] | None = None, *, batch_size: int = READ_BATCH,
-    descending: bool = False,
+    descending: bool = False, ordered: bool = True,
 ) -> Iterator[Document]:  # fmt: skip
-    """Yield the documents of a collection in `_id` order. batch_size: documents a round trip."""
+    """Yield the documents of a collection in `_id` order. batch_size: documents a round trip.
+
+    ordered: False for what needs no order, such as a pass that finds little: see `scan` for what the order costs.
+    """
     with driver_errors(store):
         cursor = store.collection(collection).find(query or {}, batch_size=batch_size)
-        yield from cursor.sort("_id", -1 if descending else 1)
+        yield from cursor.sort("_id", -1 if descending else 1) if ordered else cursor
 
 
-def scan(store: Store, collection: str) -> Iterator[Document]:
-    """Yield every document of a collection in the order in which the server keeps them: for counting and looking.
+def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[int, list[Document]]]:
+    """Yield (how many documents came, those of them that have one of these field names on whatever level), until all of
+    a collection came, in the order in which the server keeps them: for counting and looking.
+
+    WHY by name before they are decoded: most records of most databases hold nothing sealed. To find a name in the bytes
+    of a record takes a tenth of the time of decoding and walking it. A text that looks like a name is decoded in vain.
 
     WHY not `stream`: for sorting by `_id` the server fetches each document by way of an index, a third of its work.
     SAFE BECAUSE a record keeps its place while it lives, whoever updates it (SERVER-19593, WiredTiger), so that each is
     seen once. It would not be for what compares two databases record by record.
     """
+    telling = [name.encode() + b"\0" for name in names]  # as BSON writes a field's name
     with driver_errors(store):
-        yield from store.collection(collection).find({}, batch_size=READ_BATCH)
+        for raw in store.collection(collection).find_raw_batches({}, batch_size=READ_BATCH):
+            if any(name in raw for name in telling):
+                parts = _apart(raw)
+                yield len(parts), [decode(part) for part in parts if any(name in part for name in telling)]
+            else:
+                yield len(_apart(raw)), []
 
 
 def stream_raw(store: Store, collection: str) -> Iterator[Raw]:
@@ -128,6 +143,16 @@ def delete_ids(store: Store, collection: str, ids: Sequence[BsonValue]) -> int:
 def encode(document: Mapping[str, BsonValue]) -> bytes:
     """Return a document as BSON, its field order kept."""
     return bytes(bson.encode(document, codec_options=record_codec()))
+
+
+def _apart(raw: bytes) -> list[bytes]:
+    """Return the documents that come one after another in an answer of the server. Each begins with its length."""
+    parts, place = [], 0
+    while place < len(raw):
+        (length,) = _LENGTH.unpack_from(raw, place)
+        parts.append(raw[place : place + length])
+        place += length
+    return parts
 
 
 def decode(raw: bytes) -> Document:

@@ -100,7 +100,7 @@ def test_the_last_slice_of_a_run_tells_its_share_though_another_process_ended_th
 def test_x41_a_helper_follows_the_plan_of_the_leader_and_surveys_nothing(rotatable, call, request):
     constants = {"RANGE_ENVELOPES": 3}
     leader = Rotating(
-        rotatable, constants=constants, stop={"effect": "_store.records:compare_and_set", "nth": 1},
+        rotatable, constants=constants, stop={"fail_point": "write_batch", "nth": 1},
         to_version=2, batch_size=3, allow_empty_fleet=True,
     )  # fmt: skip
     request.addfinalizer(leader.kill)
@@ -132,13 +132,13 @@ def test_a_run_after_the_end_that_finds_a_late_write_stops_looking_and_plans(rot
 
 # phase: what a leader is killed just before, the state it leaves, how often its successor walks everything
 DEATHS = {
-    "planning": ("_store.ranges:lay", "planning", 2),
-    "rewrapping": ("_store.records:compare_and_set", "rewrapping", 1),
-    "verifying": ("_store.rotations:verified", "verifying", 1),
-    "swapping": ("_store.keystore:swap_active", "swapping", 1),
-    "swapped": ("_store.keystore:repair_states", "swapping", 0),
-    "settling": ("_store.rotations:settling_since", "settling", 0),
-    "complete": ("_store.ranges:clear", "complete", 1),
+    "planning": ("lay_ranges", "planning", 2),
+    "rewrapping": ("write_batch", "rewrapping", 1),
+    "verifying": ("note_verification", "verifying", 1),
+    "swapping": ("swap_active", "swapping", 1),
+    "swapped": ("repair_row_states", "swapping", 0),
+    "settling": ("begin_settling", "settling", 0),
+    "complete": ("clear_ranges", "complete", 1),
 }
 
 
@@ -146,8 +146,8 @@ DEATHS = {
 def test_t16_a_leader_that_dies_in_any_phase_is_followed_by_one_that_goes_on_from_there(
     rotatable, call, monkeypatch, phase
 ):
-    effect, left, walked = DEATHS[phase]
-    stop = {"effect": effect, "nth": 1}
+    moment, left, walked = DEATHS[phase]
+    stop = {"fail_point": moment, "nth": 1}
     leader = Rotating(rotatable, constants={"LEASE_S": 1}, stop=stop, to_version=2, allow_empty_fleet=True)
     leader.wait_until_stopped()
     leader.kill()
