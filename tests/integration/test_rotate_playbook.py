@@ -250,7 +250,7 @@ def test_everything_is_made_ready_and_the_printed_commands_take_it_back_and_fini
     after_back = fleet.opened()
     finish_status, finished = fleet.run(finish)
 
-    assert (status, again_status, retire_status) == (0, 0, 2), output[-2000:] + again[-2000:]
+    assert (status, again_status, retire_status) == (0, 0, 2), output[-4000:] + again[-200:]
     assert (ready, active) == (moved_to(2, before), 1)
     assert changed(again) == {"new": 0, "old": 0}
     assert reasons(retiring) == {"old": "rotate.stop_removes", "new": "rotate.stop_removes"}

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure rotations: a table on standard output, the same in build/bench.json. `make bench` runs it.
 
-    python -m tests.performance.bench [--quick] [--profile] [--only env,pkcs11,engine,workers]
+    python -m tests.performance.bench [--quick] [--profile] [--only env,long,pkcs11,engine,workers]
 
 All ratios come from one run on one server (MONGODB_URI, or a server of its own without a sync at each commit).
 """
@@ -32,24 +32,36 @@ from tests.support.processes import REPOSITORY
 from . import report
 from .cases_env import env_rows, environment
 from .cases_hsm import pkcs11_rows, worker_rows
+from .cases_long import long_rows
 from .report import Goal, Row
 
 OUT = REPOSITORY / "build"
 PROFILED_LINES = 25
+AGAINST_BARE = Goal(False, 3.0, "x bare")
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Envelopes of each case; worker_s: seconds for one number of workers."""
+    """Envelopes of each case. plain: records without any beside the longest. worker_s: for one number of workers."""
 
     env: tuple[int, ...] = (2_000, 8_000, 20_000)
-    pkcs11: int = 4_000
+    long: tuple[int, int] = (20_000, 50_000)
+    plain: int = 500_000
+    pkcs11: tuple[int, ...] = (4_000, 20_000)
     engine: tuple[int, int] = (10_000, 400_000)
     workers: tuple[int, ...] = (1, 2, 4, 8, 16)
     worker_s: float = 2.0
 
 
-QUICK = Sizes(env=(1_000, 4_000), pkcs11=1_000, engine=(10_000, 100_000), workers=(1, 4, 8), worker_s=1.5)
+QUICK = Sizes(
+    env=(1_000, 4_000),
+    long=(1_000, 2_000),
+    plain=10_000,
+    pkcs11=(1_000,),
+    engine=(10_000, 100_000),
+    workers=(1, 4, 8),
+    worker_s=1.5,
+)
 PROFILED = Sizes(env=(8_000,), engine=(10_000, 50_000))
 
 
@@ -57,7 +69,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.performance.bench")
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute")
     parser.add_argument("--profile", action="store_true", help="env at 8,000 and the engine under cProfile instead")
-    parser.add_argument("--only", default="env,pkcs11,engine,workers", help="cases, with commas")
+    parser.add_argument("--only", default="env,long,pkcs11,engine,workers", help="cases, with commas")
     arguments = parser.parse_args()
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -79,6 +91,7 @@ def _measure(folder: Path, sizes: Sizes, cases: set[str]) -> tuple[list[Row], st
     with database.running(folder / "server", sync_on_commit=False) as server:
         known: dict[str, Callable[[], list[Row]]] = {
             "env": lambda: env_rows(server, folder, sizes.env, None),
+            "long": lambda: long_rows(server, folder, sizes.long, sizes.plain),
             "pkcs11": lambda: pkcs11_rows(server, folder, sizes.pkcs11),
             "engine": lambda: engine_rows(*sizes.engine),
             "workers": lambda: worker_rows(folder, sizes.workers, sizes.worker_s),
@@ -93,16 +106,22 @@ def _measure(folder: Path, sizes: Sizes, cases: set[str]) -> tuple[list[Row], st
 def engine_rows(few: int, many: int) -> list[Row]:
     """Return the rows of the engine without I/O at two sizes; times are CPU times, as another process may be busy."""
     small, large = _engine(few), _engine(many)
-    microseconds = [one["cpu_s"] / one["n"] * 1e6 for one in (small, large)]
-    cpu = Goal(False, 15, "us CPU each")
-    growth = (large["cpu_s"] / small["cpu_s"]) / (many / few)
-    memory = (large["peak_kb"] - small["peak_kb"]) / 1024
+    rows = []
+    for one in (small, large):
+        size, engine_s = one["n"], one["cpu_s"]
+        note = f"{engine_s / size * 1e6:.1f} us CPU each; bare {one['bare_s'] / size * 1e6:.1f} us"
+        rows += [
+            Row("floor: bare re-wraps, 3 calls each", size, one["bare_s"]),
+            Row("engine alone", size, engine_s, engine_s / one["bare_s"], AGAINST_BARE, note),
+            Row("engine alone, against the calls only", size, engine_s, engine_s / one["calls_s"]),
+        ]
+    growth = (large["cpu_s"] / large["bare_s"]) / (small["cpu_s"] / small["bare_s"])
+    memory = large["peak_kb"] / small["peak_kb"]
     note = f"peak {small['peak_kb'] / 1024:.0f} MB at {few}, {large['peak_kb'] / 1024:.0f} MB at {many}"
     return [
-        Row("engine alone", few, small["wall_s"], microseconds[0], cpu),
-        Row("engine alone", many, large["wall_s"], microseconds[1], cpu),
-        Row("engine alone: time grows with N", many, large["wall_s"], growth, Goal(False, 1.3, "x N ratio")),
-        Row("engine alone: more memory", many, large["wall_s"], memory, Goal(False, 64, "MB"), note),
+        *rows,
+        Row("engine alone: time grows with N", many, large["cpu_s"], growth, Goal(False, 1.1, "x N ratio")),
+        Row("engine alone: memory does not", many, large["cpu_s"], memory, Goal(False, 1.1, "x of few"), note),
     ]
 
 

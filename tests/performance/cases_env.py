@@ -28,8 +28,9 @@ from .machine import CpuClock
 from .report import Goal, Row
 
 PAYLOAD = b"-----an api key of forty characters-----"
+AGAINST_RIVAL = Goal(True, 40, "x slower")
 WRITING = frozenset({"insert", "update", "delete", "findAndModify", "bulkWrite"})
-AGAINST_FLOOR = Goal(True, 0.85, "of floor")
+AGAINST_FLOOR = Goal(True, 0.9, "of floor")  # at the largest size: a small one is mostly beginning and end
 RIVAL_LIBS = REPOSITORY / ".build" / "bench-libs"
 
 
@@ -48,9 +49,10 @@ def env_rows(server: DatabaseServer, folder: Path, sizes: Sequence[int], profile
         rows.append(Row("floor: bulk_write and one read", size, floor.wall_s))
         note = f"{cpu_s:.2f} s of it CPU of this process"
         ratio, doubt = floor.wall_s / wall_s, floor.doubt(wall_s)
-        rows.append(Row("rotate_env", size, wall_s, ratio, AGAINST_FLOOR, note, doubt))
+        largest = size == max(sizes)
+        rows.append(Row("rotate_env", size, wall_s, ratio, AGAINST_FLOOR if largest else None, note, doubt))
         rows.append(Row("rotate_env, CPU with the server", size, all_cpu_s, floor.cpu_s / all_cpu_s))
-        rows += rival_rows(server, size, wall_s, cpu_s, doubt if size == max(sizes) else None)
+        rows += rival_rows(server, size, wall_s, cpu_s, AGAINST_RIVAL if largest else None)
         if size == min(sizes):
             rows += second_run_rows("env", site, size)
         dropped(site)
@@ -85,10 +87,10 @@ def rotated(
     return wall, cpu
 
 
-def rival_rows(server: DatabaseServer, size: int, wall_s: float, cpu_s: float, doubt: str | None) -> list[Row]:
+def rival_rows(server: DatabaseServer, size: int, wall_s: float, cpu_s: float, goal: Goal | None) -> list[Row]:
     """Return the rows of `rewrap_many_data_key`: its ratio is how many times faster the rotation was.
 
-    doubt: of the rotation's time; None where there is no goal at this size.
+    goal: of the client's CPU alone. WHY not of the wall time: both wait for the same server most of the time.
     """
     command = [sys.executable, "-m", f"{__package__}.rival", server.uri, server.new_name("rival"), str(size)]
     ended = subprocess.run(
@@ -99,11 +101,10 @@ def rival_rows(server: DatabaseServer, size: int, wall_s: float, cpu_s: float, d
     found = json.loads(ended.stdout)
     if "missing" in found:
         return [Row("rewrap_many_data_key", size, note=found["missing"])]
-    goal = Goal(True, 20, "x slower") if doubt is not None else None
     note = f"{found['cpu_s']:.2f} s of it client CPU; its writes wait for the majority, ours for the journal as well"
     return [
-        Row("rewrap_many_data_key", size, found["wall_s"], found["wall_s"] / wall_s, goal, note, doubt or ""),
-        Row("rewrap_many_data_key, client CPU alone", size, found["cpu_s"], found["cpu_s"] / cpu_s),
+        Row("rewrap_many_data_key", size, found["wall_s"], found["wall_s"] / wall_s, note=note),
+        Row("rewrap_many_data_key, client CPU alone", size, found["cpu_s"], found["cpu_s"] / cpu_s, goal),
     ]
 
 

@@ -42,33 +42,36 @@ LATENCY_S = 0.001
 CALLS = 3  # for one envelope: unwrap, wrap, and the unwrap that proves it
 SHIM = REPOSITORY / "tests" / "support" / "hsm_shim.c"
 AGAINST_FLOOR = Goal(False, 1.15, "x floor")
-AGAINST_LATENCY = Goal(True, 0.9, "of P/L")
+AGAINST_LOOPS = Goal(True, 0.95, "of bare loops")
 
 
-def pkcs11_rows(server: DatabaseServer, folder: Path, size: int) -> list[Row]:
+def pkcs11_rows(server: DatabaseServer, folder: Path, sizes: Sequence[int]) -> list[Row]:
     """Return the rows of rotate_pkcs11: its time against the slower of the database and the HSM alone."""
-    token = _token(folder / "token")
-    site = Site(folder / "pkcs11", server.uri, server.new_name("bench"), provider="pkcs11")
-    site.pkcs11 = token.settings()
-    site.write()
-    for version in (1, 2):
-        site.call("kek_pkcs11_init", version=version)
-        if version == 1:
-            documents = _documents(token.settings(), _references(site), size)
-            site.db[COLLECTION].insert_many(documents, ordered=False)
-    floor = Floor(site.client, site.name, documents, CpuClock(server.pid))
-    floor.first_half()
-    wall_s, _cpu_s = rotated(site, 2, size)
-    floor.second_half()
-    hsm_s = _raw_hsm(token, _references(site), size)
-    ratio = wall_s / max(floor.wall_s, hsm_s)
-    rows = [
-        Row("floor: bulk_write and one read", size, floor.wall_s),
-        Row("floor: raw HSM, 3 calls each", size, hsm_s),
-        Row("rotate_pkcs11", size, wall_s, ratio, AGAINST_FLOOR, doubt=floor.doubt(wall_s)),
-        *second_run_rows("pkcs11", site, size),
-    ]
-    dropped(site)
+    rows = []
+    for size in sizes:
+        token = _token(folder / f"token{size}")
+        site = Site(folder / f"pkcs11-{size}", server.uri, server.new_name("bench"), provider="pkcs11")
+        site.pkcs11 = token.settings()
+        site.write()
+        for version in (1, 2):
+            site.call("kek_pkcs11_init", version=version)
+            if version == 1:
+                documents = _documents(token.settings(), _references(site), size)
+                site.db[COLLECTION].insert_many(documents, ordered=False)
+        floor = Floor(site.client, site.name, documents, CpuClock(server.pid))
+        floor.first_half()
+        wall_s, _cpu_s = rotated(site, 2, size)
+        floor.second_half()
+        hsm_s = _raw_hsm(token, _references(site), size)
+        ratio = wall_s / max(floor.wall_s, hsm_s)
+        rows += [
+            Row("floor: bulk_write and one read", size, floor.wall_s),
+            Row("floor: raw HSM, 3 calls each", size, hsm_s),
+            Row("rotate_pkcs11", size, wall_s, ratio, AGAINST_FLOOR, doubt=floor.doubt(wall_s)),
+        ]
+        if size == min(sizes):
+            rows += second_run_rows("pkcs11", site, size)
+        dropped(site)
     return rows
 
 
@@ -105,9 +108,8 @@ def _workers(
     os.environ["SHIM_LATENCY_US"] = str(round(LATENCY_S * 1e6))
     clock = CpuClock()
     floor_s = _raw_hsm(token, references, size, loops=count, library=settings["module_path"])
-    floor = Row(
-        f"floor: {count} bare loops, 1 ms a call", size, floor_s, _of_ideal(size, floor_s, count), doubt=clock.doubt()
-    )
+    floor = Row(f"floor: {count} bare loops, 1 ms a call", size, floor_s)
+    doubts = [clock.doubt()]
     os.environ["SHIM_LATENCY_LENGTH"] = "1"  # who asks for a length pays for it; the bare loops are let off
     clock = CpuClock()
     with _provider(settings, references, workers=count) as provider:
@@ -119,17 +121,13 @@ def _workers(
     os.environ.pop("SHIM_LATENCY_LENGTH")
     if moved != size:
         raise RuntimeError(f"{count} workers moved {moved} envelopes of {size}")
-    ratio = _of_ideal(size, wall_s, count)
-    note = (
-        f"{size * CALLS / wall_s:.0f} HSM calls/s of {count / LATENCY_S:.0f}, {floor_s / wall_s:.2f} of the bare loops"
+    calls_per_s = size * CALLS / wall_s
+    note = f"{calls_per_s:.0f} HSM calls/s, {calls_per_s * LATENCY_S / count:.2f} of {count / LATENCY_S:.0f}"
+    doubts.append(clock.doubt())
+    ours = Row(
+        f"workers P = {count}, 1 ms a call", size, wall_s, floor_s / wall_s, AGAINST_LOOPS, note, max(doubts, key=len)
     )
-    ours = Row(f"workers P = {count}, 1 ms a call", size, wall_s, ratio, AGAINST_LATENCY, note, clock.doubt())
     return [floor, ours]
-
-
-def _of_ideal(size: int, wall_s: float, count: int) -> float:
-    """Return HSM calls a second over P/L."""
-    return size * CALLS / wall_s * LATENCY_S / count
 
 
 def _token(folder: Path) -> Token:

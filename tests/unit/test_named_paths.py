@@ -29,9 +29,8 @@ PATH = re.compile(rf"(?<![\w./<{{*-])((?:{TOP})/[\w./*{{}},-]*)")
 FILE = re.compile(r"(?<![\w./*{}-])([\w-]+\.(?:py|md|rst|c|h|toml|j2|cfg|in))(?![\w/]|\.\w)")
 MODULE = re.compile(rf"(?<![\w./-])({'|'.join(p.name for p in (ROOT / UTILS).glob('_[a-z]*'))})\.([\w.]*\w)")
 DECISION = re.compile(r"ADR-(\d{4})")
-STEP = re.compile(
-    r"^\s+(_\w+/[\w/]+\.py)\s+(\w+(?=\(\))|[A-Z]+(?=\s))"
-)  # of a walk through the code: file, name, what it does
+# Of a walk through the code: file, name, what it does.
+STEP = re.compile(r"^\s+(_\w+/[\w/]+\.py)\s+(\w+(?=\(\))|[A-Z]+(?=\s))")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 # What runs make and git does not keep, the word for any name, and one word that looks like a file and is none.

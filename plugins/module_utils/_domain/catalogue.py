@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .envelope import has_envelope_keys
+from .envelope import SEALED, has_envelope_keys
 from .errors import OpsError
 from .listing import LISTED_AT_MOST, listed
 from .values import BsonValue
@@ -84,6 +84,12 @@ class Catalogue:
         """Return the sealed field of a collection that has one, on the first level; None for any other."""
         fields = self._fields.get(collection, ())
         return fields[0] if len(fields) == 1 and not {".", "*"} & set(fields[0]) else None
+
+    def telling_names(self, collection: str) -> frozenset[str]:
+        """Return field names of which a document has one at least, on whatever level, if `envelopes` finds anything in
+        it: a document with none of them need not be decoded to know that it holds nothing.
+        """
+        return frozenset(SEALED).union(path[-1] for path in self._certain.get(collection, ()))
 
     def knows(self, found: Found) -> bool:
         return found.field in self._fields.get(found.collection, ())

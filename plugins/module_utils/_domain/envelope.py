@@ -17,7 +17,7 @@ from .values import BsonValue
 
 KEYS = ("wrapped_dek", "nonce", "ciphertext", "kek_version", "kv", "provider")
 REQUIRED = ("wrapped_dek", "nonce", "ciphertext", "kek_version", "provider")
-_SEALED = ("wrapped_dek", "nonce", "ciphertext")
+SEALED = ("wrapped_dek", "nonce", "ciphertext")
 _STORED_TYPES = frozenset({bytes, str})
 SHAPE_THRESHOLD = 3  # keys of an envelope that make a sub-document count as one, so that a damaged one is still found
 
@@ -47,7 +47,7 @@ def has_envelope_keys(value: Mapping[str, BsonValue]) -> bool:
     """As `looks_like_envelope`, for what is known to be a mapping."""
     if "wrapped_dek" in value and "nonce" in value and "ciphertext" in value:
         return True
-    return sum(key in value for key in KEYS) >= SHAPE_THRESHOLD and any(key in value for key in _SEALED)
+    return sum(key in value for key in KEYS) >= SHAPE_THRESHOLD and any(key in value for key in SEALED)
 
 
 def parse(value: BsonValue, outer_version: BsonValue = None) -> Envelope:
@@ -90,7 +90,7 @@ def _parse_any(value: BsonValue, outer_version: BsonValue) -> Envelope:
     missing = [key for key in REQUIRED if key not in value]
     if missing:
         raise _malformed(f"no {', '.join(missing)}")
-    for key in _SEALED:
+    for key in SEALED:
         if not isinstance(value[key], (bytes, str)) or not value[key]:
             raise _malformed(f"{key} is a {type(value[key]).__name__}, expected non-empty bytes or text")
     version = _version(value["kek_version"], "kek_version")

@@ -13,7 +13,7 @@ from .values import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """values: the module's return values, JSON-clean. before, after: versions, counts and fingerprints for the diff."""
+    """values: the module's return values, JSON-clean. before, after: versions, counts and check values for the diff."""
 
     changed: bool
     values: Mapping[str, object]

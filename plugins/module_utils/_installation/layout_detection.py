@@ -63,7 +63,7 @@ def detect_layout(provider: Provider, sample: Sample, *, first: Layout | None = 
     for layout in _candidates(shown, first):
         if not left:
             break
-        closed = _closed_to(Sealing(provider, layout), left)
+        closed = _closed_to(Sealing(provider, layout), left, trial=layout != first)
         tried.append((layout.name, len(left) - len(closed)))
         if len(closed) == len(left):
             continue
@@ -87,11 +87,11 @@ def _candidates(sample: Sample, first: Layout | None) -> list[Layout]:
     return sorted(known, key=lambda layout: layout != first)
 
 
-def _closed_to(sealing: Sealing, sample: Sample) -> Sample:
-    """Return those envelopes that do not open under the sealing's layout."""
+def _closed_to(sealing: Sealing, sample: Sample, *, trial: bool) -> Sample:
+    """Return those envelopes that do not open under the sealing's layout. trial: that they do not is no surprise."""
     requests = [sealing.unwrap_request(found, envelope) for found, envelope in sample]
     asked = [request for request in requests if request is not None]
-    deks = iter(sealing.provider.unwrap(asked, trial=True) if asked else [])
+    deks = iter(sealing.provider.unwrap(asked, trial=trial) if asked else [])
     closed = []
     for (found, envelope), request in zip(sample, requests, strict=True):
         dek = next(deks) if request is not None else None

@@ -115,7 +115,7 @@ class Sealing:
                 raise OpsError(
                     f"KEK version {version} cannot wrap a data key ({wrapped.reason})",
                     code="key.unusable",
-                    hint="check the key and the token; what was written before stands, run it again afterwards",
+                    hint="check the key and the token; what was written before stays; run it again afterwards",
                 )
             sealed.append(self._sealed(version, item, dek, wrapped))
         return sealed
@@ -184,7 +184,7 @@ class Sealing:
             return None
         others = [version for version in self.provider.versions() if version != envelope.kek_version]
         tries = [UnwrapRequest(version, request.wrapped, request.aad) for version in others]
-        for version, outcome in zip(others, self.provider.unwrap(tries) if tries else [], strict=True):
+        for version, outcome in zip(others, self.provider.unwrap(tries, trial=True) if tries else [], strict=True):
             if isinstance(outcome, bytes):
                 return version
         return None

@@ -44,6 +44,12 @@ class Survey:
         if self.outside:
             raise outside_catalogue(self.outside)
 
+    def pass_over(self, collection: str, count: int) -> None:
+        """Count documents that hold nothing."""
+        if count:
+            self.documents += count
+            self.by_collection[collection] += count
+
     def note(
         self, catalogue: Catalogue, collection: str, document: Mapping[str, BsonValue], each: Each | None = None
     ) -> None:
@@ -87,8 +93,10 @@ def take(store: Store, catalogue: Catalogue, *, each: Each | None = None) -> Sur
     """Return the survey of a database. each: called with every well-formed envelope."""
     survey = Survey()
     for collection in records.data_collections(store):
-        for document in records.scan(store, collection):
-            survey.note(catalogue, collection, document, each)
+        for came, documents in records.scan(store, collection, catalogue.telling_names(collection)):
+            survey.pass_over(collection, came - len(documents))
+            for document in documents:
+                survey.note(catalogue, collection, document, each)
     return survey
 
 

@@ -10,9 +10,11 @@ updates are kept.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .._installation.sealing import Failure
@@ -20,6 +22,7 @@ from .._store import records
 from .._store.driver import Document
 from .batch import Prepared, Rewrapper, Tally
 
+COLLECTED_AFTER = 50_000  # objects: about eight batches
 CALLS_PER_ENVELOPE = 3  # unwrap, wrap, and the unwrap that proves the wrap
 
 
@@ -44,6 +47,22 @@ class Pace:
 
     batch_size: int
     hsm_share: int = 0
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Let the cycle collector look after 50,000 new objects instead of 700, and as before afterwards.
+
+    WHY: a batch is thousands of objects and none of them is in a cycle, but each 700 of them have the collector look,
+    now and then at all that the interpreter has loaded: a fifth of the time of a re-wrap. SAFE BECAUSE what is in no
+    cycle is freed at once, as ever; what is waits for 50,000 objects at most.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(COLLECTED_AFTER, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class RewrapStream:
@@ -72,7 +91,7 @@ class RewrapStream:
         """
         moved = 0
         writing: Future[Tally] | None = None
-        with ThreadPoolExecutor(1, "writer") as writer:
+        with rare_collections(), ThreadPoolExecutor(1, "writer") as writer:
             for batch in records.bounded_batches(documents, self._pace.batch_size):
                 if self._over():
                     self._progress.timed_out = True

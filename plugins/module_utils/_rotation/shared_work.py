@@ -119,7 +119,7 @@ class SharedWork:
 
     def sweep(self, collection: str, guard: Callable[[], None]) -> int:
         """Move what is left in a whole collection; return how many envelopes moved or were contended."""
-        return self._stream.run(collection, self._documents(collection, {}), guard=guard)
+        return self._stream.run(collection, self._documents(collection, {}, ordered=False), guard=guard)
 
     def say(self) -> None:
         """Put what was done since the last time into the rotation's counters."""
@@ -178,11 +178,13 @@ class SharedWork:
             else:
                 ranges.give_back(self._store, claim)
 
-    def _documents(self, collection: str, within: Document, *, descending: bool = False) -> Iterator[Document]:
+    def _documents(
+        self, collection: str, within: Document, *, descending: bool = False, ordered: bool = True
+    ) -> Iterator[Document]:
         """Yield what is not wholly at the target, in batches of the pace: an idle cursor dies on the server."""
         query = {**within, **rewrap_plan.selection(self._catalogue.fields(collection), self._plan.to_version)}
         size = self._mine.pace.batch_size
-        return records.stream(self._store, collection, query, batch_size=size, descending=descending)
+        return records.stream(self._store, collection, query, batch_size=size, descending=descending, ordered=ordered)
 
     def _spend(self, wraps: int) -> None:
         # WHY before they are made: a crash then counts too many and never too few.

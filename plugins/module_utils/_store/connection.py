@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from .._domain.errors import OpsError, Unauthorized
 from .._domain.secret import Secret
-from .driver import errors, pymongo, record_codec
+from .driver import Document, DriverObject, errors, pymongo, record_codec
 
 SERVER_SELECTION_TIMEOUT_MS = 10_000
 _UNAUTHORISED = (13, 18)  # Unauthorized, AuthenticationFailed
@@ -25,7 +24,7 @@ _UNAUTHORISED = (13, 18)  # Unauthorized, AuthenticationFailed
 class Store:
     """One database of one server. `name` and `hosts` are safe to print; the URI is not kept."""
 
-    def __init__(self, client: Any, name: str, hosts: str) -> None:
+    def __init__(self, client: DriverObject, name: str, hosts: str) -> None:
         self._client = client
         self.name = name
         self.hosts = hosts
@@ -41,7 +40,7 @@ class Store:
     def close(self) -> None:
         self._client.close()
 
-    def collection(self, name: str, *, codec: Any = None) -> Any:
+    def collection(self, name: str, *, codec: DriverObject = None) -> DriverObject:
         """Return the driver's collection object, for this floor only."""
         return self._database.get_collection(name, codec_options=codec)
 
@@ -49,7 +48,7 @@ class Store:
         """Create an empty collection, for this floor only."""
         self._database.create_collection(name)
 
-    def command(self, document: dict[str, Any]) -> None:
+    def command(self, document: Document) -> None:
         """Run a command on this database, for this floor only."""
         self._database.command(document)
 
@@ -68,7 +67,7 @@ class Store:
 def open_store(uri: Secret[str], database: str) -> Store:
     """Return a connected store. Raises OpsError database.uri_invalid, database.unreachable, database.unauthorized."""
     try:
-        client: Any = pymongo.MongoClient(
+        client: DriverObject = pymongo.MongoClient(
             uri.reveal(),
             serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
             appname="certautopilot.ops",
@@ -94,7 +93,7 @@ def open_store(uri: Secret[str], database: str) -> Store:
 
 @contextmanager
 def driver_errors(store: Store, *, retry_hint: str = "run it again when the database answers") -> Iterator[None]:
-    """Turn the driver's errors into OpsError; no driver text passes, for it may hold values of records."""
+    """Turn the driver's errors into OpsError; no driver text passes, because it may hold values of records."""
     where = f'database "{store.name}" at {store.hosts}'
     try:
         yield

@@ -8,7 +8,7 @@ A missing or old driver is reported by `_module/dependencies.py`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from .._domain.values import Document
 
@@ -22,9 +22,19 @@ try:
 except ImportError:
     bson = pymongo = CodecOptions = DatetimeConversion = RawBSONDocument = errors = None  # type: ignore[assignment,misc]
 
-__all__ = ["Document", "RawBSONDocument", "bson", "errors", "pymongo", "record_codec"]
+__all__ = ["Document", "DriverObject", "Raw", "RawBSONDocument", "bson", "errors", "pymongo", "record_codec"]
+
+DriverObject: TypeAlias = Any
+"""A client, a collection or a codec of the driver, whose own types say more than we check."""
 
 
-def record_codec() -> Any:
+class Raw(Protocol):
+    """A document that was not decoded."""
+
+    @property
+    def raw(self) -> bytes: ...
+
+
+def record_codec() -> DriverObject:
     """Return the codec for records: BSON types survive a round trip, instants outside year 1-9999 included."""
     return CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)

@@ -7,7 +7,7 @@
     for collection, raw in each_raw(store, digest):
         ...                                             # digest.hex() is of these very bytes, once all have passed
 
-WHY one reading: a digest of one read says nothing about the data of another, for a live source changes between (X1).
+WHY one reading: a digest of one read says nothing about the data of another: a live source changes between (X1).
 """
 
 from __future__ import annotations

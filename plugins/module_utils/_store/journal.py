@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Mapping
 
 from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
-from .driver import errors
+from .driver import Document, errors
 
 COLLECTION = "kek_journal"
 _FIRST = "0" * 64
 
 
-def append(store: Store, verb: str, facts: dict[str, Any]) -> None:
+def append(store: Store, verb: str, facts: Mapping[str, object]) -> None:
     """Append one entry. facts: JSON-clean, never a secret."""
     collection = store.collection(COLLECTION)
     while True:
@@ -28,7 +28,7 @@ def append(store: Store, verb: str, facts: dict[str, Any]) -> None:
             last = collection.find_one(sort=[("_id", -1)])
             number, previous = (last["_id"] + 1, last["hash"]) if last else (1, _FIRST)
             at = store.server_time()
-            entry = {"_id": number, "at": at, "verb": verb, "facts": facts, "previous": previous}
+            entry = {"_id": number, "at": at, "verb": verb, "facts": dict(facts), "previous": previous}
             entry["hash"] = entry_hash(entry)
             try:
                 collection.insert_one(entry)
@@ -37,7 +37,7 @@ def append(store: Store, verb: str, facts: dict[str, Any]) -> None:
                 continue  # another run appended first: chain onto it
 
 
-def entry_hash(entry: dict[str, Any]) -> str:
+def entry_hash(entry: Document) -> str:
     """Return SHA-256 in hex over the entry's canonical JSON, its own hash left out."""
     body = [entry["_id"], rfc3339(entry["at"]), entry["verb"], entry["facts"], entry["previous"]]
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -58,13 +58,13 @@ def append_assignments(path: Path, values: Mapping[str, str]) -> None:
     Raises OpsError file.not_writable, file.grammar.
     """
     try:
-        standing, status = path.read_bytes(), path.stat()
+        content, status = path.read_bytes(), path.stat()
     except OSError as cause:
         raise not_writable(path, cause) from None
-    if standing and not standing.endswith(b"\n"):
-        standing += b"\n"
+    if content and not content.endswith(b"\n"):
+        content += b"\n"
     lines = format_assignments(dict(sorted(values.items())))
-    write_private(path, standing + lines.encode(), owner=(status.st_uid, status.st_gid))
+    write_private(path, content + lines.encode(), owner=(status.st_uid, status.st_gid))
 
 
 def read_private(path: Path, *, empty_code: str = "") -> bytes:

@@ -10,11 +10,11 @@ is. Source: MongoDB manual, "Schema Validation". ADR-0012.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from .._domain.errors import OpsError
 from .connection import Store, driver_errors
+from .driver import Document
 
 OUR_TAG = "kek_version"
 
@@ -22,13 +22,13 @@ OUR_TAG = "kek_version"
 def raise_around(store: Store, fields: Mapping[str, Iterable[str]], version: int) -> int:
     """Refuse this version from now on in these collections; return how many validators changed.
 
-    fields: collection -> dotted paths of its sealed fields. A collection that is not there yet is made, for a writer
-    could make it. Raises OpsError remove.validator_in_the_way, database.unauthorized (it needs dbAdmin).
+    fields: collection -> dotted paths of its sealed fields. A collection that is not there yet is made, because a
+    writer could make it. Raises OpsError remove.validator_in_the_way, database.unauthorized (it needs dbAdmin).
     """
     changed = 0
-    standing = set(store.collection_names())
+    existing = set(store.collection_names())
     for collection, paths in fields.items():
-        options = _options(store, collection) if collection in standing else {}
+        options = _options(store, collection) if collection in existing else {}
         foreign, versions = _parts(options.get("validator") or {})
         if foreign and (options.get("validationLevel", "strict"), options.get("validationAction", "error")) != (
             "strict",
@@ -43,7 +43,7 @@ def raise_around(store: Store, fields: Mapping[str, Iterable[str]], version: int
             continue
         validator = _validator(foreign, paths, sorted({*versions, version}))
         with driver_errors(store):
-            if collection not in standing:
+            if collection not in existing:
                 store.create_collection(collection)
             store.command(
                 {
@@ -57,28 +57,28 @@ def raise_around(store: Store, fields: Mapping[str, Iterable[str]], version: int
     return changed
 
 
-def stands(store: Store, fields: Mapping[str, Iterable[str]], version: int) -> bool:
+def holds(store: Store, fields: Mapping[str, Iterable[str]], version: int) -> bool:
     """True when every one of these collections refuses the version."""
-    standing = set(store.collection_names())
+    existing = set(store.collection_names())
     return all(
-        collection in standing and version in _parts(_options(store, collection).get("validator") or {})[1]
+        collection in existing and version in _parts(_options(store, collection).get("validator") or {})[1]
         for collection in fields
     )
 
 
-def _options(store: Store, collection: str) -> dict[str, Any]:
+def _options(store: Store, collection: str) -> Document:
     with driver_errors(store):
         return dict(store.collection(collection).options())
 
 
-def _validator(foreign: list[Any], paths: Iterable[str], versions: list[int]) -> dict[str, Any]:
-    refused: list[dict[str, Any]] = [{OUR_TAG: {"$in": versions}}]
+def _validator(foreign: Sequence[Document], paths: Iterable[str], versions: Sequence[int]) -> Document:
+    refused: list[Document] = [{OUR_TAG: {"$in": list(versions)}}]
     for path in paths:
-        refused.append({f"{path.replace('.*', '')}.{OUR_TAG}": {"$in": versions}})
+        refused.append({f"{path.replace('.*', '')}.{OUR_TAG}": {"$in": list(versions)}})
     return {"$and": [*foreign, {"$nor": refused}]}
 
 
-def _parts(validator: Mapping[str, Any]) -> tuple[list[Any], set[int]]:
+def _parts(validator: Document) -> tuple[list[Document], set[int]]:
     """Return (clauses that are not ours, versions that our clause refuses)."""
     clauses = list(validator["$and"]) if set(validator) == {"$and"} else [dict(validator)] if validator else []
     foreign, versions = [], set[int]()

@@ -9,17 +9,17 @@ Read from the database; the KEK is loaded only when keys are asked for. A key ne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from .._domain.certificate_files import FORMATS, KEY_BEARING, Material, build, fingerprint, safe_name, same
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.result import Result
 from .._domain.settings import Settings
+from .._domain.values import BsonValue, JsonObject
 from .._installation import opened_records
 from .._installation import survey as surveys
 from .._installation.installation import Installation, open_database, open_installation
@@ -52,27 +52,59 @@ class _Source:
     sealing: Sealing | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A certificate to export. folder: of its project; name: of its files in there."""
+
+    record_id: BsonValue
+    project: str
+    folder: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """A certificate as the result shows it. written: files that were not there, or were others."""
+
+    chosen: _Chosen
+    name: str
+    files: list[str]
+    fingerprint: str
+    not_after: str
+    has_key: bool
+    written: int
+
+    def as_result(self) -> JsonObject:
+        return {
+            "id": str(self.chosen.record_id),
+            "project": self.chosen.project,
+            "name": self.name,
+            "files": self.files,
+            "fingerprint_sha256": self.fingerprint,
+            "not_after": self.not_after,
+            "has_key": self.has_key,
+        }
+
+
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Export. Raises OpsError export.*, certificate.malformed, record.unreadable, file.*."""
-    _judge(options)
+    _require_sense(options)
     passphrase = _passphrase(options)
     with _opened(settings, warn, with_keys=options.include_keys) as source:
         projects = _projects(source.store, options)
         chosen = _chosen(source.store, options, projects)
-        exported: list[dict[str, Any]] = []
-        changed = 0
-        for start in range(0, len(chosen), BATCH):
-            batch = chosen[start : start + BATCH]
-            for entry, written in _export(source, options, batch, passphrase, check=check, warn=warn):
-                exported.append(entry)
-                changed += written
-    facts = {"certificates": len(exported), "files": sum(len(entry["files"]) for entry in exported)}
-    before = {**facts, "current": facts["files"] - changed}
+        exported = [
+            entry
+            for start in range(0, len(chosen), BATCH)
+            for entry in _export(source, options, chosen[start : start + BATCH], passphrase, check=check, warn=warn)
+        ]
+    files, changed = sum(len(entry.files) for entry in exported), sum(entry.written for entry in exported)
+    facts = {"certificates": len(exported), "files": files}
     return Result(
         changed=changed > 0,
-        values={"certificates": exported},
-        before=before,
-        after={**facts, "current": facts["files"]},
+        values={"certificates": [entry.as_result() for entry in exported]},
+        before={**facts, "current": files - changed},
+        after={**facts, "current": files},
     )
 
 
@@ -83,7 +115,7 @@ def _passphrase(options: Options) -> bytes | None:
     return private_files.read_private(Path(options.passphrase_file), empty_code="passphrase.empty")
 
 
-def _judge(options: Options) -> None:
+def _require_sense(options: Options) -> None:
     unknown = sorted(set(options.formats) - set(FORMATS))
     if unknown or not options.formats:
         raise OpsError(f"formats {unknown or 'none'}", code="export.formats", hint=f"choose from {', '.join(FORMATS)}")
@@ -129,9 +161,9 @@ def _projects(store: Store, options: Options) -> dict[bytes, tuple[str, str]]:
     return found
 
 
-def _chosen(store: Store, options: Options, projects: dict[bytes, tuple[str, str]]) -> list[tuple[Any, str, str, str]]:
-    """Return (id, project id, project folder, file folder) of each chosen certificate: small tuples."""
-    chosen, matched = [], set()
+def _chosen(store: Store, options: Options, projects: dict[bytes, tuple[str, str]]) -> list[_Chosen]:
+    """Return what is to be exported: little of each certificate, because there may be many."""
+    chosen, matched = list[_Chosen](), set[str]()
     for document in records.stream(store, CERTIFICATES):
         project = projects.get(records.id_key(document.get("project_id")))
         names = {str(document["_id"]), str(document.get("name", "")), str(document.get("common_name", ""))}
@@ -139,7 +171,7 @@ def _chosen(store: Store, options: Options, projects: dict[bytes, tuple[str, str
             continue
         matched |= names & set(options.names)
         name = safe_name(str(document.get("name") or document.get("common_name") or document["_id"]))
-        chosen.append((document["_id"], project[1], project[0], name))
+        chosen.append(_Chosen(document["_id"], project[1], project[0], name))
     missing = sorted(set(options.names) - matched)
     if missing:
         raise OpsError(
@@ -147,54 +179,51 @@ def _chosen(store: Store, options: Options, projects: dict[bytes, tuple[str, str
             code="export.not_found",
             hint="names, common names and ids match",
         )
-    taken = Counter((folder, name) for _id, _project, folder, name in chosen)
+    taken = Counter((entry.folder, entry.name) for entry in chosen)
     return [
-        (i, project, folder, name if taken[folder, name] == 1 else f"{name}.{i}") for i, project, folder, name in chosen
+        entry if taken[entry.folder, entry.name] == 1 else replace(entry, name=f"{entry.name}.{entry.record_id}")
+        for entry in chosen
     ]
 
 
 def _export(
     source: _Source,
     options: Options,
-    batch: list[tuple[Any, str, str, str]],
+    batch: Sequence[_Chosen],
     passphrase: bytes | None,
     *,
     check: bool,
     warn: Callable[[str], None],
-) -> Iterator[tuple[dict[str, Any], int]]:
-    ids = [i for i, _project, _folder, _name in batch]
+) -> Iterator[_Exported]:
+    ids = [entry.record_id for entry in batch]
     documents = records.by_ids(source.store, CERTIFICATES, ids)
     keys = _keys(source, ids)
-    for record_id, project, folder, name in batch:
-        document = documents.get(records.id_key(record_id))
+    for entry in batch:
+        document = documents.get(records.id_key(entry.record_id))
         if document is None:
             continue  # deleted by the live service since the list was made
-        key = keys.get(records.id_key(record_id))
+        key = keys.get(records.id_key(entry.record_id))
         if options.include_keys and key is None:
-            warn(f"certificate {name} has no private key here (own CSR): key-bearing files are left out")
+            warn(f"certificate {entry.name} has no private key here (own CSR): key-bearing files are left out")
         material = Material(
-            str(document.get("name") or name),
+            str(document.get("name") or entry.name),
             str(document.get("certificate_pem", "")),
             str(document.get("chain_pem") or ""),
             key,
         )
-        content = build(material, options.formats, passphrase)
-        written = _write(Path(options.dest) / folder / name, content, passphrase, check=check)
-        yield (
-            {
-                "id": str(record_id),
-                "project": project,
-                "name": material.name,
-                "files": [str(Path(options.dest) / folder / name / file) for file in sorted(content)],
-                "fingerprint_sha256": fingerprint(material.certificate_pem),
-                "not_after": rfc3339(document.get("not_after")),
-                "has_key": key is not None,
-            },
-            written,
+        content, folder = build(material, options.formats, passphrase), Path(options.dest) / entry.folder / entry.name
+        yield _Exported(
+            entry,
+            name=material.name,
+            files=[str(folder / file) for file in sorted(content)],
+            fingerprint=fingerprint(material.certificate_pem),
+            not_after=rfc3339(document.get("not_after")),
+            has_key=key is not None,
+            written=_write(folder, content, passphrase, check=check),
         )
 
 
-def _keys(source: _Source, ids: list[Any]) -> dict[bytes, bytes]:
+def _keys(source: _Source, ids: list[BsonValue]) -> dict[bytes, bytes]:
     """Return certificate id key -> private key PEM."""
     if source.installation is None or source.sealing is None:
         return {}

@@ -136,7 +136,7 @@ def _planned(installation: Installation, options: Options, warn: Callable[[str],
         warn(f"backup {folder} needs KEK version {version}: without its key it cannot be read")
     fields = {name: installation.catalogue.fields(name) for name in installation.catalogue.collections()}
     in_hsm = key_material.in_hsm(installation, version) if options.destroy_key else None
-    removed = row.removed and removed_version_validator.stands(installation.store, fields, version)
+    removed = row.removed and removed_version_validator.holds(installation.store, fields, version)
     gone = options.destroy_key or key_material.is_nowhere(installation, version)
     before = _Facts(version, row.state, removed, in_hsm)
     state = KeyState.DESTROYED if gone else keystore.kept_state(row.state)

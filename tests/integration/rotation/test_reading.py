@@ -39,10 +39,12 @@ def tagged(version, *, kv=None):
 def test_a_scan_sees_every_record_once_while_others_rewrite_and_add_records(store, site):
     site.db.records.insert_many([{"_id": number * 7919 % DOCUMENTS, "text": "short"} for number in range(DOCUMENTS)])
 
-    seen = Counter()
-    for number, document in enumerate(records.scan(store, "records")):
-        seen[document["_id"]] += 1
-        if number == records.READ_BATCH // 2:
+    seen, added = Counter(), False
+    for came, documents in records.scan(store, "records", ["_id"]):
+        assert came == len(documents)
+        seen.update(document["_id"] for document in documents)
+        if not added:
+            added = True
             site.db.records.update_many({}, {"$set": {"text": "long " * 200}})
             site.db.records.insert_many([{"_id": -1 - extra} for extra in range(50)])
 
@@ -50,6 +52,36 @@ def test_a_scan_sees_every_record_once_while_others_rewrite_and_add_records(stor
         range(DOCUMENTS), 1
     )
     assert max(seen.values()) == 1
+
+
+def test_a_scan_gives_the_documents_that_have_one_of_the_names_on_any_level_and_counts_all(store, site):
+    held = [
+        {"_id": 1, "nonce": b"n"},
+        {"_id": 3, "a": [{"b": {"ciphertext": None}}]},
+        {"_id": 5, "text": "a nonce, told of"},
+    ]
+    site.db.records.insert_many([*held, *({"_id": number, "nonces": 1} for number in range(10, 10 + DOCUMENTS))])
+
+    scanned = list(records.scan(store, "records", ["nonce", "ciphertext"]))
+
+    assert sum(came for came, _documents in scanned) == DOCUMENTS + 3
+    assert [one for _came, documents in scanned for one in documents] == held[:2]
+
+
+def test_a_survey_passes_over_records_that_hold_nothing_and_counts_them(store, site):
+    site.db.notes.insert_many([{"text": "nothing"} for _number in range(DOCUMENTS)])
+    site.db.notes.insert_one({"deep": [{"in": {"it": tagged(1)}}]})
+    site.db.dns_credentials.insert_one({"encrypted_api_key": "left in the clear"})
+
+    found = survey.take(store, Catalogue())
+
+    assert (found.documents, dict(found.by_collection)) == (
+        DOCUMENTS + 2,
+        {"notes": DOCUMENTS + 1, "dns_credentials": 1},
+    )
+    assert len(found.outside) == 1
+    assert found.outside[0].endswith(".deep.0.in.it")
+    assert [anomaly["code"] for anomaly in found.anomalies] == ["envelope.malformed"]
 
 
 def test_a_survey_counts_every_collection_to_the_last_batch(store, site):

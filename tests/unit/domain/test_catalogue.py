@@ -97,3 +97,23 @@ def test_places_in_a_long_array_keep_their_own_indexes_and_share_one_field():
 def test_a_numeric_key_is_not_taken_for_an_index():
     assert found_in({"_id": 1, "old": {"0": SOUND}}) == [("old.0", "old.0", False)]
     assert found_in({"_id": 1, "old": [SOUND]}) == [("old.0", "old.*", False)]
+
+
+HOLDING = [
+    ("dns_credentials", {"encrypted_api_key": SOUND}),
+    ("dns_credentials", {"encrypted_api_key": "left in the clear"}),
+    ("dns_credentials", {"notes": {"old": [{}, {"secret": SOUND}]}}),
+    ("users", {"totp": {"encrypted_seed": 5}}),
+    ("users", {"totp.encrypted_seed": SOUND}),
+    ("anything", {"a": {"nonce": 1, "provider": 1, "kv": 1}}),
+    ("anything", {"a": {"ciphertext": 1, "kek_version": 1, "kv": 1}}),
+    ("anything", {"a": [[{"wrapped_dek": 1, "kek_version": 1, "kv": 1}]]}),
+]
+
+
+@pytest.mark.parametrize(("collection", "document"), HOLDING)
+def test_t4_whatever_holds_an_envelope_has_one_of_the_telling_names_in_its_bytes(collection, document):
+    catalogue = Catalogue({"dns_credentials": ("old.*.key",)})
+
+    assert catalogue.envelopes(collection, document)
+    assert any(name.encode() + b"\0" in encode(document) for name in catalogue.telling_names(collection))

@@ -26,6 +26,10 @@ class GeneralError(PKCS11Error):
     """CKR_GENERAL_ERROR as the binding names it."""
 
 
+class EncryptedDataInvalid(PKCS11Error):
+    """CKR_ENCRYPTED_DATA_INVALID as the binding names it."""
+
+
 class MechanismParamInvalid(PKCS11Error):
     """CKR_MECHANISM_PARAM_INVALID as the binding names it."""
 
@@ -50,7 +54,10 @@ class GCMParams:
         self.aad = aad
 
 
-ERRORS = (PKCS11Error, GeneralError, MechanismParamInvalid, DeviceError, SessionHandleInvalid, OperationActive)
+ERRORS = (
+    PKCS11Error, GeneralError, EncryptedDataInvalid, MechanismParamInvalid, DeviceError, SessionHandleInvalid,
+    OperationActive,
+)  # fmt: skip
 BINDING = types.SimpleNamespace(
     GCMParams=GCMParams,
     Mechanism=types.SimpleNamespace(AES_GCM="AES_GCM"),
@@ -72,6 +79,7 @@ class FakeKey:
         self.session = SESSION
         self.handle = id(self)
         self.sealings = self.openings = 0
+        self.refusal: type[PKCS11Error] = GeneralError
         self.before_call: Callable[[int], None] = lambda number: None
         self.spoil: Callable[[bytes], bytes] = lambda output: output
         self.zeroed_calls = 0
@@ -93,7 +101,7 @@ class FakeKey:
         return output
 
     def decrypt(self, sealed: bytes, *, mechanism: str, mechanism_param: GCMParams, buffer_size: int) -> bytes:
-        """Return the opened bytes. Raises GeneralError for whatever is wrong, as SoftHSM2 does."""
+        """Return the opened bytes. Raises `refusal` for whatever is wrong: GeneralError, as SoftHSM2 does."""
         return self.open(mechanism_param.nonce, sealed, mechanism_param.aad)
 
     def seal(self, offered: bytes, plaintext: bytes, aad: bytes | None) -> tuple[bytes, bytes]:
@@ -107,13 +115,13 @@ class FakeKey:
         return output, iv if self.mode.startswith("in_place") else offered
 
     def open(self, iv: bytes, sealed: bytes, aad: bytes | None) -> bytes:
-        """Return the opened bytes. Raises GeneralError."""
+        """Return the opened bytes. Raises `refusal`."""
         self.openings += 1
         self.before_call(self.calls)
         try:
             return AESGCM(self.value).decrypt(b"c" * 12 if self.mode == "constant" else iv, sealed, aad)
         except InvalidTag:
-            raise GeneralError from None
+            raise self.refusal from None
 
     def _iv(self, offered: bytes) -> bytes:
         if self.mode == "caller":

@@ -16,13 +16,17 @@ from tests.unit.keys.fake_binding import (
     KEYS,
     SESSION,
     DeviceError,
+    EncryptedDataInvalid,
     FakeKey,
     GeneralError,
     MechanismParamInvalid,
     SessionHandleInvalid,
 )
 
-CODES = {GeneralError: 0x05, MechanismParamInvalid: 0x71, DeviceError: 0x30, SessionHandleInvalid: 0xB3}
+CODES = {
+    GeneralError: 0x05, EncryptedDataInvalid: 0x40, MechanismParamInvalid: 0x71, DeviceError: 0x30,
+    SessionHandleInvalid: 0xB3,
+}  # fmt: skip
 CKM_AES_GCM, OPERATION_ACTIVE, OPERATION_NOT_INITIALIZED, BUFFER_TOO_SMALL = 0x1087, 0x90, 0x91, 0x150
 MECHANISM, GCM_PARAMS = "LPL", "PLLPLL"
 NUMBER, POINTER = ctypes.c_ulong, ctypes.c_void_p
@@ -92,7 +96,7 @@ class FakeModule:
         try:
             offered, body = ctypes.string_at(iv, iv_length), ctypes.string_at(data, length)
             made, left = key.seal(offered, body, aad) if name == "encrypt" else (key.open(offered, body, aad), offered)
-        except (GeneralError, MechanismParamInvalid, DeviceError, SessionHandleInvalid) as error:
+        except tuple(CODES) as error:
             self._active = self._active if self.leaves_active else None
             return CODES[type(error)]
         ctypes.memmove(iv, left, len(left))

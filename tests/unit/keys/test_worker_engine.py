@@ -13,7 +13,14 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.wor
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker.base import Refusal
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.worker.engine import Engine
 
-from tests.unit.keys.fake_binding import BINDING, DeviceError, FakeKey, SessionHandleInvalid
+from tests.unit.keys.fake_binding import (
+    BINDING,
+    DeviceError,
+    EncryptedDataInvalid,
+    FakeKey,
+    GeneralError,
+    SessionHandleInvalid,
+)
 from tests.unit.keys.fake_module import FakeModule
 
 AAD = b"a" * 32
@@ -68,6 +75,46 @@ def test_t21_a_blip_once_in_ten_calls_is_retried_and_counted(hsm, engine, error)
 
     assert engine.unwrap([(1, wrap, AAD) for wrap in wraps]) == deks
     assert engine.take_retries() > 0
+
+
+def test_x44_a_wrap_that_does_not_open_is_no_retry(hsm, engine):
+    good, other = engine.wrap(1, [(b"d" * 32, AAD)] * 2)
+    altered = other[:-1] + bytes([other[-1] ^ 1])
+
+    engine.unwrap([(1, good, AAD), (1, altered, AAD), (1, good, b"another context")])
+    engine.rewrap(2, [(1, altered, AAD, True)])
+
+    assert engine.take_retries() == 0
+
+
+def asked_for(hsm, call):
+    """Return how many decryptions of version 1 a call asked for, without the one of our own pulse afterwards."""
+    hsm.keys["v1"].openings = 0
+    assert call()[0][0] == "authentication"
+    return hsm.keys["v1"].openings - 1
+
+
+@pytest.mark.parametrize(("refusal", "trial", "asked"), [
+    (GeneralError, False, 2),  # may be a blip
+    (EncryptedDataInvalid, False, 1),  # says what it means
+    (GeneralError, True, 1),  # a refusal is an answer
+])  # fmt: skip
+def test_x44_a_refusal_that_is_no_blip_is_not_asked_for_twice(hsm, engine, refusal, trial, asked):
+    [wrap] = engine.wrap(1, [(b"d" * 32, AAD)])
+    hsm.keys["v1"].refusal = refusal
+
+    assert asked_for(hsm, lambda: engine.unwrap([(1, wrap, b"another context")], trial=trial)) == asked
+
+
+def test_t21_a_general_error_that_passes_is_a_retry(hsm, engine):
+    deks = [os.urandom(32) for _number in range(20)]
+    wraps = engine.wrap(1, [(dek, AAD) for dek in deks])
+    engine.take_retries()
+    hsm.keys["v1"].before_call = raising_every(7, GeneralError)
+    hsm.keys["v1"].openings = hsm.keys["v1"].sealings = 0
+
+    assert engine.unwrap([(1, wrap, AAD) for wrap in wraps]) == deks
+    assert engine.take_retries() == 23 // 7
 
 
 def test_t34_after_the_session_ended_the_keys_are_looked_up_again(hsm, engine):

@@ -1,0 +1,74 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""X42: large records are worked on a few at a time, however many a batch may count. Measured: the resident set."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from tests.support.processes import repository_environment
+from tests.support.sealed import credential
+
+RESIDENT = Path(__file__).parents[1] / "processes" / "resident.py"
+RECORDS, MIB = 40, 1024 * 1024
+# Two batches of 16 MiB as they are read and as they are opened or sealed, and the record that overflows each; the
+# records together have 120 MiB, and were held all at once, some of them twice.
+BOUND = 130  # MiB beyond what the interpreter takes
+
+
+@pytest.fixture
+def stocked(empty_env_site):
+    """40 records of 3 MiB, half of it sealed."""
+    for _ in range(RECORDS):
+        sealed = credential(empty_env_site.keks[1], os.urandom(3 * MIB // 2))
+        empty_env_site.db.dns_credentials.insert_one({**sealed, "attachment": os.urandom(3 * MIB // 2)})
+    return empty_env_site
+
+
+@pytest.fixture
+def destination(new_site):
+    site = new_site()
+    site.add_kek(1)
+    site.write()
+    site.call("kek_install_lock")
+    return site
+
+
+def grown(site, verb, **options):
+    """Return by how many MiB a process grew that ran the verb."""
+    params = {"config_file": str(site.config_file), "secrets_file": str(site.secrets_file)}
+    done = subprocess.run(
+        [sys.executable, RESIDENT],
+        input=json.dumps({"verb": verb, "params": params, "options": options}),
+        env=repository_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    return told["peak"] - told["before"]
+
+
+def test_large_records_are_backed_up_exported_and_imported_in_bounded_memory(stocked, destination, tmp_path):
+    identity = pyrage.x25519.Identity.generate()
+    path = tmp_path / "identity"
+    path.touch(mode=0o600)
+    path.write_text(f"{identity}\n")
+    bundle = {"src": str(tmp_path / "bundle"), "identity_file": str(path)}
+
+    took = {
+        "kek_info": grown(stocked, "kek_info", digest=True),
+        "db_backup": grown(stocked, "db_backup", dest=str(tmp_path / "backup")),
+        "data_export": grown(stocked, "data_export", dest=bundle["src"], recipients=[str(identity.to_public())]),
+        "data_import": grown(destination, "data_import", **bundle),
+        "data_import again": grown(destination, "data_import", **bundle),
+    }
+
+    assert {verb: size for verb, size in took.items() if size > BOUND} == {}, took
+    assert destination.db.dns_credentials.count_documents({}) == RECORDS
