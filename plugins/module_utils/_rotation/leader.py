@@ -25,7 +25,7 @@ from .._store.leases import Lease
 from .options import Options
 from .outcome import fenced
 from .phases import Phases
-from .plan import Draft, draw, fits, require_budget, require_fleet, require_no_downgrade, require_only_source
+from .plan import draw, fits, require_budget, require_fleet, require_no_downgrade, require_only_source
 from .shared_work import Mine
 
 
@@ -98,7 +98,8 @@ class Leader:
         draft = draw(self._installation, self._options, standing, batch_size=self._mine.pace.batch_size)
         require_fleet(self._installation, self._options)
         self._require_budget(there=draft.plan.at_target, planned=draft.plan.total - draft.plan.at_target)
-        plan = replace(draft.plan, layout=self._layout(draft), number=self._lease.token)
+        layout = remembered_layout(self._store, self._installation.provider, draft.sample, warn=self._warn)
+        plan = replace(draft.plan, layout=layout.name, number=self._lease.token)
         self._registered()
         fresh = standing is None or standing.state.ended
         if not rotations.begin(self._store, plan, self._lease.token, fresh=fresh):
@@ -111,14 +112,6 @@ class Leader:
         if not moved:
             raise fenced(plan.name)
         return plan
-
-    def _layout(self, draft: Draft) -> str:
-        provider = self._installation.provider
-        before = provider.retries
-        layout = remembered_layout(self._store, provider, draft.sample, warn=self._warn)
-        # WHY: a layout that does not fit fails like a token that blips, and is tried again like one.
-        self._mine.uncounted += provider.retries - before
-        return layout.name
 
     def _require_budget(self, *, there: int, planned: int) -> None:
         require_budget(self._installation, self._options.to_version, there=there, planned=planned, warn=self._warn)

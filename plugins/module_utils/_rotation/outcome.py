@@ -99,6 +99,13 @@ def rotation_of(result: Result) -> JsonObject:
     return dict(shown) if isinstance(shown, Mapping) else {}
 
 
+def failures_of(standing: Rotation) -> dict[str, Failure]:
+    """Return what could not move before, by place, as the record lists it."""
+    return {
+        failure["place"]: Failure(failure["place"], failure["code"], failure["reason"]) for failure in standing.failures
+    }
+
+
 def nothing_to_do(options: Options, since: Rotation | None, found: Survey) -> Result:
     """Return the result of a run that finds a rotation where it is meant to end. since: its record. found: a survey.
 
