@@ -125,8 +125,8 @@ def _unauthorized(where: str, code: int | None) -> Unauthorized:
     if code == _NOT_ALLOWED:
         return Unauthorized(
             f"{where} does not allow this user what was asked (server code {code})",
-            hint="give the user readWrite on this database, and dbAdmin for kek_remove; a URI without a user logs in as "
-            "nobody",
+            hint="give the user readWrite on this database, and dbAdmin for kek_remove; a URI without a user is "
+            "nobody's login",
         )
     return Unauthorized(
         f"{where} refused the credentials (server code {code})", hint="correct CERTAUTOPILOT_DATABASE_URI"
