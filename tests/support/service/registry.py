@@ -25,7 +25,6 @@ BOOKKEEPING = {
     "kek_rotations",
     "kek_ranges",
     "kek_journal",
-    "kek_layout",
     "kek_imports",
     "kek_pin_refusals",
     "locks",
