@@ -205,7 +205,7 @@ def _export(
             continue  # deleted by the live service since the list was made
         key = keys.get(records.id_key(entry.record_id))
         if options.include_keys and key is None:
-            warn(f"certificate {entry.name} has no private key here (own CSR): key-bearing files are left out")
+            warn(f"certificate {entry.name} has no private key here (made elsewhere): files with a key are left out")
         material = Material(
             str(document.get("name") or entry.name),
             str(document.get("certificate_pem", "")),
