@@ -25,6 +25,7 @@ BOOKKEEPING = {
     "kek_rotations",
     "kek_ranges",
     "kek_journal",
+    "kek_layout",
     "kek_imports",
     "kek_pin_refusals",
     "locks",
