@@ -41,7 +41,7 @@ PIP_TO_UV = {
 
 
 def main() -> int:
-    """Exit status of `make env`: 0 when everything stands, 1 with one sentence on stderr otherwise."""
+    """Exit status of `make env`: 0 when everything is there, 1 with one sentence on stderr otherwise."""
     try:
         interpreter = find_interpreter()
         provide_commands()
@@ -201,7 +201,7 @@ def create_venv(interpreter: str) -> None:
 
 
 def uv_environment(python: str, *, one_index: bool = False) -> dict[str, str]:
-    """The process environment plus what pip is configured for, in uv's words. What is set for uv itself stands.
+    """The process environment plus what pip is configured for, in uv's words. What is set for uv itself stays.
 
     one_index: leave extra indexes and folders out, as resolving a lock must.
     """

@@ -6,9 +6,9 @@
     .venv/bin/python .ci/in_copy.py NAME COMMAND [ARGUMENT …]
 
 The copy, `.build/copies/NAME/ansible_collections/certautopilot/ops`, holds what git would commit (files that are
-tracked, and new ones that are not ignored) as it stands in the work tree. It is a git repository of its own,
+tracked, and new ones that are not ignored) as it is in the work tree. It is a git repository of its own,
 because ansible-test asks git what to look at. The tool gets a home of its own below .build, so that it
-leaves nothing in the caller's, and no collection installed there can stand in for this one.
+leaves nothing in the caller's, and no collection installed there can take its place.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ description:
   - Returns the install lock, the KEK versions, every envelope counted by version and field, the fleet, and any
     migration or rotation under way.
   - Reads only and loads no key, so it works on a database whose provider does not match the configuration.
-  - What is not gathered comes back as null, so that "nothing found" and "nobody looked" are told apart.
+  - What is not gathered is returned as null, so that "nothing found" and "nobody looked" can be told apart.
 options:
   gather:
     description:
@@ -104,7 +104,7 @@ envelopes:
       type: list
       elements: dict
     outside_catalogue:
-      description: Envelopes that stand where nobody listed one.
+      description: Envelopes outside the catalogue, by collection and field.
       type: list
       elements: str
     anomalies:
@@ -112,18 +112,18 @@ envelopes:
       type: list
       elements: dict
 fleet:
-  description: Processes of the product by their heartbeats, judged by the server's clock.
+  description: Processes of the product by their heartbeats.
   returned: success
   type: dict
   contains:
     live:
-      description: How many beat within 120 seconds.
+      description: How many are live, that is, have a heartbeat at most 120 seconds old by the database server's clock.
       type: int
     newest_heartbeat:
-      description: Instant of the newest one, empty when there is none.
+      description: Instant of the newest heartbeat, empty when there is none.
       type: str
     processes:
-      description: One entry a process.
+      description: One entry for each process.
       type: list
       elements: dict
 database:
@@ -153,9 +153,9 @@ migration:
   type: dict
 rotation:
   description:
-    - The rotation that moved last, null where there was none, while it runs too. With id, state (V(rewrapping),
-      V(verifying), V(swapping), V(settling), V(complete) or V(cancelled)), from_versions, to_version, compromised,
-      rewrapped, remaining, conflicts, failures, percent of the envelopes that the present leader found, rate in
+    - The latest rotation, null where there was none. While a rotation runs, this is it. With id, state (V(planning),
+      V(rewrapping), V(verifying), V(ready), V(swapping), V(settling), V(complete) or V(cancelled)), from_versions,
+      to_version, compromised, rewrapped, remaining, conflicts, failures, percent of the envelopes in its plan, rate in
       envelopes a second, eta_s (null where unknown), started_at and updated_at.
   returned: success
   type: dict

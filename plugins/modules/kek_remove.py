@@ -15,8 +15,8 @@ author:
 description:
   - Refuses while the version is active, while an envelope in any collection is under it, while an envelope does not
     open, while a live process writes with it, while a rotation is unfinished, and sooner than O(grace).
-  - Then fences it off, by a validator on every catalogued collection with which the database server itself refuses
-    writes under this version, reads the database once more, and marks the keystore row as removed.
+  - Then puts a validator on every collection of the catalogue, so that the database server itself refuses writes under
+    this version, reads the database once more, and marks the keystore row as removed.
   - The key in an HSM stays unless O(destroy_key=true) and its check value is typed in O(check_value). For V(env),
     delete the line from C(secrets.env) on every host afterwards and restart the service.
   - A removed version is V(destroyed) only when its key material is gone, in the words of NIST SP 800-57. Until then its
@@ -54,7 +54,7 @@ extends_documentation_fragment:
 
 EXAMPLES = r"""
 ---
-- name: Say whether version 1 could be retired
+- name: Predict whether version 1 could be retired
   certautopilot.ops.kek_remove:
     version: 1
   check_mode: true

@@ -61,9 +61,9 @@ class Floor:
         """Return why a ratio of wall times to this floor cannot be judged, "" when it can. wall_s: the rotation's."""
         slow, fast = min(self._rates), max(self._rates)
         if fast > STEADY * slow:
-            return f"not judged: the floor itself ran at {slow:.0f} and {fast:.0f} /s"
+            return f"not counted: the floor itself ran at {slow:.0f} and {fast:.0f} /s"
         if wall_s < self.wall_s:
-            return "not judged: faster than its floor, which it contains"
+            return "not counted: faster than its floor, which it contains"
         return self._clock.doubt()
 
     def _send(self, updates: Sequence[pymongo.UpdateOne]) -> None:

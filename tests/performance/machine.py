@@ -30,7 +30,7 @@ class CpuClock:
         others = (_whole_machine() - self._all - self.spent()) / (time.monotonic() - self._began)
         if others <= TOLERATED_CORES:
             return ""
-        return f"not judged: other processes used {others:.1f} of {os.cpu_count()} cores meanwhile"
+        return f"not counted: other processes used {others:.1f} of {os.cpu_count()} cores meanwhile"
 
     def _benchmark(self) -> float:
         times = os.times()

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Union
 
 from .envelope import SEALED, has_envelope_keys
 from .errors import OpsError
 from .listing import LISTED_AT_MOST, listed
 from .values import BsonValue
 
-Steps = tuple[str | int, ...]
+Steps = tuple[Union[str, int], ...]  # noqa: UP007 - Ansible's pylint knows no `|` outside of annotations
 """Concrete keys to a value inside a document, array indexes as numbers."""
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
@@ -150,7 +151,7 @@ def outside_catalogue(places: list[str]) -> OpsError:
     )
 
 
-# WHY remembered: a database has few fields and many records. Bounded, for an array's indexes are data.
+# WHY remembered: a database has few fields and many records. Bounded, because an array's indexes are data.
 @lru_cache(maxsize=1024)
 def dotted_path(steps: Steps) -> str:
     """Return steps as MongoDB's update operators want them, array indexes included."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import OpsError
+from .secret import Secret
 
 try:
     from cryptography import x509
@@ -40,7 +41,7 @@ class Material:
     key_pem: bytes | None = field(repr=False)
 
 
-def build(material: Material, formats: Sequence[str], passphrase: bytes | None) -> dict[str, bytes]:
+def build(material: Material, formats: Sequence[str], passphrase: Secret[bytes] | None) -> dict[str, bytes]:
     """Return file name -> content for the formats that this material allows. Raises OpsError certificate.malformed."""
     try:
         return _build(material, formats, passphrase)
@@ -60,7 +61,7 @@ def fingerprint(certificate_pem: str) -> str:
         return ""
 
 
-def same(name: str, old: bytes, new: bytes, passphrase: bytes | None) -> bool:
+def same(name: str, old: bytes, new: bytes, passphrase: Secret[bytes] | None) -> bool:
     """True when a file on disk already holds what would be written."""
     if old == new:
         return True
@@ -78,7 +79,7 @@ def safe_name(text: str) -> str:
     return cleaned or "unnamed"
 
 
-def _build(material: Material, formats: Sequence[str], passphrase: bytes | None) -> dict[str, bytes]:
+def _build(material: Material, formats: Sequence[str], passphrase: Secret[bytes] | None) -> dict[str, bytes]:
     leaf, chain = _pem(material.certificate_pem), _pem(material.chain_pem)
     x509.load_pem_x509_certificate(leaf)
     files = {"cert.pem": leaf, "fullchain.pem": leaf + chain}
@@ -96,7 +97,7 @@ def _build(material: Material, formats: Sequence[str], passphrase: bytes | None)
                 key,
                 x509.load_pem_x509_certificate(leaf),
                 certificates,
-                serialization.BestAvailableEncryption(passphrase),
+                serialization.BestAvailableEncryption(passphrase.reveal()),
             )
         if "bundle.zip" in formats:
             files["bundle.zip"] = _zip(files)
@@ -126,15 +127,16 @@ def _members(content: bytes) -> dict[str, bytes]:
         return {}
 
 
-def _same_pkcs12(old: bytes, new: bytes, passphrase: bytes | None) -> bool:
+def _same_pkcs12(old: bytes, new: bytes, passphrase: Secret[bytes] | None) -> bool:
     try:
         return _contents(old, passphrase) == _contents(new, passphrase)
     except ValueError:
         return False
 
 
-def _contents(content: bytes, passphrase: bytes | None) -> tuple[bytes, bytes, list[bytes]]:
-    key, leaf, chain = pkcs12.load_key_and_certificates(content, passphrase)
+def _contents(content: bytes, passphrase: Secret[bytes] | None) -> tuple[bytes, bytes, list[bytes]]:
+    password = passphrase.reveal() if passphrase is not None else None
+    key, leaf, chain = pkcs12.load_key_and_certificates(content, password)
     if key is None or leaf is None:
         raise ValueError("incomplete PKCS#12")
     encoded = key.private_bytes(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Union
 
 from .errors import OpsError
 from .values import BsonValue
@@ -34,7 +35,8 @@ class Envelope:
     provider: str
 
 
-Parts = tuple[bytes | str, bytes | str, bytes | str, int, str]
+Sealed = Union[bytes, str]  # noqa: UP007 - Ansible's pylint knows no `|` outside of annotations
+Parts = tuple[Sealed, Sealed, Sealed, int, str]
 """The fields of an `Envelope`, in its order."""
 
 
@@ -72,7 +74,8 @@ def sound_parts(value: dict[str, BsonValue], outer_version: BsonValue) -> Parts 
     kind = version.__class__
     if (
         (wrapped_dek and nonce and ciphertext)
-        and wrapped_dek.__class__ is nonce.__class__ is ciphertext.__class__ in _STORED_TYPES
+        and wrapped_dek.__class__ is nonce.__class__ is ciphertext.__class__
+        and nonce.__class__ in _STORED_TYPES
         and (kind is int or (isinstance(version, int) and kind is not bool))
         and version >= 1
         # SAFE BECAUSE equal numbers of one type are the same; True and 2.0 equal whole numbers without being one.
@@ -86,7 +89,7 @@ def sound_parts(value: dict[str, BsonValue], outer_version: BsonValue) -> Parts 
 
 def _parse_any(value: BsonValue, outer_version: BsonValue) -> Envelope:
     if not isinstance(value, Mapping):
-        raise _malformed(f"a {type(value).__name__} where an envelope belongs")
+        raise _malformed(f"a {type(value).__name__} where an envelope must be")
     missing = [key for key in REQUIRED if key not in value]
     if missing:
         raise _malformed(f"no {', '.join(missing)}")

@@ -95,7 +95,7 @@ class _Reader:
         end = self._end_of_line()
         name, equals, _rest = self.text[self.at : end].partition("=")
         if not equals or not _NAME.fullmatch(name.rstrip()):
-            raise grammar(self.origin, f"line {line} is no NAME=value")
+            raise grammar(self.origin, f"line {line} is not NAME=value")
         if name.rstrip() in self.found:
             raise grammar(self.origin, f"{name.rstrip()} is given twice, the second time in line {line}")
         self.at += len(name) + 1

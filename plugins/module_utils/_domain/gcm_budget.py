@@ -4,7 +4,7 @@
 """How many wraps a KEK version may make: AES-GCM with random 96-bit IVs has a limit per key. Pure.
 
 Source: NIST SP 800-38D section 8.3, at most 2^32 invocations per key. The count is kept in the keystore; a restored
-backup rolls it back, so the envelopes that stand under the version count too and the larger number rules. The product's
+backup rolls it back, so the envelopes that are under the version count too and the larger number rules. The product's
 own writes are not counted by us: the margin of a tenth is for them.
 """
 
@@ -17,9 +17,9 @@ REFUSE_AT = LIMIT * 9 // 10
 WARN_AT = LIMIT // 2
 
 
-def spent(counted: int, standing: int) -> int:
+def spent(counted: int, in_use: int) -> int:
     """Return the invocations to reckon with: counted in the keystore, or envelopes found under the version."""
-    return max(counted, standing)
+    return max(counted, in_use)
 
 
 def judge(version: int, used: int, planned: int) -> str | None:

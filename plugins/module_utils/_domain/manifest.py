@@ -86,12 +86,12 @@ def parse(text: str, *, origin: str) -> Manifest:
     try:
         found = json.loads(text)
     except ValueError as cause:
-        raise _malformed(origin, "it is no JSON") from cause
+        raise _malformed(origin, "it is not JSON") from cause
     if not isinstance(found, dict):
-        raise _malformed(origin, "it is no object")
+        raise _malformed(origin, "it is not an object")
     for name, kind in _TYPES.items():
         if not isinstance(found.get(name), kind):
-            raise _malformed(origin, f'"{name}" is missing or no {kind.__name__}')
+            raise _malformed(origin, f'"{name}" is missing or not a {kind.__name__}')
     if found["format"] != FORMAT:
         raise OpsError(
             f'{origin} has format "{found["format"]}", expected "{FORMAT}"',
@@ -104,7 +104,7 @@ def parse(text: str, *, origin: str) -> Manifest:
 def check_seal(manifest: Manifest, digest_key: bytes, *, origin: str) -> None:
     """Raises OpsError manifest.mismatch when the manifest is not the one that was written with these records."""
     if not hmac.compare_digest(_seal(manifest, digest_key), manifest["seal"]):
-        raise mismatch(origin, "its seal does not fit the encrypted records")
+        raise mismatch(origin, "its seal does not match the encrypted records")
 
 
 def mismatch(origin: str, found: str) -> OpsError:

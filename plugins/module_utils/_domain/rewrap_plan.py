@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from .catalogue import Found, Steps, dotted_path
+from .envelope import Sealed
 from .values import BsonValue, Document
 
-Moved = tuple[Found, bytes | str, tuple[bytes | str, bytes | str] | None]
+Moved = tuple[Found, Sealed, Union[tuple[Sealed, Sealed], None]]  # noqa: UP007 - Ansible's pylint knows no `|` outside of annotations
 """(field, its new wrap in stored form, its new (nonce, ciphertext) where it was re-sealed, else None).
 
 WHY a plain tuple: there is one for each envelope, and the walk over a batch unpacks it at once.
@@ -31,7 +32,7 @@ def selection(fields: Sequence[str], to_version: int) -> Document:
 
     fields: dotted catalogue paths; one with an array in it cannot be asked for exactly and selects by the outer tag.
     """
-    # WHY not `$nin: [to_version, None]`: a tag that stands there as null must be found, an absent one not.
+    # WHY not `$nin: [to_version, None]`: a tag that is there as null must be found, an absent one not.
     clauses: list[Document] = [{"kek_version": {"$exists": True, "$ne": to_version}}]
     for path in fields:
         plain = path.replace(".*", "")
@@ -95,7 +96,7 @@ def _at(document: BsonValue, steps: Sequence[str]) -> BsonValue:
     return value
 
 
-# WHY remembered: a database has few fields and many records. Bounded, for an array's indexes are data.
+# WHY remembered: a database has few fields and many records. Bounded, because an array's indexes are data.
 @lru_cache(maxsize=1024)
 def _keys(steps: Steps) -> _Keys:
     return _Keys(*(f"{dotted_path(steps)}.{key}" for key in _Keys._fields))

@@ -103,7 +103,8 @@ class Rotation:
     """A record as it was read. plan: None where none is to be followed. token: of the lease of who led last.
 
     planned: envelopes that this plan moves, put right by each verification; moved: those that did. total: envelopes at
-    the last look at everything. rounds: verifications that found something left. shares: by run.
+    the last look at everything. rounds: verifications that found something left. swept: collections that an unfinished
+    pass has behind it. shares: by run.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Rotation:
     moved: int = 0
     total: int = 0
     rounds: int = 0
+    swept: tuple[str, ...] = ()
     rewrapped_total: int = 0
     conflicts: int = 0
     failures: tuple[Mapping[str, str], ...] = ()
@@ -182,6 +184,7 @@ def from_document(document: Document) -> Rotation:
         moved=int(document.get("moved") or 0),
         total=int(document.get("total") or 0),
         rounds=int(document.get("rounds") or 0),
+        swept=tuple(document.get("swept") or ()),
         rewrapped_total=int(document.get("rewrapped_total") or 0),
         conflicts=int(document.get("conflicts") or 0),
         failures=tuple(document.get("failures") or ()),

@@ -53,7 +53,7 @@ def checked(src: Path, identity_file: Path) -> Bundle:
             f"no manifest at {origin}", code="manifest.missing", hint="is `src` the bundle's folder?"
         ) from None
     except UnicodeDecodeError:
-        raise OpsError(f"{origin} is no text", code="manifest.malformed", hint="copy the bundle again") from None
+        raise OpsError(f"{origin} is not text", code="manifest.malformed", hint="copy the bundle again") from None
     identity = bundle.identity_from(identity_file)
     records_path = src / manifests.RECORDS_FILE
     check = _Check(manifest, origin)
@@ -81,7 +81,7 @@ class _Check:
     def __call__(self, frame: Document, _size: int) -> None:
         if self._ended or frame.get("n") != self._next:
             raise OpsError(
-                f"frame {frame.get('n')} is where frame {self._next} belongs"
+                f"frame {frame.get('n')} is where frame {self._next} must be"
                 + (", after the end" if self._ended else ""),
                 code="bundle.out_of_order",
                 hint="a record was removed, doubled or moved: export again; nothing was written",
@@ -101,7 +101,7 @@ class _Check:
     def _header(self, frame: Document) -> None:
         key = frame.get("digest_key")
         if frame.get("format") != manifests.FORMAT or not isinstance(key, bytes) or len(key) != 32:
-            raise manifests.mismatch(str(self._origin), "the records begin with no header of this format")
+            raise manifests.mismatch(str(self._origin), "the records do not begin with a header of this format")
         manifests.check_seal(self._manifest, key, origin=str(self._origin))
         for name in ("bundle_id", "layout", "source"):
             if frame.get(name) != dict(self._manifest)[name]:
@@ -112,7 +112,7 @@ class _Check:
     def _record(self, frame: Document) -> None:
         collection, opened = frame.get("c"), frame.get("d")
         if not isinstance(collection, str) or not isinstance(opened, dict) or "_id" not in opened:
-            raise OpsError(f"frame {self._next} is no record", code="bundle.record_altered", hint="export again")
+            raise OpsError(f"frame {self._next} is not a record", code="bundle.record_altered", hint="export again")
         digest = opened_records.digest(self.digest_key, collection, opened)
         if not hmac.compare_digest(digest, bytes(frame.get("m") or b"")):
             raise OpsError(
@@ -130,7 +130,7 @@ class _Check:
             if named != found:
                 raise manifests.mismatch(str(self._origin), f'"{name}" is {named}, the records say {found}')
         if frame.get("records") != counted or frame.get("chain") != self._chain.hex():
-            raise manifests.mismatch(str(self._origin), "the end frame does not fit the records before it")
+            raise manifests.mismatch(str(self._origin), "the end frame does not match the records before it")
 
 
 class _Batches:

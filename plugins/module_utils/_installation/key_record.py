@@ -85,7 +85,7 @@ class KeyRecord:
             )
         if not self.exists and self.version != newest + 1:
             raise OpsError(
-                f"version {self.version} asked, the keystore's newest is {newest}",
+                f"version {self.version} was asked for, the keystore's newest is {newest}",
                 code="init.version_gap",
                 hint=f"make version {newest + 1} next",
             )
@@ -131,7 +131,7 @@ def matching_keys(admin: KeyAdmin, planned: KeyReference, *, begun: bool) -> int
         )
     if count.by_id == 1 and not begun:
         raise TokenDisagrees(
-            f'the token holds key "{planned.label}" with our id but the database knows nothing of it',
+            f'the token holds key "{planned.label}" with the id of this installation, which the database does not know',
             code="init.key_unexpected",
             hint="was this database restored from an older backup? restore the keystore row that belongs to the key",
         )

@@ -42,7 +42,7 @@ def settings_from(params: Params, *, environment: Mapping[str, str], warn: Calla
     ours = _hidden({name: value for name, value in environment.items() if name.startswith("CERTAUTOPILOT_")})
     for place, variables in (("environment", ours), (f"secrets file {secrets_file}", secrets)):
         if OBSOLETE in variables:
-            warn(f"{OBSOLETE} is set in {place}; it means nothing: the active version is in the keystore")
+            warn(f"{OBSOLETE} is set in {place}; it has no effect, because the active version is in the keystore")
     sources = [*_options(params), Source("the environment", _named(ours), ours)]
     if secrets_file is not None:
         sources.append(Source(f"secrets file {secrets_file}", _named(secrets), secrets))
@@ -93,7 +93,7 @@ def _config(named: object) -> list[Source]:
         document = yaml.safe_load(content) or {}
     except yaml.YAMLError:
         # SAFE BECAUSE the cause is dropped: a YAML error quotes the line, which may hold a URI.
-        raise grammar(str(path), "it is no YAML") from None
+        raise grammar(str(path), "it is not YAML") from None
     if not isinstance(document, Mapping):
         raise grammar(str(path), f"it holds a {type(document).__name__}, expected a mapping")
     return [
@@ -123,7 +123,7 @@ def _catalogue(given: Params) -> dict[str, tuple[str, ...]]:
             or not all(isinstance(path, str) and path.strip() for path in paths)
         ):
             raise OpsError(
-                f"catalogue entry {name} is no list of field paths",
+                f"catalogue entry {name} is not a list of field paths",
                 code="settings.catalogue",
                 hint="write it as catalogue: {collection: [field.path]}",
             )

@@ -42,7 +42,7 @@ def forms(secret: str) -> Iterator[str]:
 
 
 def passwords_in(uri: str) -> Iterable[str]:
-    """Return the password of a URI as it stands and decoded, nothing where it has none."""
+    """Return the password of a URI as it is and decoded, nothing where it has none."""
     try:
         password = urlsplit(uri).password
     except ValueError:

@@ -170,7 +170,9 @@ class Rewrapper:
         requests, refused = self._sealing.requests(items)
         failures += refused.values()
         tally.failures += failures
-        return [] if failures else [(found, request) for (found, _), request in zip(items, requests, strict=True)]
+        return (
+            [] if failures else [(found, request) for (found, _envelope), request in zip(items, requests, strict=True)]
+        )
 
     def _moved(self, asked: _Asked, spend: Callable[[int], None]) -> list[Moved | Failure]:
         """Return every asked-for envelope with a new wrap of the same data key, or why it has none."""

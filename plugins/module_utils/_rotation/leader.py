@@ -25,7 +25,7 @@ from .._store.leases import Lease
 from .options import Options
 from .outcome import fenced
 from .phases import Phases
-from .plan import Draft, draw, fits, require_budget, require_fleet, require_no_downgrade, require_only_source
+from .plan import draw, fits, require_budget, require_fleet, require_no_downgrade, require_only_source
 from .shared_work import Mine
 
 
@@ -44,63 +44,64 @@ class Leader:
         self._keeper = keeper
         self._warn = warn
 
-    def go(self, standing: Rotation | None) -> Result:
-        """Return what was done. standing: the rotation's record, as read under the lease.
+    def go(self, record: Rotation | None) -> Result:
+        """Return what was done. record: the rotation's record, as read under the lease.
 
         Raises OpsError rotate.*, fleet.*, catalogue.outside, budget.exhausted before anything is written, and what
         `Phases.go` raises.
         """
-        state = self._goes_on_in(standing)
-        if standing is None or standing.plan is None or state is None:
-            return self._phases(self._planned(standing), State.REWRAPPING)
-        return self._phases(self._taken_up(standing, standing.plan, state), state, standing)
+        state = self._goes_on_in(record)
+        if record is None or record.plan is None or state is None:
+            return self._phases(self._planned(record), State.REWRAPPING)
+        return self._phases(self._taken_up(record, record.plan, state), state, record)
 
-    def _phases(self, plan: Plan, state: State, standing: Rotation | None = None) -> Result:
+    def _phases(self, plan: Plan, state: State, record: Rotation | None = None) -> Result:
         return Phases(
             self._installation, plan, self._mine,
             lease=self._lease, keeper=self._keeper, active=self._active(plan), options=self._options,
-        ).go(state, standing)  # fmt: skip
+        ).go(state, record)  # fmt: skip
 
-    def _goes_on_in(self, standing: Rotation | None) -> State | None:
+    def _goes_on_in(self, record: Rotation | None) -> State | None:
         """Return the state in which a rotation is taken up, None when a new plan has to be made."""
         active = self._installation.keystore.active
-        if standing is None or standing.plan is None or active is None:
+        if record is None or record.plan is None or active is None:
             return None
-        if standing.state.ended or not fits(standing.plan, self._installation, self._options):
+        if record.state.ended or not fits(record.plan, self._installation, self._options):
             return None
-        swapped = active.version == standing.to_version
+        swapped = active.version == record.to_version
         return {
             State.REWRAPPING: State.REWRAPPING,
             State.VERIFYING: State.VERIFYING,
             State.READY: State.REWRAPPING,
             State.SWAPPING: State.SWAPPING if swapped else State.VERIFYING,
             State.SETTLING: State.SETTLING if swapped else None,
-        }.get(standing.state)
+        }.get(record.state)
 
-    def _taken_up(self, standing: Rotation, plan: Plan, enters: State) -> Plan:
+    def _taken_up(self, record: Rotation, plan: Plan, enters: State) -> Plan:
         """Become the leader of a plan that is there. Raises OpsError rotate.downgrade, other_versions, fleet.*."""
         active = self._installation.keystore.active
         if active is not None:
             require_no_downgrade(self._options, active)
         require_only_source(self._options, set(plan.from_versions))
         require_fleet(self._installation, self._options)
-        self._require_budget(there=plan.at_target + standing.moved, planned=standing.remaining)
+        self._require_budget(there=plan.at_target + record.moved, planned=record.remaining)
         ranges.end_others(self._store, plan)
         self._keeper.require()
-        if not rotations.take_up(self._store, plan.name, self._lease.token, leaves=standing.state, enters=enters):
+        if not rotations.take_up(self._store, plan.name, self._lease.token, leaves=record.state, enters=enters):
             raise fenced(plan.name)
         return plan
 
-    def _planned(self, standing: Rotation | None) -> Plan:
+    def _planned(self, record: Rotation | None) -> Plan:
         """Survey the database, and write the plan with its ranges."""
         # WHY before the survey: who still follows another plan must not move anything that was counted already.
         ranges.end_others(self._store, None)
-        draft = draw(self._installation, self._options, standing, batch_size=self._mine.pace.batch_size)
+        draft = draw(self._installation, self._options, record, batch_size=self._mine.pace.batch_size)
         require_fleet(self._installation, self._options)
         self._require_budget(there=draft.plan.at_target, planned=draft.plan.total - draft.plan.at_target)
-        plan = replace(draft.plan, layout=self._layout(draft), number=self._lease.token)
+        layout = remembered_layout(self._store, self._installation.provider, draft.sample, warn=self._warn)
+        plan = replace(draft.plan, layout=layout.name, number=self._lease.token)
         self._registered()
-        fresh = standing is None or standing.state.ended
+        fresh = record is None or record.state.ended
         if not rotations.begin(self._store, plan, self._lease.token, fresh=fresh):
             raise fenced(plan.name)
         self._keeper.require()
@@ -111,14 +112,6 @@ class Leader:
         if not moved:
             raise fenced(plan.name)
         return plan
-
-    def _layout(self, draft: Draft) -> str:
-        provider = self._installation.provider
-        before = provider.retries
-        layout = remembered_layout(self._store, provider, draft.sample, warn=self._warn)
-        # WHY: a layout that does not fit fails like a token that blips, and is tried again like one.
-        self._mine.uncounted += provider.retries - before
-        return layout.name
 
     def _require_budget(self, *, there: int, planned: int) -> None:
         require_budget(self._installation, self._options.to_version, there=there, planned=planned, warn=self._warn)

@@ -67,15 +67,15 @@ class _Helper:
         leader's survey takes as long as it takes.
         """
         store = self.installation.store
-        leader, standing = leases.holder(store, LEASE_NAME), rotations.read(store, self.options.name)
-        if not _same_way(leader, standing, self.options):
+        leader, record = leases.holder(store, LEASE_NAME), rotations.read(store, self.options.name)
+        if not _same_way(leader, record, self.options):
             return False
-        if leader is None or standing is None or standing.token != leader.token or standing.plan is None:
+        if leader is None or record is None or record.token != leader.token or record.plan is None:
             return True
-        if standing.state in (State.REWRAPPING, State.SETTLING):
+        if record.state in (State.REWRAPPING, State.SETTLING):
             self.mine.deadline.start()
-        if standing.state is State.REWRAPPING:
-            self._follow(standing.plan)
+        if record.state is State.REWRAPPING:
+            self._follow(record.plan)
         return True
 
     def _follow(self, plan: Plan) -> None:
@@ -84,11 +84,11 @@ class _Helper:
         self.work.work_off(from_the_end=True)
 
 
-def _same_way(leader: Holder | None, standing: Rotation | None, options: Options) -> bool:
+def _same_way(leader: Holder | None, record: Rotation | None, options: Options) -> bool:
     """Return whether a leader does what this run means to do."""
     if leader is None or leader.purpose != options.name:
         return False
-    return standing is None or standing.state.ended or standing.compromised or not options.compromised
+    return record is None or record.state.ended or record.compromised or not options.compromised
 
 
 def read_again(installation: Installation) -> Installation:
@@ -106,22 +106,22 @@ def read_again(installation: Installation) -> Installation:
 
 
 def ended_meanwhile(
-    installation: Installation, options: Options, since: Rotation | None, standing: Rotation | None
+    installation: Installation, options: Options, since: Rotation | None, record: Rotation | None
 ) -> Plan | None:
     """Return the plan of a rotation that another process brought to its end while this one waited or helped, else None.
 
-    since: the record when this run began; standing: now. Raises OpsError rotate.cancelled when it was taken back.
+    since: the record when this run began; record: now. Raises OpsError rotate.cancelled when it was taken back.
     """
     active = installation.keystore.active
-    if standing is None or standing.plan is None or active is None:
+    if record is None or record.plan is None or active is None:
         return None
-    if since is not None and (since.state, since.token) == (standing.state, standing.token):
+    if since is not None and (since.state, since.token) == (record.state, record.token):
         return None
-    if standing.state is State.CANCELLED:
+    if record.state is State.CANCELLED:
         raise OpsError(
-            f'rotation "{standing.name}" was cancelled by another run while this one took part in it',
+            f'rotation "{record.name}" was cancelled by another run while this one took part in it',
             code="rotate.cancelled",
             hint="look at kek_info; run it again if the rotation is wanted after all",
         )
-    reached = ends_in(standing.state, options, swapped=active.version == options.to_version)
-    return standing.plan if reached and (standing.compromised or not options.compromised) else None
+    reached = ends_in(record.state, options, swapped=active.version == options.to_version)
+    return record.plan if reached and (record.compromised or not options.compromised) else None

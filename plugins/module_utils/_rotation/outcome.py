@@ -99,6 +99,13 @@ def rotation_of(result: Result) -> JsonObject:
     return dict(shown) if isinstance(shown, Mapping) else {}
 
 
+def failures_of(record: Rotation) -> dict[str, Failure]:
+    """Return what could not move before, by place, as the record lists it."""
+    return {
+        failure["place"]: Failure(failure["place"], failure["code"], failure["reason"]) for failure in record.failures
+    }
+
+
 def nothing_to_do(options: Options, since: Rotation | None, found: Survey) -> Result:
     """Return the result of a run that finds a rotation where it is meant to end. since: its record. found: a survey.
 
@@ -140,30 +147,30 @@ def predicted(draft: Draft, options: Options) -> Result:
     return Result(changed=True, values={"rotation": outcome.as_result()}, before=plan.before, after=after)
 
 
-def ended_elsewhere(standing: Rotation, plan: Plan, prove_wraps: str, share: Share) -> Result:
+def ended_elsewhere(record: Rotation, plan: Plan, prove_wraps: str, share: Share) -> Result:
     """Return the result of a run that took part in a rotation which another process brought to its end."""
-    outcome = Outcome.of_plan(plan, standing.state, 0, share, prove_wraps=prove_wraps)
-    active = plan.active if standing.state is State.READY else plan.to_version
+    outcome = Outcome.of_plan(plan, record.state, 0, share, prove_wraps=prove_wraps)
+    active = plan.active if record.state is State.READY else plan.to_version
     return Result(
         changed=share.rewrapped > 0,
         values={"rotation": outcome.as_result()},
         before=plan.before,
-        after=plan.after(active, 0, standing.total),
+        after=plan.after(active, 0, record.total),
     )
 
 
-def out_of_time(standing: Rotation | None, options: Options, mine: Mine, retries: int) -> Result:
+def out_of_time(record: Rotation | None, options: Options, mine: Mine, retries: int) -> Result:
     """Return the result of a helper whose time was over first.
 
     Raises OpsError rotate.incomplete for its failures, rotate.fenced where the plan is gone that it helped with.
-    standing: the rotation's record. retries: of the helper's provider.
+    record: the rotation's record. retries: of the helper's provider.
     """
-    plan = standing.plan if standing is not None else None
-    if standing is None or plan is None:
+    plan = record.plan if record is not None else None
+    if record is None or plan is None:
         raise fenced(options.name)
-    state, share = standing.state.shown, mine.share(retries)
+    state, share = record.state.shown, mine.share(retries)
     failures = mine.progress.failures.values()
-    outcome = Outcome.of_plan(plan, state, standing.remaining, share, prove_wraps=mine.proof.mode, failures=failures)
+    outcome = Outcome.of_plan(plan, state, record.remaining, share, prove_wraps=mine.proof.mode, failures=failures)
     if failures:
         raise incomplete(outcome, swapped=state in (State.SETTLING, State.COMPLETE))
     active = plan.active if state in (State.REWRAPPING, State.READY) else plan.to_version
@@ -171,7 +178,7 @@ def out_of_time(standing: Rotation | None, options: Options, mine: Mine, retries
         changed=share.rewrapped > 0,
         values={"rotation": outcome.as_result()},
         before=plan.before,
-        after=plan.after(active, standing.remaining, standing.total),
+        after=plan.after(active, record.remaining, record.total),
     )
 
 
@@ -214,7 +221,7 @@ def not_settled(outcome: Outcome, behind: tuple[tuple[str, str], ...]) -> OpsErr
     return OpsError(
         f"the version is active but {len(behind)} live process(es) still write with another: {listed}",
         code="rotate.not_settled",
-        hint="run it again when they have followed (a heartbeat is 30 s), or restart them",
+        hint="run it again when they have followed (heartbeats come every 30 s), or restart them",
         retryable=True,
         rotation=outcome.as_result(),
         changed=True,
@@ -224,7 +231,7 @@ def not_settled(outcome: Outcome, behind: tuple[tuple[str, str], ...]) -> OpsErr
 def fenced(name: str) -> OpsError:
     """Return the failure of a leader whose lease went to another one."""
     return OpsError(
-        f'rotation "{name}" was taken up by another run',
+        f'rotation "{name}" was taken over by another run',
         code="rotate.fenced",
         hint="that run goes on; watch it with kek_info",
         retryable=True,

@@ -24,7 +24,7 @@ from .._store.keystore import Active
 from .._store.lease_renewal import Keeper
 from .._store.leases import Lease
 from .options import Options
-from .outcome import Outcome, fenced, incomplete, not_settled, reissue_list, swap_lost
+from .outcome import FAILURES_LISTED, Outcome, failures_of, fenced, incomplete, not_settled, reissue_list, swap_lost
 from .shared_work import Mine, SharedWork
 
 POLL_S = 1.0
@@ -50,19 +50,23 @@ class Phases:
         self._options = options
         self._state = State.REWRAPPING
         self._rounds = 0
-        self._failed_before = False
+        self._swept: list[str] = []
+        self._passed = False
         self._total = plan.total
         self._behind: tuple[tuple[str, str], ...] = ()
 
-    def go(self, state: State, standing: Rotation | None) -> Result:
-        """Return what was done, from this state on. standing: the record of a rotation that is taken up.
+    def go(self, state: State, record: Rotation | None) -> Result:
+        """Return what was done, from this state on. record: the record of a rotation that is taken up.
 
         Raises OpsError rotate.incomplete, not_settled, swap_lost, fenced, catalogue.outside, lease.lost.
         """
         self._state = state
-        if standing is not None:
-            self._failed_before, self._total = bool(standing.failures), standing.total
-            self._rounds = 0 if standing.state is State.READY else standing.rounds
+        if record is not None:
+            self._total = record.total
+            self._rounds = 0 if record.state is State.READY else record.rounds
+        if record is not None and record.state is State.REWRAPPING:
+            self._swept = list(record.swept)
+            self._progress.failures = {**failures_of(record), **self._progress.failures}
         phases: Mapping[State, Callable[[], bool]] = {
             State.REWRAPPING: self._rewrap,
             State.VERIFYING: self._verify,
@@ -81,23 +85,21 @@ class Phases:
         shared = ranges.unfinished(self._store, self._plan) > 0
         if shared and not self._ranges_worked_off():
             return False
-        if self._progress.failures or self._failed_before or not shared:
+        if self._progress.failures or not shared:
             self._pass()
-        if self._progress.failures or self._mine.over():
-            return False
+            if not self._passed or self._progress.failures:
+                return False
         self._enter(State.VERIFYING)
-        return True
+        return not self._mine.over()
 
     def _ranges_worked_off(self) -> bool:
         while True:
             self._guard()
             self._work.work_off()
-            if self._mine.over():
-                return False
             if not ranges.unfinished(self._store, self._plan):
                 return True
             if self._mine.deadline.over():
-                return False  # what is left is in other hands
+                return False  # of what is left, the rest is in other hands
             time.sleep(RANGES_POLL_S)
 
     def _verify(self) -> bool:
@@ -118,7 +120,9 @@ class Phases:
         counted = sum(left.values())
         if not rotations.verified(self._store, self._plan, self._token, total=found.total, left=counted):
             raise fenced(self._plan.name)
-        if self._progress.failures or (left and self._rounds < PASSES_AT_MOST):
+        # WHY not by the number alone: what a whole pass of this turn left came after it, and can move.
+        enough = self._rounds >= PASSES_AT_MOST and self._passed
+        if self._progress.failures or (left and not enough):
             self._rounds += 1
             self._enter(State.REWRAPPING)
             return not self._progress.failures
@@ -146,6 +150,7 @@ class Phases:
             self._guard()
             # WHY before the pass: what a process sealed before it followed is in the database by then, and is found.
             verdict = who_writes_with(heartbeats.read(self._store).processes, self._plan.to_version)
+            self._swept.clear()  # WHY: a part that was swept before the look at the fleet proves nothing after it
             moved = self._pass()
             if self._progress.failures or self._mine.over():
                 return False
@@ -175,27 +180,40 @@ class Phases:
     def _pass(self) -> int:
         """Return how many envelopes moved or were contended in one pass over every catalogued collection.
 
-        Failures are those of the last whole pass: what could not move before is met again, and may move now.
+        One that the time cuts short goes on where it stopped, in the next slice. Failures of a collection are those of
+        its last sweep: what could not move before is met again, and may move now.
         """
-        moved, whole, failures = 0, True, dict(self._progress.failures)
-        self._progress.failures.clear()
+        moved, self._passed = 0, False
         for collection in self._installation.catalogue.collections():
-            whole = whole and not self._mine.over()
-            if whole:
-                moved += self._work.sweep(collection, self._guard)
-        if not whole or self._progress.timed_out:
-            self._progress.failures = {**failures, **self._progress.failures}
+            if collection in self._swept:
+                continue
+            if self._mine.over():
+                return moved
+            before = self._forgotten_failures(collection)
+            moved += self._work.sweep(collection, self._guard)
+            if self._progress.timed_out:
+                self._progress.failures = {**before, **self._progress.failures}
+                return moved
+            self._swept.append(collection)
+        self._swept.clear()
+        self._passed = True
         self._work.say()
         return moved
+
+    def _forgotten_failures(self, collection: str) -> dict[str, Failure]:
+        """Take the failures of a collection out of the progress, and return them."""
+        failures, mine = self._progress.failures, f"{collection}/"
+        return {place: failures.pop(place) for place in list(failures) if place.startswith(mine)}
 
     def _ended(self) -> Result:
         """Record how far it came and return it, or raise what is in the way."""
         name, shown = self._plan.name, self._state.shown
-        failures = [failure.as_result() for failure in self._progress.failures.values()]
-        standing = rotations.stop(self._store, name, self._token, failures=failures)
-        if standing is None:
+        self._work.say()
+        failures = [failure.as_result() for failure in self._progress.failures.values()][:FAILURES_LISTED]
+        record = rotations.stop(self._store, name, self._token, failures=failures, swept=self._swept)
+        if record is None:
             raise fenced(name)
-        remaining = 0 if self._state is State.COMPLETE else standing.remaining
+        remaining = 0 if self._state is State.COMPLETE else record.remaining
         outcome = Outcome.of_plan(
             self._plan, shown, remaining, self._mine.share(self._installation.provider.retries),
             failures=self._progress.failures.values(), prove_wraps=self._mine.proof.mode,

@@ -13,6 +13,7 @@ WHY: walk, parsing and request, each by a call of its own, take 2.3 of the 5.7 u
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Union
 
 from .._domain.catalogue import Catalogue, Found, is_alone, record_id_text
 from .._domain.envelope import sound_parts
@@ -21,7 +22,7 @@ from .._domain.values import Document
 from .._installation.sealing import Sealing
 from .._keys.provider import WRAP_LENGTH, UnwrapRequest
 
-PlainReader = Callable[[Document], tuple[Found, UnwrapRequest] | None]
+PlainReader = Callable[[Document], Union[tuple[Found, UnwrapRequest], None]]  # noqa: UP007 - Ansible's pylint knows no `|` outside of annotations
 
 
 def plain_reader(sealing: Sealing, catalogue: Catalogue, collection: str, to_version: int) -> PlainReader:

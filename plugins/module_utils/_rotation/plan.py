@@ -46,8 +46,8 @@ class Draft:
     sample: list[tuple[Found, Envelope]]
 
 
-def draw(installation: Installation, options: Options, standing: Rotation | None, *, batch_size: int) -> Draft:
-    """Return the plan for what a survey finds. standing: the rotation's record, None where there is none.
+def draw(installation: Installation, options: Options, record: Rotation | None, *, batch_size: int) -> Draft:
+    """Return the plan for what a survey finds. record: the rotation's record, None where there is none.
 
     Raises OpsError catalogue.outside, rotate.downgrade, rotate.other_versions, rotate.not_resealed.
     """
@@ -58,14 +58,14 @@ def draw(installation: Installation, options: Options, standing: Rotation | None
     if active is None:
         active = Active(max(found.by_version, default=min(installation.provider.versions())), 0)
     require_no_downgrade(options, active)
-    unfinished = standing if standing is not None and not standing.state.ended else None
+    unfinished = record if record is not None and not record.state.ended else None
     # WHY also those of the earlier run: it emptied versions that the survey cannot see any more.
     sources = {*found.by_version, *(unfinished.from_versions if unfinished else ())} - {options.to_version}
     require_only_source(options, {*found.by_version} - {options.to_version})
     plan = Plan(
         to_version=options.to_version,
         from_versions=tuple(sorted(sources)) or (options.from_version or active.version,),
-        compromised=_reseals(options, standing, unfinished, found),
+        compromised=_reseals(options, record, unfinished, found),
         active=active.version,
         envelopes=dict(found.by_version),
         catalogue=digest_of(installation.catalogue),
@@ -94,11 +94,11 @@ def digest_of(catalogue: Catalogue) -> str:
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
-def _reseals(options: Options, standing: Rotation | None, unfinished: Rotation | None, found: Survey) -> bool:
+def _reseals(options: Options, record: Rotation | None, unfinished: Rotation | None, found: Survey) -> bool:
     """Return whether payloads are sealed anew: asked for, or begun so by an earlier run that was not finished."""
     if unfinished is not None and unfinished.compromised:
         return True
-    if options.compromised and not (standing is not None and standing.compromised):
+    if options.compromised and not (record is not None and record.compromised):
         require_resealable(options, found)
     return options.compromised
 

@@ -39,8 +39,7 @@ class Mine:
     """This process's part in a rotation: how it works, and what it did over all its turns at helping and leading.
 
     run: the run that it belongs to. earlier: what the run's slices before this one did. said: what of its own is in the
-    rotation's counters. lease_s: seconds that a lease lasts without being renewed. uncounted: calls that were made
-    again only to find out the layout.
+    rotation's counters. lease_s: seconds that a lease lasts without being renewed.
     """
 
     run: str
@@ -51,7 +50,6 @@ class Mine:
     earlier: Share
     progress: Progress = field(default_factory=Progress)
     said: Share = field(default_factory=Share)
-    uncounted: int = 0
 
     def over(self) -> bool:
         """Return whether the time is over. INVARIANT: not before something has moved, so that no slice is in vain."""
@@ -60,7 +58,7 @@ class Mine:
     def did(self, retries: int) -> Share:
         """Return what this process did so far. retries: of its provider."""
         done, proof = self.progress, self.proof
-        return Share(done.rewrapped, done.conflicts, proof.made, proof.opened, retries - self.uncounted)
+        return Share(done.rewrapped, done.conflicts, proof.made, proof.opened, retries)
 
     def share(self, retries: int) -> Share:
         """Return what the whole run did so far. retries: of the provider of this process."""

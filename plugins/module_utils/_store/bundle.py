@@ -49,7 +49,7 @@ def recipients_from(texts: Sequence[str]) -> list[Recipient]:
         return [pyrage.x25519.Recipient.from_str(text) for text in texts]
     except pyrage.RecipientError:
         raise OpsError(
-            f"one of {len(texts)} recipients is no age public key (age1 and 58 characters)",
+            f"one of {len(texts)} recipients is not an age public key (age1 and 58 characters)",
             code="bundle.recipient_invalid",
             hint="use what bundle_identity returns on the destination",
         ) from None
@@ -73,7 +73,7 @@ def identity_from(path: Path) -> Identity:
         ) from None
     except (ValueError, pyrage.IdentityError):
         raise OpsError(
-            f"{path} holds no single age identity",
+            f"{path} does not hold exactly one age identity",
             code="bundle.identity_invalid",
             hint="make it with bundle_identity or age-keygen; plugin and passphrase identities are not read",
         ) from None
@@ -114,7 +114,7 @@ def read(path: Path, identity: Identity, on_frame: OnFrame) -> None:
         with path.open("rb") as raw:
             pyrage.decrypt_io(raw, sink, [identity])
     except FileNotFoundError:
-        raise OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again") from None
+        raise _missing(path) from None
     except pyrage.DecryptError as cause:
         if "No matching keys" in str(cause):
             raise OpsError(
@@ -137,13 +137,17 @@ def damaged(path: Path, found: str) -> OpsError:
     )
 
 
+def _missing(path: Path) -> OpsError:
+    return OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again")
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hex. Raises OpsError bundle.missing."""
     try:
         with path.open("rb") as raw:
             return hashlib.file_digest(raw, "sha256").hexdigest()
     except FileNotFoundError:
-        raise OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again") from None
+        raise _missing(path) from None
 
 
 class _Frames(io.RawIOBase):
@@ -219,4 +223,4 @@ class _Parser:
         try:
             return decode(raw)
         except ValueError:
-            raise OpsError("a frame is no BSON document", code="bundle.damaged", hint="export again") from None
+            raise OpsError("a frame is not a BSON document", code="bundle.damaged", hint="export again") from None

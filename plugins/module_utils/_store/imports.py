@@ -94,7 +94,7 @@ def advance(store: Store, source_install_id: str, *, leaves: ImportState, enters
 def accepted(source_install_id: str) -> OpsError:
     """Return the refusal to import into a destination that already serves."""
     return OpsError(
-        f"the migration from installation {source_install_id} was accepted; its destination serves since then",
+        f"the migration from installation {source_install_id} was accepted, and its destination has served since",
         code="import.accepted",
         hint="importing again would overwrite newer records; use `mode: compare`, or migrate to a new database",
     )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases: at most one holder of a name at a time, judged by the server's clock, with a token that only grows.
+"""Leases: at most one holder of a name at a time, by the server's clock, with a token that only grows.
 
 The token fences: a holder that slept past its lease finds a larger one and writes nothing.
 """
@@ -101,7 +101,7 @@ def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:
     if document is None:
         raise LeaseLost(
             f'the lease "{lease.name}" went to another holder while this run was paused',
-            hint="run it again; what was written before stands, nothing was written after",
+            hint="run it again; what was written before is kept, and nothing was written after",
             retryable=True,
         )
 

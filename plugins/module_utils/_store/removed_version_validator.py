@@ -37,7 +37,7 @@ def raise_around(store: Store, fields: Mapping[str, Iterable[str]], version: int
             raise OpsError(
                 f"collection {collection} has a validator of its own that only warns or is moderate",
                 code="remove.validator_in_the_way",
-                hint="the fence would make it strict; remove it, or make it strict and error yourself",
+                hint="the removal would make it refuse writes; remove it, or set it to strict and error yourself",
             )
         if version in versions:
             continue

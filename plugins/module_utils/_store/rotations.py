@@ -43,7 +43,13 @@ def begin(store: Store, plan: Plan, token: int, *, fresh: bool) -> bool:
     fresh: a rotation begins. Otherwise an unfinished one goes on by another plan, and keeps what it counted.
     """
     now = store.server_time()
-    counters: Document = {"planned": plan.total - plan.at_target, "moved": 0, "moved_before": 0, "rounds": 0}
+    counters: Document = {
+        "planned": plan.total - plan.at_target,
+        "moved": 0,
+        "moved_before": 0,
+        "rounds": 0,
+        "swept": [],
+    }
     if fresh:
         counters |= {"started_at": now, "rewrapped_total": 0, "conflicts": 0, "runs": {}}
     turn = {"state": State.PLANNING, "token": token, "failures": [], "turn_started_at": now, "updated_at": now}
@@ -109,13 +115,18 @@ def settling_since(store: Store, name: str, run: str) -> datetime:
     """Return when this run first waited for the fleet to follow, which is now where it had not yet."""
     now, place = store.server_time(), f"runs.{run}.settling_since"
     _update(store, {"_id": name, place: {"$exists": False}}, {"$set": {place: now}})
-    standing = read(store, name)
-    return (standing.share(run).settling_since if standing is not None else None) or now
+    record = read(store, name)
+    return (record.share(run).settling_since if record is not None else None) or now
 
 
-def stop(store: Store, name: str, token: int, *, failures: Sequence[Mapping[str, str]]) -> Rotation | None:
-    """Write how a leader's turn ended, whatever state it ended in; return the record, None when fenced off."""
-    assign = {"failures": [dict(failure) for failure in failures]}
+def stop(
+    store: Store, name: str, token: int, *, failures: Sequence[Mapping[str, str]], swept: Sequence[str]
+) -> Rotation | None:
+    """Write how a leader's turn ended, whatever state it ended in; return the record, None when fenced off.
+
+    swept: collections that an unfinished pass has behind it.
+    """
+    assign = {"failures": [dict(failure) for failure in failures], "swept": list(swept)}
     with driver_errors(store):
         document = store.collection(COLLECTION).find_one_and_update(
             {"_id": name, "token": token},

@@ -18,6 +18,7 @@ from .._domain.certificate_files import FORMATS, KEY_BEARING, Material, build, f
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.result import Result
+from .._domain.secret import Secret
 from .._domain.settings import Settings
 from .._domain.values import BsonValue, JsonObject
 from .._installation import opened_records
@@ -108,11 +109,11 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     )
 
 
-def _passphrase(options: Options) -> bytes | None:
+def _passphrase(options: Options) -> Secret[bytes] | None:
     """Return the passphrase. Raises FileMissing, OpsError file.unreadable, file.permissions, passphrase.empty."""
     if options.passphrase_file is None:
         return None
-    return private_files.read_private(Path(options.passphrase_file), empty_code="passphrase.empty")
+    return Secret(private_files.read_private(Path(options.passphrase_file), empty_code="passphrase.empty"))
 
 
 def _require_sense(options: Options) -> None:
@@ -190,7 +191,7 @@ def _export(
     source: _Source,
     options: Options,
     batch: Sequence[_Chosen],
-    passphrase: bytes | None,
+    passphrase: Secret[bytes] | None,
     *,
     check: bool,
     warn: Callable[[str], None],
@@ -204,7 +205,7 @@ def _export(
             continue  # deleted by the live service since the list was made
         key = keys.get(records.id_key(entry.record_id))
         if options.include_keys and key is None:
-            warn(f"certificate {entry.name} has no private key here (own CSR): key-bearing files are left out")
+            warn(f"certificate {entry.name} has no private key here (made elsewhere): files with a key are left out")
         material = Material(
             str(document.get("name") or entry.name),
             str(document.get("certificate_pem", "")),
@@ -237,7 +238,7 @@ def _keys(source: _Source, ids: list[BsonValue]) -> dict[bytes, bytes]:
     }
 
 
-def _write(folder: Path, content: Document, passphrase: bytes | None, *, check: bool) -> int:
+def _write(folder: Path, content: Document, passphrase: Secret[bytes] | None, *, check: bool) -> int:
     """Write the files that differ; return how many did."""
     written = 0
     for name, new in content.items():

@@ -195,7 +195,7 @@ def _swap(working: Path, dest: Path) -> None:
     """Put the finished folder in place, each file replaced whole.
 
     A crash between the two leaves records and an older manifest that does not fit them: import refuses, the next export
-    mends it.
+    repairs it.
     """
     if dest.exists():
         for name in (manifests.RECORDS_FILE, manifests.MANIFEST_FILE):

@@ -122,7 +122,7 @@ def _prove_all_open(settings: Settings, store: Store, found: Survey, warn: Calla
         provider.close()
     if failures:
         raise OpsError(
-            f"{failed} of {found.total} envelopes do not prove to be this installation's, the first: "
+            f"{failed} of {found.total} envelopes are not proven to be this installation's, the first: "
             f"{failures[0]['place']}: {failures[0]['reason']}",
             code="lock.adoption_refused",
             hint="configure the KEK that sealed them; nothing was written",

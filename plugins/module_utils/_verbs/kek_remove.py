@@ -281,7 +281,7 @@ def _backups_with(options: Options) -> list[str]:
     for folder in options.backups:
         manifest = dump.read_manifest(Path(folder))
         if manifest is None:
-            raise _refused("no_backup", f"{folder} is no backup made by db_backup", "correct `backups`")
+            raise _refused("no_backup", f"{folder} is not a backup that db_backup made", "correct `backups`")
         if options.version in manifest["kek_versions"]:
             needed.append(folder)
     return needed

@@ -80,17 +80,17 @@ def _rotate(
     if lease is None:
         return out_of_time(rotations.read(store, options.name), options, mine, installation.provider.retries)
     with leases.kept(store, lease, lease_s=LEASE_S) as keeper:
-        now, standing = read_again(installation), rotations.read(store, options.name)  # 4
-        ended = ended_meanwhile(now, options, since, standing)
-        if ended is not None and standing is not None:
-            return ended_elsewhere(standing, ended, options.prove_wraps, mine.share(installation.provider.retries))
-        return Leader(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(standing)  # 5, 6
+        now, record = read_again(installation), rotations.read(store, options.name)  # 4
+        ended = ended_meanwhile(now, options, since, record)
+        if ended is not None and record is not None:
+            return ended_elsewhere(record, ended, options.prove_wraps, mine.share(installation.provider.retries))
+        return Leader(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(record)  # 5, 6
 
 
 def _predicted(
-    installation: Installation, options: Options, standing: Rotation | None, warn: Callable[[str], None]
+    installation: Installation, options: Options, record: Rotation | None, warn: Callable[[str], None]
 ) -> Result:
-    draft = draw(installation, options, standing, batch_size=batch_size(options, LEASE_S))
+    draft = draw(installation, options, record, batch_size=batch_size(options, LEASE_S))
     require_fleet(installation, options)
     there = draft.plan.at_target
     require_budget(installation, options.to_version, there=there, planned=draft.plan.total - there, warn=warn)
@@ -112,9 +112,9 @@ def _cancel(installation: Installation, options: Options, *, check: bool, warn: 
     if lease is None:
         return out_of_time(rotations.read(store, back.name), back, mine, installation.provider.retries)
     with leases.kept(store, lease, lease_s=LEASE_S) as keeper:
-        now, standing = read_again(installation), rotations.read(store, options.name)
-        if not _can_be_cancelled(standing):
-            return _not_cancelled(options, standing)
+        now, record = read_again(installation), rotations.read(store, options.name)
+        if not _can_be_cancelled(record):
+            return _not_cancelled(options, record)
         back = _back(options, now.keystore)
         done = Leader(now, back, mine, lease=lease, keeper=keeper, warn=lambda _text: None).go(
             rotations.read(store, back.name)
@@ -139,8 +139,8 @@ def _back(options: Options, keys: Keystore) -> Options:
     )  # fmt: skip
 
 
-def _can_be_cancelled(standing: Rotation | None) -> bool:
-    return standing is not None and not standing.state.ended
+def _can_be_cancelled(record: Rotation | None) -> bool:
+    return record is not None and not record.state.ended
 
 
 def _as_cancelled(options: Options, done: Result) -> Result:
@@ -151,11 +151,11 @@ def _as_cancelled(options: Options, done: Result) -> Result:
     return Result(changed=True, values={"rotation": rotation}, before=done.before, after=done.after)
 
 
-def _not_cancelled(options: Options, standing: Rotation | None) -> Result:
+def _not_cancelled(options: Options, record: Rotation | None) -> Result:
     """Return the result of a cancellation that finds nothing to cancel."""
     shown = Outcome(
         name=options.name,
-        state=standing.state if standing is not None else None,
+        state=record.state if record is not None else None,
         from_versions=(),
         to_version=options.to_version,
         compromised=False,

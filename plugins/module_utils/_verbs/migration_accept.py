@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb migration_accept: the destination's import was proven equal, from now on it serves.
 
-After it, importing again is refused, for that would overwrite newer records. A rollback withdraws it: the source serves
-again and is the truth, so the destination may be imported into once more.
+After it, importing again is refused, because that would overwrite newer records. A rollback withdraws it: the source
+serves again and is the truth, so the destination may be imported into once more.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if not check:
             if not imports.advance(store, source, leaves=leaves, enters=enters):
                 raise OpsError(
-                    "the import moved on meanwhile",
+                    "the import changed meanwhile",
                     code="migration.moved",
                     hint="another run is at work; run it again",
                     retryable=True,

@@ -35,7 +35,7 @@ MIXED = [
     "Z",
     "z",
     "",
-    *(bson.ObjectId() for _ in range(20)),
+    *(bson.ObjectId() for _number in range(20)),
     *(bytes([n]) for n in range(5)),
     b"longer",
     bson.Binary(b"u" * 16, 4),
@@ -124,7 +124,7 @@ def test_the_servers_order_is_ours_for_the_types_that_ids_have(site):
 
 
 def test_equal_sides_are_walked_without_one_look_up_and_the_bundle_is_read_once(site, monkeypatch):
-    documents = [{"_id": bson.ObjectId()} for _ in range(60)]
+    documents = [{"_id": bson.ObjectId()} for _number in range(60)]
     site.db[COLLECTION].insert_many(documents)
     bundle, reads = ListedBundle(sorted(documents, key=lambda d: d["_id"])), watched(monkeypatch)
 

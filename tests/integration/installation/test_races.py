@@ -20,7 +20,7 @@ RACER, INITIALISER = PROCESSES / "racer.py", PROCESSES / "initialiser.py"
 VERSIONS = 10  # of one database, made one after the other by all hosts at once
 
 
-def test_t28_of_two_first_starts_with_different_providers_one_wins_200_times(server, tmp_path):
+def test_of_two_first_starts_with_different_providers_one_wins_200_times(server, tmp_path):
     racers = {
         provider: subprocess.Popen(
             [sys.executable, str(RACER), server.uri, provider, str(tmp_path / provider)],

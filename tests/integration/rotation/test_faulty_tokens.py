@@ -86,18 +86,6 @@ def bundle(env_site, tmp_path):
     return {"src": str(folder), "identity_file": str(path)}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_x44_on_a_healthy_token_a_whole_rotation_repeats_no_call(faulty, bundle, workers):
-    site = faulty()
-    site.call("kek_pkcs11_init", version=1)
-    site.call("data_import", **bundle)
-    site.call("kek_pkcs11_init", version=2)
-
-    rotation = site.call("kek_rotate", to_version=2, workers=workers).values["rotation"]
-
-    assert (rotation["rewrapped"], rotation["failures"], rotation["retries"]) == (300, [], 0)
-
-
 def test_a_token_that_dies_half_way_stops_the_import_which_goes_on_when_it_is_back(faulty, bundle, monkeypatch):
     site = faulty()
     site.call("kek_pkcs11_init", version=1)

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import deadline
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_rotate
+from bson import ObjectId
 
 from tests.chaos.rotating import Rotating
 from tests.support.sealed import credential, envelope, plaintext_of
@@ -162,6 +163,24 @@ def test_t16_a_leader_that_dies_in_any_phase_is_followed_by_one_that_goes_on_fro
     assert opened(rotatable, 2) == SECRETS
     assert rotatable.db.kek_versions.find_one({"_id": "active"}) == {"_id": "active", "version": 2, "epoch": 2}
     assert record(rotatable)["rewrapped_total"] == 12
+
+
+def test_x40_a_writer_that_fills_the_first_collection_does_not_keep_the_others_from_moving(rotatable, slice_):
+    def account():
+        record_id = ObjectId()
+        sealed = envelope(rotatable.keks[1], record_id, "encrypted_private_key", b"account key")
+        rotatable.db.acme_accounts.insert_one({"_id": record_id, "encrypted_private_key": sealed, "kek_version": 1})
+
+    slice_()
+    rotatable.db.kek_ranges.delete_many({})  # as after a plan that was not taken up: passes find everything
+    for _number in range(12):
+        account()
+        slice_()
+    moved = rotatable.db.dns_credentials.count_documents({"kek_version": 2})
+    states = [slice_()[0]["state"] for _number in range(6)]
+
+    assert moved == 12
+    assert states[-1] == "complete"
 
 
 def test_a_field_that_the_operator_adds_half_way_is_part_of_a_new_plan(rotatable, slice_, call):

@@ -55,17 +55,16 @@ def test_a_scan_sees_every_record_once_while_others_rewrite_and_add_records(stor
 
 
 def test_a_scan_gives_the_documents_that_have_one_of_the_names_on_any_level_and_counts_all(store, site):
-    held = [
-        {"_id": 1, "nonce": b"n"},
-        {"_id": 3, "a": [{"b": {"ciphertext": None}}]},
-        {"_id": 5, "text": "a nonce, told of"},
-    ]
-    site.db.records.insert_many([*held, *({"_id": number, "nonces": 1} for number in range(10, 10 + DOCUMENTS))])
+    held = [{"_id": 1, "nonce": b"n"}, {"_id": 3, "a": [{"b": {"ciphertext": None}}]}]
+    others = [{"_id": 5, "text": "a nonce, told of"}, {"_id": 7, "ciphertext of": 1}]
+    site.db.records.insert_many(
+        [*held, *others, *({"_id": number, "nonces": 1} for number in range(10, 10 + DOCUMENTS))]
+    )
 
     scanned = list(records.scan(store, "records", ["nonce", "ciphertext"]))
 
-    assert sum(came for came, _documents in scanned) == DOCUMENTS + 3
-    assert [one for _came, documents in scanned for one in documents] == held[:2]
+    assert sum(came for came, _documents in scanned) == DOCUMENTS + 4
+    assert [one for _came, documents in scanned for one in documents] == held
 
 
 def test_a_survey_passes_over_records_that_hold_nothing_and_counts_them(store, site):

@@ -167,7 +167,7 @@ def test_a_second_pass_looks_up_only_what_differs(env_site, empty_env_site, read
     env_site.call("data_export", dest=str(dest), recipients=recipient[1])
     options = {"src": str(dest), "identity_file": str(recipient[0])}
     empty_env_site.call("data_import", **options)
-    env_site.db.dns_credentials.insert_many([credential(env_site.keks[1], b"new") for _ in range(3)])
+    env_site.db.dns_credentials.insert_many([credential(env_site.keks[1], b"new") for _number in range(3)])
     env_site.db.zones.insert_one({"_id": -1})
     env_site.call("data_export", dest=str(dest), recipients=recipient[1])
 

@@ -20,12 +20,13 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.certific
     same,
 )
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-PASSPHRASE = b"correct horse"
+PASSPHRASE = Secret(b"correct horse")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_all_formats_are_built_and_openssl_reads_them(material, tmp_path):
     files = build(material, FORMATS, PASSPHRASE)
     p12, secret = tmp_path / "b.p12", tmp_path / "pass"
     p12.write_bytes(files["bundle.p12"])
-    secret.write_bytes(PASSPHRASE)
+    secret.write_bytes(PASSPHRASE.reveal())
 
     assert sorted(files) == sorted(FORMATS)
     assert b"leaf.example" in openssl("x509", "-noout", "-subject", content=files["cert.pem"])
@@ -79,7 +80,7 @@ def test_the_same_certificate_built_twice_is_the_same_file(material, name):
 def test_another_passphrase_or_garbage_is_another_file(material, name):
     new = build(material, FORMATS, PASSPHRASE)[name]
 
-    assert not same(name, build(material, FORMATS, b"other")[name], new, PASSPHRASE)
+    assert not same(name, build(material, FORMATS, Secret(b"other"))[name], new, PASSPHRASE)
     assert not same(name, b"garbage", new, PASSPHRASE)
 
 

@@ -80,6 +80,13 @@ def test_there_is_a_page_for_every_module():
     assert sorted(documentation()) == sorted(f"{COLLECTION}.{name}" for name in (*MODULES, *ACTIONS))
 
 
+def test_the_readme_names_every_module_and_playbook():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    playbooks = [f"{COLLECTION}.{path.stem}" for path in (ROOT / "playbooks").glob("*.yml")]
+
+    assert [name for name in (*MODULES, *ACTIONS, *playbooks) if f"`{name}`" not in readme] == []
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_the_documented_options_are_the_argument_spec(name):
     documented = {key: shape(option) for key, option in page(name)["doc"].get("options", {}).items()}

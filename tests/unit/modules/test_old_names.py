@@ -15,6 +15,7 @@ PLUGINS = "ansible_collections.certautopilot.ops.plugins"
 # module, what a playbook of yesterday gives, the option that the verb gets it by
 RENAMED = [
     ("kek_rotate", {"to_version": 2, "verify": "none"}, ("prove_wraps", "none")),
+    ("kek_remove", {"version": 1, "fingerprint": "ff2531"}, ("check_value", "ff2531")),
 ]
 
 

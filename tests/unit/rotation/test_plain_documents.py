@@ -40,7 +40,7 @@ def long_way(document, catalogue):
         return None
     items = [(found, sealed) for found, sealed in items if sealed.kek_version != TO]
     requests, refused = sealing().requests(items)
-    return None if refused else [(found, request) for (found, _), request in zip(items, requests, strict=True)]
+    return None if refused else [(found, request) for (found, _given), request in zip(items, requests, strict=True)]
 
 
 PLAIN = {

@@ -67,7 +67,7 @@ _NAMES = {
 if ctypes is not None:
 
     class _GcmParams(ctypes.Structure):
-        """CK_GCM_PARAMS with ulIvBits, the form that the binding sends: modules judge it by its length."""
+        """CK_GCM_PARAMS with ulIvBits, the form that the binding sends: modules tell it by its length."""
 
         _fields_ = (
             ("iv", ctypes.c_void_p),
