@@ -132,6 +132,7 @@ def undetected(sample_size: int, tried: tuple[tuple[str, int], ...]) -> LayoutUn
     listed = ", ".join(f"{name} opened {opened}" for name, opened in tried) or "none fits the stored form"
     return LayoutUndetected(
         f"no layout opens all {sample_size} sampled envelopes: {listed}",
-        hint="the KEK is not the one that sealed them, or they were altered; compare check values with kek_info",
+        hint="the KEK is not the one that sealed them, they were altered, or this release does not know their layout; "
+        "compare check values with kek_info",
         tried=[{"layout": name, "opened": opened} for name, opened in tried],
     )

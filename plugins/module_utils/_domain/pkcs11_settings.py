@@ -57,7 +57,7 @@ def pkcs11_settings(settings: Settings) -> Pkcs11Settings:
         raise OpsError(
             f'module path "{path}" is not absolute (from {settings.origins[MODULE_PATH.name]})',
             code="settings.module_path",
-            hint="a relative path would load whatever lies in the current folder",
+            hint="give its absolute path; a relative one would load whatever is in the current folder",
         )
     return Pkcs11Settings(
         module_path=path,

@@ -3,6 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A rotation. Story: options, plan, leadership, leader, phases, shared_work, deadline, pipeline, batch, outcome.
 
-Owns the work that several processes share and its moves from state to state. Must not import verbs. Enter at `plan`;
-`_verbs/kek_rotate.py` tells the story.
+`plain_documents` is the quick way through `batch`. Owns the work that several processes share and its moves from state
+to state. Must not import verbs. Enter at `plan`; `_verbs/kek_rotate.py` tells the story.
 """

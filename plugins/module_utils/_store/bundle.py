@@ -114,7 +114,7 @@ def read(path: Path, identity: Identity, on_frame: OnFrame) -> None:
         with path.open("rb") as raw:
             pyrage.decrypt_io(raw, sink, [identity])
     except FileNotFoundError:
-        raise OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again") from None
+        raise _missing(path) from None
     except pyrage.DecryptError as cause:
         if "No matching keys" in str(cause):
             raise OpsError(
@@ -137,13 +137,17 @@ def damaged(path: Path, found: str) -> OpsError:
     )
 
 
+def _missing(path: Path) -> OpsError:
+    return OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again")
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hex. Raises OpsError bundle.missing."""
     try:
         with path.open("rb") as raw:
             return hashlib.file_digest(raw, "sha256").hexdigest()
     except FileNotFoundError:
-        raise OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again") from None
+        raise _missing(path) from None
 
 
 class _Frames(io.RawIOBase):

@@ -18,7 +18,7 @@ from .._domain.secret import Secret
 from .driver import Document, DriverObject, errors, pymongo, record_codec
 
 SERVER_SELECTION_TIMEOUT_MS = 10_000
-_UNAUTHORISED = (13, 18)  # Unauthorized, AuthenticationFailed
+_NOT_ALLOWED, _NOT_AUTHENTICATED = 13, 18  # codes of the server: Unauthorized, AuthenticationFailed
 
 
 class Store:
@@ -98,11 +98,8 @@ def driver_errors(store: Store, *, retry_hint: str = "run it again when the data
     try:
         yield
     except errors.OperationFailure as failure:
-        if failure.code in _UNAUTHORISED:
-            raise Unauthorized(
-                f"{where} refused the credentials (server code {failure.code})",
-                hint="the user needs readWrite on this database; check CERTAUTOPILOT_DATABASE_URI",
-            ) from None
+        if failure.code in (_NOT_ALLOWED, _NOT_AUTHENTICATED):
+            raise _unauthorized(where, failure.code) from None
         raise OpsError(
             f"{where} refused an operation (server code {failure.code}, {type(failure).__name__})",
             code="database.refused",
@@ -122,3 +119,15 @@ def driver_errors(store: Store, *, retry_hint: str = "run it again when the data
             code="database.error",
             hint="check the data named in this step; " + retry_hint,
         ) from None
+
+
+def _unauthorized(where: str, code: int | None) -> Unauthorized:
+    if code == _NOT_ALLOWED:
+        return Unauthorized(
+            f"{where} does not allow this user what was asked (server code {code})",
+            hint="give the user readWrite on this database, and dbAdmin for kek_remove; a URI without a user is "
+            "nobody's login",
+        )
+    return Unauthorized(
+        f"{where} refused the credentials (server code {code})", hint="correct CERTAUTOPILOT_DATABASE_URI"
+    )

@@ -55,7 +55,7 @@ def test_a_session_that_the_hsm_refused_to_open_again_is_opened_when_it_is_neede
 
 def test_a_session_before_the_module_is_loaded_is_refused_by_name(hsm):
     with pytest.raises(Refusal) as refusal:
-        _ = hsm.session
+        _opened = hsm.session
 
     assert refusal.value.code == "pkcs11.not_open"
     assert "/fake.so" in refusal.value.message
