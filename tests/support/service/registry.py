@@ -26,6 +26,7 @@ BOOKKEEPING = {
     "kek_ranges",
     "kek_journal",
     "kek_imports",
+    "kek_layout",
     "kek_pin_refusals",
     "locks",
     "process_heartbeats",
