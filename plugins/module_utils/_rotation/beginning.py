@@ -30,7 +30,7 @@ from .shared_work import Mine
 
 
 class Beginning:
-    """The beginning of a leader's turn. installation: as read under the lease. warn: shows a warning to the operator."""
+    """How a leader begins. installation: as read under the lease. warn: shows a warning to the operator."""
 
     def __init__(
         self, installation: Installation, options: Options, mine: Mine, *, lease: Lease, keeper: Keeper,
