@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import bson
 import pymongo
 import pymongo.monitoring
 
@@ -52,10 +53,16 @@ class Reads(pymongo.monitoring.CommandListener):
         collection = self._asked.pop(event.request_id, None)
         if collection is not None:
             cursor = event.reply.get("cursor", {})
-            self.documents[collection] += len(cursor.get("firstBatch", ())) + len(cursor.get("nextBatch", ()))
+            came = [*cursor.get("firstBatch", ()), *cursor.get("nextBatch", ())]
+            self.documents[collection] += sum(_documents_in(part) for part in came)
 
     def failed(self, event: Any) -> None:
         self._asked.pop(event.request_id, None)
+
+
+def _documents_in(part: Any) -> int:
+    """A part is one document, or, where a batch is left undecoded, the bytes of all of them."""
+    return len(bson.decode_all(part)) if isinstance(part, bytes) else 1
 
 
 def watched(monkeypatch: Any) -> Reads:

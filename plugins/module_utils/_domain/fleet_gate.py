@@ -11,68 +11,13 @@ fleet-readiness page (a version must be loaded, not yet current, before a rotati
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from .aead import keyed_digest
 from .errors import OpsError
+from .heartbeat import LIVE_FOR_S, Process
 from .values import JsonObject
-
-LIVE_FOR_S = 120  # after the last heartbeat, by the database server's clock; vendor's fleet-readiness page
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """One process of the product as its heartbeat tells it. live: its last heartbeat is at most 120 s old.
-
-    loaded_versions: it can open. current_version: it writes with, None where it does not tell. proofs: version, as
-    text -> HMAC. updated_at: RFC 3339, "unknown" where the record has no time.
-    """
-
-    id: str
-    live: bool
-    loaded_versions: tuple[int, ...] = ()
-    current_version: int | None = None
-    proofs: Mapping[str, str] = field(default_factory=dict)
-    hostname: str | None = None
-    pid: int | None = None
-    role: str | None = None
-    provider: str | None = None
-    updated_at: str = "unknown"
-
-    def as_result(self) -> JsonObject:
-        """Return the process as modules show it; its proofs only as the versions that they are for."""
-        return {
-            "id": self.id,
-            "hostname": self.hostname,
-            "pid": self.pid,
-            "role": self.role,
-            "provider": self.provider,
-            "loaded_versions": list(self.loaded_versions),
-            "current_version": self.current_version,
-            "updated_at": self.updated_at,
-            "live": self.live,
-            "proofs_for": sorted(self.proofs),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """All processes that ever wrote a heartbeat, by id. newest_heartbeat: ISO 8601 with milliseconds, "" for none."""
-
-    processes: tuple[Process, ...]
-    newest_heartbeat: str
-
-    @property
-    def live(self) -> tuple[Process, ...]:
-        return tuple(process for process in self.processes if process.live)
-
-    def as_result(self) -> JsonObject:
-        return {
-            "live": len(self.live),
-            "newest_heartbeat": self.newest_heartbeat,
-            "processes": [process.as_result() for process in self.processes],
-        }
 
 
 @dataclass(frozen=True, slots=True)

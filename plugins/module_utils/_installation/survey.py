@@ -20,6 +20,7 @@ from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue, JsonObject
 from .._store import records
 from .._store.connection import Store
+from .._store.every_record import DatabaseDigest, each_raw
 
 SAMPLE_PER_FIELD = 4
 Each: TypeAlias = Callable[[Found, Envelope], None]
@@ -98,6 +99,20 @@ def take(store: Store, catalogue: Catalogue, *, each: Each | None = None) -> Sur
             for document in documents:
                 survey.note(catalogue, collection, document, each)
     return survey
+
+
+def take_with_digest(store: Store, catalogue: Catalogue) -> tuple[Survey, DatabaseDigest]:
+    """Return the survey of a database and the digest of the very bytes that were surveyed, from one read."""
+    survey, digest = Survey(), DatabaseDigest()
+    telling: dict[str, list[bytes]] = {}
+    for collection, raw in each_raw(store, digest):
+        if collection not in telling:
+            telling[collection] = [records.in_bson(name) for name in catalogue.telling_names(collection)]
+        if any(name in raw for name in telling[collection]):
+            survey.note(catalogue, collection, records.decode(raw))
+        else:
+            survey.pass_over(collection, 1)
+    return survey, digest
 
 
 def sample_of(store: Store, catalogue: Catalogue) -> list[tuple[Found, Envelope]]:

@@ -4,7 +4,7 @@
 """The plan of a rotation: drawn from one survey of the database by the process that leads, under its lease.
 
 Reads only. Before the first write every envelope is in the catalogue, the target's key is loaded here and in every live
-process, and its GCM budget suffices. What is drawn here is written by `leader.py` and read by everybody else.
+process, and its GCM budget suffices. What is drawn here is written by `beginning.py` and read by everybody else.
 """
 
 from __future__ import annotations

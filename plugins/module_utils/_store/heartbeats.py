@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from .._domain.fleet_gate import LIVE_FOR_S, Fleet, Process
+from .._domain.heartbeat import LIVE_FOR_S, Fleet, Process
 from .._domain.instants import rfc3339
 from .._domain.values import BsonValue, Document
 from .connection import Store, driver_errors

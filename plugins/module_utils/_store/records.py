@@ -54,7 +54,7 @@ def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[
     SAFE BECAUSE a record keeps its place while it lives, whoever updates it (SERVER-19593, WiredTiger), so that each is
     seen once. It would not be for what compares two databases record by record.
     """
-    telling = [name.encode() + b"\0" for name in names]  # as BSON writes a field's name
+    telling = [in_bson(name) for name in names]
     with driver_errors(store):
         for raw in store.collection(collection).find_raw_batches({}, batch_size=READ_BATCH):
             if any(name in raw for name in telling):
@@ -62,6 +62,11 @@ def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[
                 yield len(parts), [decode(part) for part in parts if any(name in part for name in telling)]
             else:
                 yield len(_apart(raw)), []
+
+
+def in_bson(name: str) -> bytes:
+    """Return a field's name as BSON writes it."""
+    return name.encode() + b"\0"
 
 
 def stream_raw(store: Store, collection: str) -> Iterator[Raw]:

@@ -33,8 +33,7 @@ from .._installation import survey as surveys
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
-from .._installation.survey import Survey
-from .._store import bundle, private_files, records
+from .._store import bundle, private_files
 from .._store.bundle import Recipient
 from .._store.driver import Document
 from .._store.every_record import DatabaseDigest, database_digest, decoded_batches, each_raw
@@ -131,9 +130,7 @@ def _facts(manifest: Manifest) -> JsonObject:
 
 def _predicted(installation: Installation, existing: Manifest | None, warn: Callable[[str], None]) -> Result:
     """Return what an export would write, from one read that opens a sample only."""
-    found, digest = Survey(), DatabaseDigest()
-    for collection, raw in each_raw(installation.store, digest):
-        found.note(installation.catalogue, collection, records.decode(raw))
+    found, digest = surveys.take_with_digest(installation.store, installation.catalogue)
     found.require_catalogued()
     if existing is not None and existing["source_digest"] == digest.hex():
         return _unchanged(existing)

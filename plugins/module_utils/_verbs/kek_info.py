@@ -19,7 +19,7 @@ from .._domain.values import JsonObject
 from .._installation import survey as surveys
 from .._installation.installation import open_database
 from .._installation.survey import Survey
-from .._store import heartbeats, imports, install_lock, keystore, records, rotations
+from .._store import heartbeats, imports, install_lock, keystore, rotations
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest, each_raw
 from .._store.keystore import Keystore
@@ -73,13 +73,11 @@ def _walked(store: Store, catalogue: Catalogue, gather: set[str]) -> tuple[Surve
     """Read every record at most once. Without `envelopes` the survey only counts documents; None: nothing was read."""
     if DIGEST not in gather:
         return (surveys.take(store, catalogue) if ENVELOPES in gather else None), None
+    if ENVELOPES in gather:
+        return surveys.take_with_digest(store, catalogue)
     found, digest = Survey(), DatabaseDigest()
-    for collection, raw in each_raw(store, digest):
-        if ENVELOPES in gather:
-            found.note(catalogue, collection, records.decode(raw))
-        else:
-            found.documents += 1
-            found.by_collection[collection] += 1
+    for collection, _raw in each_raw(store, digest):
+        found.pass_over(collection, 1)
     return found, digest
 
 

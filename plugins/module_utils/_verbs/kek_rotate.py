@@ -7,7 +7,7 @@
  2 keys            opened and proven
  3 lease           `lead_or_help`: whoever has it leads, the others claim ranges of the leader's plan meanwhile
  4 read again      under the lease: lock, keystore, canaries, record
- 5 plan            taken up from the record, or drawn from one survey and written there (`Leader`)
+ 5 plan            taken up from the record, or drawn from one survey and written there (`Beginning`)
  6 phases          in the order of `_domain/rotation_states.py`
 Kill it anywhere and run it again: the record says how far it is, and the envelopes say what is left.
 """
@@ -27,7 +27,7 @@ from .._domain.vendor_messages import rotate_across_providers
 from .._installation.installation import Installation, open_database, opened_keys
 from .._installation.refusals import lock_missing
 from .._keys import registry
-from .._rotation.leader import Leader
+from .._rotation.beginning import Beginning
 from .._rotation.leadership import LEASE_NAME, LEASE_S, ended_meanwhile, lead_or_help, read_again
 from .._rotation.options import Options
 from .._rotation.outcome import Outcome, ended_elsewhere, nothing_to_do, out_of_time, predicted, rotation_of
@@ -84,7 +84,7 @@ def _rotate(
         ended = ended_meanwhile(now, options, since, record)
         if ended is not None and record is not None:
             return ended_elsewhere(record, ended, options.prove_wraps, mine.share(installation.provider.retries))
-        return Leader(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(record)  # 5, 6
+        return Beginning(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(record)  # 5, 6
 
 
 def _predicted(
@@ -116,7 +116,7 @@ def _cancel(installation: Installation, options: Options, *, check: bool, warn: 
         if not _can_be_cancelled(record):
             return _not_cancelled(options, record)
         back = _back(options, now.keystore)
-        done = Leader(now, back, mine, lease=lease, keeper=keeper, warn=lambda _text: None).go(
+        done = Beginning(now, back, mine, lease=lease, keeper=keeper, warn=lambda _text: None).go(
             rotations.read(store, back.name)
         )
         if rotation_of(done)["state"] == State.COMPLETE:

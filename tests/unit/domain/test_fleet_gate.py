@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.fleet_gate import (
-    Process,
     proof_of,
     refusal,
     who_loaded,
     who_writes_with,
 )
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.heartbeat import Process
 
 DEK = b"d" * 32
 

@@ -12,6 +12,7 @@ from ..._domain.errors import OpsError
 from ..._domain.pkcs11_settings import MODULE_PATH, PIN, TOKEN_LABEL, TOKEN_SERIAL, Pkcs11Settings, pkcs11_settings
 from ..._domain.secret import Secret
 from ..._domain.settings import Setting, Settings
+from . import library_variables
 from .failures import MINIMUM_BINDING, failure
 from .pool import PoolOptions
 from .provider import Pkcs11Provider
@@ -50,11 +51,7 @@ class Pkcs11Kind:
     DEVICE = True
     INSTALLED_BY = "pkcs11-init"
     OPTIONS: tuple[Setting, ...] = (MODULE_PATH, TOKEN_LABEL, TOKEN_SERIAL, PIN)
-    # What the libraries of HSM vendors read to find their token. Two values are two tokens, each with its own keys.
-    LIBRARY_VARIABLES: tuple[str, ...] = (
-        "SOFTHSM2_CONF", "ChrystokiConfigurationPath", "CKNFAST_", "NFAST_", "CS_PKCS11_", "YUBIHSM_PKCS11_",
-        "P11NETHSM_", "ET_PTKC_", "ET_HSM_",
-    )  # fmt: skip
+    LIBRARY_VARIABLES: tuple[str, ...] = library_variables.PREFIXES
     NEEDS: Mapping[str, tuple[str, str]] = {"pkcs11": ("python-pkcs11", MINIMUM_BINDING)}
 
     def from_settings(self, settings: Settings, *, workers: int = 1) -> Pkcs11Provider:
