@@ -27,7 +27,6 @@ BOOKKEEPING = {
     "kek_journal",
     "kek_layout",
     "kek_imports",
-    "kek_layout",
     "kek_pin_refusals",
     "locks",
     "process_heartbeats",
