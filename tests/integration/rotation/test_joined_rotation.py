@@ -12,6 +12,7 @@ import time
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import leadership
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import leases
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
@@ -190,7 +191,7 @@ def test_a_rotation_to_another_version_does_not_join_and_names_the_holder(rotata
 def test_a_run_waits_for_the_plan_of_a_leader_of_its_rotation_for_as_long_as_the_survey_takes(rotatable, monkeypatch):
     monkeypatch.setattr(kek_rotate, "LEASE_S", 1)
     monkeypatch.setattr(leadership, "_PATIENCE_S", 0)
-    with open_store(rotatable.uri, rotatable.name) as store:
+    with open_store(Secret(rotatable.uri), rotatable.name) as store:
         lease = leases.acquire(store, "kek-rotate", purpose="to-2")
         surveyed = threading.Timer(3, leases.release, (store, lease))
         surveyed.start()
