@@ -28,6 +28,7 @@ from typing import Any
 import bson
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain import envelope_layout
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.rotation import Plan
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation.sealing import Sealing
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import EnvProvider
 from ansible_collections.certautopilot.ops.plugins.module_utils._rotation.batch import Rewrapper
@@ -38,6 +39,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.support.sealed import credential
 
 BATCH = 500
+PLAN = Plan(2, (1,), compromised=False, active=1, envelopes={}, catalogue="")
 POOL = 2000  # documents that are decoded again and again
 
 
@@ -111,7 +113,7 @@ def _measure(number: int, profile: cProfile.Profile | None) -> dict[str, Any]:
     keks = {1: os.urandom(32), 2: os.urandom(32)}
     pool = [bson.encode(credential(keks[1], b"x" * 40)) for _number in range(POOL)]
     store = MemoryStore()
-    rewrapper = Rewrapper(store, Sealing(EnvProvider(keks), envelope_layout.DEFAULT), Catalogue(), 2)  # type: ignore[arg-type]
+    rewrapper = Rewrapper(store, Sealing(EnvProvider(keks), envelope_layout.DEFAULT), Catalogue(), PLAN)  # type: ignore[arg-type]
     bare = Bare(keks)
     moved, cpu_s, wall_s = 0, 0.0, 0.0
     for batch in records.batches(_stream(pool, number), BATCH):

@@ -19,6 +19,7 @@ from .._domain.catalogue import Catalogue, Found, record_id_text
 from .._domain.envelope import Envelope, parse
 from .._domain.errors import OpsError
 from .._domain.rewrap_plan import GuardedUpdate, Moved
+from .._domain.rotation import Plan
 from .._domain.values import Document
 from .._domain.wrap_proof import Proof
 from .._installation.sealing import Failure, Plain, Sealing
@@ -99,15 +100,15 @@ def _nothing(_wraps: int) -> None:
 
 
 class Rewrapper:
-    """Moves batches of documents to one KEK version."""
+    """Moves batches of documents to the KEK version of a plan."""
 
     def __init__(
-        self, store: Store, sealing: Sealing, catalogue: Catalogue, to_version: int, *, proof: Proof | None = None
+        self, store: Store, sealing: Sealing, catalogue: Catalogue, plan: Plan, *, proof: Proof | None = None
     ) -> None:
         self._store = store
         self._sealing = sealing
         self._catalogue = catalogue
-        self._to_version = to_version
+        self._plan = plan
         self._proof = proof or Proof()
 
     def move(self, collection: str, documents: Sequence[Document]) -> Tally:
@@ -133,7 +134,7 @@ class Rewrapper:
                 moves[place].append(outcome)
         for place in blocked:
             moves[place].clear()
-        update, to_version = rewrap_plan.guarded_update, self._to_version
+        update, to_version = rewrap_plan.guarded_update, self._plan.to_version
         updates = [
             update(document, moved, to_version) for document, moved in zip(documents, moves, strict=True) if moved
         ]
@@ -141,7 +142,7 @@ class Rewrapper:
 
     def _asked(self, collection: str, documents: Sequence[Document], tally: Tally) -> _Asked:
         """Return what must move, without the documents that have an envelope which nobody can ask for."""
-        asked, read = _Asked(), plain_reader(self._sealing, self._catalogue, collection, self._to_version)
+        asked, read = _Asked(), plain_reader(self._sealing, self._catalogue, collection, self._plan.to_version)
         places, founds, requests = asked.places, asked.founds, asked.requests
         for place, document in enumerate(documents):
             plain = read(document)
@@ -165,7 +166,7 @@ class Rewrapper:
             except OpsError as refusal:
                 failures.append(Failure(found.place, refusal.code, refusal.message))
                 continue
-            if envelope.kek_version != self._to_version:
+            if envelope.kek_version != self._plan.to_version:
                 items.append((found, envelope))
         requests, refused = self._sealing.requests(items)
         failures += refused.values()
@@ -203,11 +204,11 @@ class Rewrapper:
         spend(len(asked.founds))
         provider, requests = self._sealing.provider, asked.requests
         if not provider.device:
-            return provider.rewrap(self._to_version, requests, prove=chosen)
+            return provider.rewrap(self._plan.to_version, requests, prove=chosen)
         # The device opens no more often than it would to prove the wraps itself.
-        wraps = provider.rewrap(self._to_version, requests, prove=())
+        wraps = provider.rewrap(self._plan.to_version, requests, prove=())
         triples = [(found, parse(found.value), request) for found, request in zip(asked.founds, requests, strict=True)]
-        return checked(self._sealing, self._to_version, triples, wraps, chosen)
+        return checked(self._sealing, self._plan.to_version, triples, wraps, chosen)
 
     def write(self, prepared: Prepared) -> Tally:
         """Write what is still as it was read, and return what the whole batch did."""
@@ -236,7 +237,7 @@ class Resealer(Rewrapper):
             if isinstance(payload, bytes)
         ]
         spend(len(plains))
-        sealed = iter(self._sealing.seal_all(self._to_version, plains))
+        sealed = iter(self._sealing.seal_all(self._plan.to_version, plains))
         self._proof.note(len(plains), None)
         moved: list[Moved | Failure] = []
         for found, payload in zip(asked.founds, payloads, strict=True):

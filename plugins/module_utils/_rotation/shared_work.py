@@ -96,7 +96,7 @@ class SharedWork:
         self._mine = mine
         mover = Resealer if plan.compromised else Rewrapper
         sealing = Sealing(installation.provider, by_name(plan.layout))
-        rewrapper = mover(self._store, sealing, installation.catalogue, plan.to_version, proof=mine.proof)
+        rewrapper = mover(self._store, sealing, installation.catalogue, plan, proof=mine.proof)
         self._stream = RewrapStream(
             rewrapper, pace=mine.pace, progress=mine.progress, over=mine.over, spend=self._spend, note=self._note
         )

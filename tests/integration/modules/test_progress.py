@@ -122,7 +122,9 @@ def test_the_tasks_own_limit_holds_and_the_next_run_goes_on(play, small_site):
 @pytest.fixture
 def buried_site(env_site):
     """100 envelopes among 30,000 records of a log, so that reading everything takes longer than a slice."""
-    env_site.db.audit_log.insert_many([{"_id": n, "text": f"event {n}"} for n in range(30_000)], ordered=False)
+    fields = {f"field{n}": {"before": n, "after": n + 1} for n in range(12)}
+    events = ({"_id": n, "actor": {"name": "operator", "roles": ["a", "b"]}, "changes": fields} for n in range(30_000))
+    env_site.db.audit_log.insert_many(events, ordered=False)
     return filled(env_site, 100)
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import datetime
 import signal
+import threading
 import time
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import leadership
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import leases
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_rotate
 
 from tests.chaos.rotating import Rotating
@@ -182,6 +185,20 @@ def test_a_rotation_to_another_version_does_not_join_and_names_the_holder(rotata
     assert refusal.value.code == "lease.held"
     assert str(leader.pid) in refusal.value.message
     assert leader.outcome().state == "complete"
+
+
+def test_a_run_waits_for_the_plan_of_a_leader_of_its_rotation_for_as_long_as_the_survey_takes(rotatable, monkeypatch):
+    monkeypatch.setattr(kek_rotate, "LEASE_S", 1)
+    monkeypatch.setattr(leadership, "_PATIENCE_S", 0)
+    with open_store(rotatable.uri, rotatable.name) as store:
+        lease = leases.acquire(store, "kek-rotate", purpose="to-2")
+        surveyed = threading.Timer(3, leases.release, (store, lease))
+        surveyed.start()
+
+        done = rotatable.call("kek_rotate", to_version=2, max_seconds=1)
+        surveyed.join()
+
+    assert done.values["rotation"]["state"] == "complete"
 
 
 def test_a_poisoned_envelope_fails_the_leader_and_the_helper_by_name(rotatable, start):

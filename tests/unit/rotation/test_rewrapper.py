@@ -11,6 +11,7 @@ import weakref
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain import envelope_layout
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.rotation import Plan
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation.sealing import Sealing
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import EnvProvider
 from ansible_collections.certautopilot.ops.plugins.module_utils._rotation.batch import Resealer, Rewrapper
@@ -20,6 +21,7 @@ from tests.support.sealed import credential, envelope, plaintext_of
 
 KEKS = {1: bytes(32), 2: bytes(range(32))}
 FIELD, COLLECTION = "encrypted_api_key", "dns_credentials"
+PLAN = Plan(2, (1,), compromised=False, active=1, envelopes={}, catalogue="")
 
 
 class Unwritten:
@@ -28,7 +30,7 @@ class Unwritten:
 
 def rewrapper(kind=Rewrapper):
     sealing = Sealing(EnvProvider(KEKS), envelope_layout.DEFAULT)
-    return kind(Unwritten(), sealing, Catalogue({COLLECTION: ("spare",)}), 2)
+    return kind(Unwritten(), sealing, Catalogue({COLLECTION: ("spare",)}), PLAN)
 
 
 def with_spare(**parts):
