@@ -27,7 +27,7 @@ BOUND = 130  # MiB beyond what the interpreter takes
 @pytest.fixture
 def stocked(empty_env_site):
     """40 records of 3 MiB, half of it sealed."""
-    for _ in range(RECORDS):
+    for _number in range(RECORDS):
         sealed = credential(empty_env_site.keks[1], os.urandom(3 * MIB // 2))
         empty_env_site.db.dns_credentials.insert_one({**sealed, "attachment": os.urandom(3 * MIB // 2)})
     return empty_env_site
