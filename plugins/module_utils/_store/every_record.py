@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from .connection import Store
 from .driver import Document
-from .records import BATCH_BYTES, READ_BATCH, data_collections, decode, stream_raw
+from .records import BATCH_BYTES, READ_BATCH, data_collections, decode, raw_of, stream_raw
 
 
 class DatabaseDigest:
@@ -47,8 +47,9 @@ def each_raw(store: Store, digest: DatabaseDigest) -> Iterator[tuple[str, bytes]
     for collection in data_collections(store):
         digest.begin(collection)
         for document in stream_raw(store, collection):
-            digest.add(document.raw)
-            yield collection, document.raw
+            raw = raw_of(document)
+            digest.add(raw)
+            yield collection, raw
 
 
 def database_digest(store: Store) -> DatabaseDigest:

@@ -8,7 +8,6 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
@@ -21,7 +20,6 @@ from .driver import Document, Raw, RawBSONDocument, bson, errors, pymongo, recor
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
 T = TypeVar("T")
-_LENGTH = struct.Struct("<i")  # of a BSON document, itself included
 D = TypeVar("D", bound=Mapping[str, BsonValue])
 
 
@@ -54,14 +52,30 @@ def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[
     SAFE BECAUSE a record keeps its place while it lives, whoever updates it (SERVER-19593, WiredTiger), so that each is
     seen once. It would not be for what compares two databases record by record.
     """
-    telling = [in_bson(name) for name in names]
+    telling, passed = [in_bson(name) for name in names], 0
+    codec = record_codec().with_options(document_class=RawBSONDocument)
     with driver_errors(store):
-        for raw in store.collection(collection).find_raw_batches({}, batch_size=READ_BATCH):
-            if any(name in raw for name in telling):
-                parts = _apart(raw)
-                yield len(parts), [decode(part) for part in parts if any(name in part for name in telling)]
-            else:
-                yield len(_apart(raw)), []
+        # WHY not whole answers of the server (find_raw_batches): the driver copies each of them five times.
+        cursor = store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH)
+        while (document := next(cursor, None)) is not None:
+            raw, passed = bytes(document.raw), passed + 1
+            del document  # WHY: it is a view of its whole answer, which would lie beside the next one
+            for name in telling:  # not any(): to make a generator takes longer than the search
+                if name in raw:
+                    documents, raw = [decode(raw)], b""
+                    yield passed, documents
+                    passed = 0
+                    break
+        if passed:
+            yield passed, []
+
+
+def raw_of(document: Raw) -> bytes:
+    """Return the bytes of a document that was read as raw BSON.
+
+    WHY a copy: from 4 KB on the driver gives a view (pymongo 4.18), in which only single bytes can be looked for.
+    """
+    return bytes(document.raw)
 
 
 def in_bson(name: str) -> bytes:
@@ -148,16 +162,6 @@ def delete_ids(store: Store, collection: str, ids: Sequence[BsonValue]) -> int:
 def encode(document: Mapping[str, BsonValue]) -> bytes:
     """Return a document as BSON, its field order kept."""
     return bytes(bson.encode(document, codec_options=record_codec()))
-
-
-def _apart(raw: bytes) -> list[bytes]:
-    """Return the documents that come one after another in an answer of the server. Each begins with its length."""
-    parts, place = [], 0
-    while place < len(raw):
-        (length,) = _LENGTH.unpack_from(raw, place)
-        parts.append(raw[place : place + length])
-        place += length
-    return parts
 
 
 def decode(raw: bytes) -> Document:

@@ -67,6 +67,15 @@ def test_a_scan_gives_the_documents_that_have_one_of_the_names_on_any_level_and_
     assert [one for _came, documents in scanned for one in documents] == held
 
 
+@pytest.mark.parametrize("size", [10, 5_000, 100_000])
+def test_an_envelope_is_found_however_large_its_document_is(store, site, size):
+    site.db.dns_credentials.insert_one({"encrypted_api_key": {**tagged(1), "ciphertext": b"c" * size}})
+
+    walked, (digested, _digest) = survey.take(store, Catalogue()), survey.take_with_digest(store, Catalogue())
+
+    assert (walked.total, digested.total) == (1, 1)
+
+
 def test_a_survey_passes_over_records_that_hold_nothing_and_counts_them(store, site):
     site.db.notes.insert_many([{"text": "nothing"} for _number in range(DOCUMENTS)])
     site.db.notes.insert_one({"deep": [{"in": {"it": tagged(1)}}]})
