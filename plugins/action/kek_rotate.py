@@ -67,6 +67,9 @@ class ActionModule(ActionBase):
     def _run_module(
         self, arguments: dict[str, Any], task_vars: dict[str, Any] | None, *, wrap_async: bool = False
     ) -> dict[str, Any]:
+        if "prove_wraps" in arguments:
+            # WHY: an alias wins over the name in Ansible, and module_defaults may still have the old one.
+            arguments = {name: value for name, value in arguments.items() if name != "verify"}
         answer: dict[str, Any] = self._execute_module(
             module_name=MODULE, module_args=arguments, task_vars=task_vars, wrap_async=wrap_async
         )

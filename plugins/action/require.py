@@ -17,7 +17,7 @@ from ansible.errors import AnsibleActionFail
 # WHY inherit: how a condition is evaluated differs from core to core, and assert follows each of them.
 _assert = importlib.import_module("ansible.plugins.action.assert")
 
-CODE = re.compile(r"[a-z_]+\.[a-z_]+")
+CODE = re.compile(r"[a-z][a-z0-9_]*\.[a-z0-9_]+")
 ARGUMENTS = {
     "that": {"type": "raw", "required": True},
     "code": {"type": "str", "required": True},

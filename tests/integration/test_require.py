@@ -17,7 +17,7 @@ import yaml
 from tests.support.processes import REPOSITORY
 
 SAID = {"code": "site.limit", "msg": "limit is {{ limit }}, expected 4", "hint": "raise it"}
-PLAY_VARS = {"limit": 3, "conditions": ["limit > 1", "limit < 3"], "other": {"code": "fleet.empty"}}
+PLAY_VARS = {"limit": 3, "conditions": ["limit > 1", "limit < 3"], "other": {"code": "pkcs11.pin_incorrect"}}
 
 
 def one(name, that, **more):
@@ -98,7 +98,7 @@ def test_step_and_retryable_are_part_of_the_failure(results):
 
 
 def test_the_code_of_another_failure_can_be_passed_on(results):
-    assert results["a code from elsewhere"]["failure"]["code"] == "fleet.empty"
+    assert results["a code from elsewhere"]["failure"]["code"] == "pkcs11.pin_incorrect"
 
 
 @pytest.mark.parametrize(

@@ -30,15 +30,26 @@ GuardedUpdate = tuple[Document, Document]
 def selection(fields: Sequence[str], to_version: int) -> Document:
     """Return the query for documents that are not wholly at `to_version`, lying tags included.
 
-    fields: dotted catalogue paths; one with an array in it cannot be asked for exactly and selects by the outer tag.
+    fields: dotted catalogue paths.
     """
     # WHY not `$nin: [to_version, None]`: a tag that is there as null must be found, an absent one not.
     clauses: list[Document] = [{"kek_version": {"$exists": True, "$ne": to_version}}]
     for path in fields:
-        plain = path.replace(".*", "")
-        for tag in ("kek_version", "kv"):
-            clauses.append({f"{plain}.{tag}": {"$exists": True, "$ne": to_version}})
+        clauses += [_clause(path, tag, {"$exists": True, "$ne": to_version}) for tag in ("kek_version", "kv")]
     return {"$or": clauses}
+
+
+def _clause(path: str, tag: str, condition: Document) -> Document:
+    """Return the query for records with a tag at the path that meets the condition, in any element of its arrays.
+
+    WHY $elemMatch: on an array `$ne` says that no element is equal, so one that has moved would hide one that has not.
+    """
+    head, star, rest = path.partition(".*")
+    if not star:
+        return {f"{path}.{tag}": condition}
+    rest = rest.removeprefix(".")
+    inner = _clause(rest, tag, condition) if rest else {tag: condition}
+    return {head: {"$elemMatch": inner}}
 
 
 class _Keys(NamedTuple):

@@ -5,17 +5,40 @@
 
 from __future__ import annotations
 
-from .._store import heartbeats
+from .._domain.errors import OpsError
+from .._domain.values import JsonObject
+from .._store import heartbeats, journal
+from .._store.keystore import KeyState
 from .installation import Installation, references
+
+VERB = "kek_remove"
 
 
 def in_hsm(installation: Installation, version: int) -> bool:
-    """True when the token holds the key of this version."""
+    """True when the token holds the key of this version, which is to be destroyed.
+
+    Raises OpsError remove.key_not_found where it holds none and nobody began to destroy it: the key may be in another
+    token, and would be called destroyed for ever.
+    """
     admin = installation.provider.key_admin
     if admin is None:
         return False
     located = references(installation.lock, installation.keystore, removed=True)[version]
-    return admin.find_key(located.label, located.key_id).by_id > 0
+    found = admin.find_key(located.label, located.key_id)
+    there = (found.by_id if located.key_id else found.by_label) > 0
+    destroyed = installation.keystore.rows[version].state == KeyState.DESTROYED
+    if not (there or destroyed or journal.has(installation.store, VERB, begins(version))):
+        raise OpsError(
+            f'the token holds no key "{located.label}" of KEK version {version}, and no run began to destroy it',
+            code="remove.key_not_found",
+            hint="run it where the token that holds this key is; it may be in another token, a replica or a backup",
+        )
+    return there
+
+
+def begins(version: int) -> JsonObject:
+    """Return what the journal says before the key of a version is destroyed: a crash afterwards is then understood."""
+    return {"version": version, "begins": "destroy_key"}
 
 
 def destroy(installation: Installation, version: int, check_value: str) -> None:

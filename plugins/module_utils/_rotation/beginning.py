@@ -134,4 +134,4 @@ class Beginning:
             )
 
     def _active(self, plan: Plan) -> Active:
-        return self._installation.keystore.active or keystore.initialise_active(self._store, plan.from_versions[0])
+        return self._installation.keystore.active or keystore.initialise_active(self._store, plan.active)

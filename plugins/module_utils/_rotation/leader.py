@@ -126,7 +126,8 @@ class Leader:
             self._rounds += 1
             self._enter(State.REWRAPPING)
             return not self._progress.failures
-        self._enter(State.READY if self._options.stops_before_swap else State.SWAPPING)
+        stops = self._options.stops_before_swap and self._active.version != to_version
+        self._enter(State.READY if stops else State.SWAPPING)
         return True
 
     def _swap(self) -> bool:

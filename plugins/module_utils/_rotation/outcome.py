@@ -133,7 +133,8 @@ def nothing_to_do(options: Options, since: Rotation | None, found: Survey) -> Re
 def predicted(draft: Draft, options: Options) -> Result:
     """Return what a run would do, for check mode."""
     plan = draft.plan
-    state = State.READY if options.stops_before_swap else State.COMPLETE
+    stops = options.stops_before_swap and plan.active != plan.to_version
+    state = State.READY if stops else State.COMPLETE
     outcome = Outcome(
         name=plan.name,
         state=state,
@@ -143,7 +144,7 @@ def predicted(draft: Draft, options: Options) -> Result:
         rewrapped=plan.total - plan.at_target,
         remaining=0,
     )
-    after = plan.after(plan.active if options.stops_before_swap else plan.to_version, 0, plan.total)
+    after = plan.after(plan.active if stops else plan.to_version, 0, plan.total)
     return Result(changed=True, values={"rotation": outcome.as_result()}, before=plan.before, after=after)
 
 

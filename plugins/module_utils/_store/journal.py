@@ -37,6 +37,13 @@ def append(store: Store, verb: str, facts: Mapping[str, object]) -> None:
                 continue  # another run appended first: chain onto it
 
 
+def has(store: Store, verb: str, facts: Mapping[str, object]) -> bool:
+    """Return whether an entry says exactly this."""
+    query = {"verb": verb, **{f"facts.{name}": value for name, value in facts.items()}}
+    with driver_errors(store):
+        return store.collection(COLLECTION).find_one(query, {"_id": 1}) is not None
+
+
 def entry_hash(entry: Document) -> str:
     """Return SHA-256 in hex over the entry's canonical JSON, its own hash left out."""
     body = [entry["_id"], rfc3339(entry["at"]), entry["verb"], entry["facts"], entry["previous"]]

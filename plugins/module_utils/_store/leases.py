@@ -117,16 +117,13 @@ def release(store: Store, lease: Lease) -> None:
 
 @contextmanager
 def holding(store: Store, name: str, *, lease_s: int = LEASE_S, wait_s: int = 0) -> Iterator[Lease]:
-    """Hold the lease for the block; give it back on every way out.
+    """Hold the lease for the block, renewed in the background; give it back on every way out.
 
     wait_s: how long to wait for another holder; more than a lease lets a holder that was killed run out.
     """
     lease = acquire_within(store, name, lease_s=lease_s, wait_s=wait_s)
-    try:
+    with kept(store, lease, lease_s=lease_s):
         yield lease
-    finally:
-        with contextlib.suppress(OpsError):  # SAFE BECAUSE an unreachable database lets the lease run out by itself
-            release(store, lease)
 
 
 @contextmanager

@@ -86,7 +86,8 @@ class _Init:
     def result(self, record: KeyRecord, located: KeyReference, key_state: str, *, lock: InstallLock | None) -> Result:
         """Return what is shown. It is a change unless the row was there and nothing about it is left to do."""
         versions = sorted(record.keys.rows)
-        check_value = self.provider.check_value(self.version) if self.version in self.provider.versions() else None
+        loaded = self.version in self.provider.versions()
+        check_value = self.provider.check_value(self.version) if loaded else located.check_value
         key: JsonObject = {
             "version": self.version,
             "label": located.label,
@@ -156,8 +157,10 @@ def _alone(store: Store) -> Iterator[Keeper]:
 
 
 def _proven(init: _Init, record: KeyRecord) -> Result:
-    """The row is there: its key must be in the token and open the canary."""
+    """The row is there: its key must be in the token and open the canary, unless the version was removed (X51)."""
     row, located = record.keys.rows[init.version], _located(init, record)
+    if row.removed:
+        return init.result(record, located, row.state, lock=record.lock)
     init.provider.load({init.version: located})
     prove_canaries(init.provider, Keystore({init.version: row}, None))
     return init.result(record, located, row.state, lock=record.lock)
@@ -208,7 +211,7 @@ def _made(init: _Init, record: KeyRecord, keeper: Keeper) -> Result:
 
 def _located(init: _Init, record: KeyRecord) -> KeyReference:
     lock = record.lock or InstallLock(init.kind.NAME, None, None, None)
-    return references(lock, record.keys)[init.version]
+    return references(lock, record.keys, removed=True)[init.version]
 
 
 def _locked(init: _Init, located: KeyReference, install_id: str) -> InstallLock:

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -125,7 +125,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
 def _planned(installation: Installation, options: Options, warn: Callable[[str], None]) -> _Removal:
     """Return what is to be done.
 
-    Raises OpsError remove.unknown_version, .no_key_to_destroy, .fingerprint, .no_backup.
+    Raises OpsError remove.unknown_version, .no_key_to_destroy, .fingerprint, .no_backup, .key_not_found.
     """
     version, row = options.version, installation.keystore.rows.get(options.version)
     if row is None:
@@ -254,6 +254,7 @@ def _remove(removal: _Removal, layout: Layout | None) -> None:
     row = fresh.rows.get(version)
     if fresh.active is None or fresh.active.version == version or row is None or row.state != state:
         raise _moved(version)
+    _require_out_of_use(replace(removal.installation, keystore=fresh), removal.options)  # another run may have led
     removed_version_validator.raise_around(store, removal.fields, version)  # 3
     layout = _require_unused(removal, layout)  # 4: what was written meanwhile may lie about its version too (T6)
     if not keystore.mark_removed(store, version, expected=state):  # 5
@@ -266,7 +267,7 @@ def _destroy(removal: _Removal) -> None:
     """Destroy the HSM key if it is there, then say so in the row. A crash in between is finished by the next run."""
     installation, version = removal.installation, removal.options.version
     if removal.destroys:
-        journal.append(installation.store, "kek_remove", {"version": version, "begins": "destroy_key"})
+        journal.append(installation.store, key_material.VERB, key_material.begins(version))
         key_material.destroy(installation, version, str(removal.options.check_value))  # 6
     state = keystore.kept_state(removal.before.state)
     if state == KeyState.DESTROYED:  # by release 0.1

@@ -30,12 +30,22 @@ from .._keys import registry
 from .._rotation.beginning import Beginning
 from .._rotation.leadership import LEASE_NAME, LEASE_S, ended_meanwhile, lead_or_help, read_again
 from .._rotation.options import Options
-from .._rotation.outcome import Outcome, ended_elsewhere, nothing_to_do, out_of_time, predicted, rotation_of
+from .._rotation.outcome import (
+    Outcome,
+    ended_elsewhere,
+    fenced,
+    nothing_to_do,
+    out_of_time,
+    predicted,
+    rotation_of,
+    swap_lost,
+)
 from .._rotation.plan import draw, nothing_left, require_budget, require_fleet, require_loaded
 from .._rotation.shared_work import batch_size, part_of
-from .._store import install_lock, leases, rotations
+from .._store import install_lock, keystore, leases, rotations
 from .._store.connection import Store
 from .._store.keystore import Keystore
+from .._store.leases import Lease
 
 __all__ = ["LEASE_NAME", "LEASE_S", "Options", "run"]
 
@@ -121,8 +131,21 @@ def _cancel(installation: Installation, options: Options, *, check: bool, warn: 
         )
         if rotation_of(done)["state"] == State.COMPLETE:
             keeper.require()
-            rotations.cancel(store, options.name, lease.token)
+            _end(now, options, lease)
     return _as_cancelled(options, done)
+
+
+def _end(installation: Installation, options: Options, lease: Lease) -> None:
+    """Say that a rotation was taken back. Raises OpsError rotate.swap_lost, rotate.fenced.
+
+    WHY a swap to the version that is active: it moves the epoch on. A leader of the cancelled rotation that was paused
+    just before its own swap expects the old epoch, and does not swap when it wakes up.
+    """
+    store, active = installation.store, installation.keystore.active
+    if active is None or keystore.swap_active(store, expected=active, to_version=active.version) is None:
+        raise swap_lost()
+    if not rotations.cancel(store, options.name, lease.token):
+        raise fenced(options.name)
 
 
 def _back(options: Options, keys: Keystore) -> Options:

@@ -104,3 +104,21 @@ def test_t16_a_holder_that_was_stopped_and_overtaken_writes_nothing_when_it_wake
     assert opened(rotatable, 2) == SECRETS
     assert woken.code in ("lease.lost", "rotate.fenced", "rotate.swap_lost")
     assert woken.retryable
+
+
+def test_t16_a_holder_that_was_stopped_before_its_swap_does_not_swap_after_the_rotation_was_cancelled(
+    rotatable, rotating
+):
+    sleeper = rotating(stop={"fail_point": "swap_active", "nth": 1})
+    sleeper.wait_until_stopped()
+    cancelled = rotating(state="cancelled").outcome()
+    before = standing(rotatable)
+
+    sleeper.signal(signal.SIGCONT)
+    woken = sleeper.outcome()
+
+    assert (cancelled.code, cancelled.state) == ("", "cancelled")
+    assert rotatable.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+    assert standing(rotatable) == before
+    assert opened(rotatable, 1) == SECRETS
+    assert woken.code == "rotate.swap_lost"

@@ -124,6 +124,8 @@ def test_a_survey_counts_every_collection_to_the_last_batch(store, site):
         ({"kek_version": 2, "old": [{"key": tagged(2, kv=2)}, {"key": tagged(2, kv=2)}]}, False),
         ({"kek_version": 1, "old": [{"key": tagged(2, kv=2)}, {"key": tagged(1, kv=1)}]}, True),
         ({"kek_version": 2, "old": [{"key": tagged(1, kv=1)}]}, True),
+        ({"old": [{"key": tagged(2, kv=2)}, {"key": tagged(1, kv=1)}]}, True),
+        ({"old": [{"key": tagged(2, kv=2)}, {"name": "no key"}]}, False),
     ],
     ids=str,
 )

@@ -356,6 +356,34 @@ def test_x63_a_key_destroyed_by_a_run_that_died_before_it_could_say_so_is_destro
     assert not hsm_site.call("kek_remove", **options).changed
 
 
+def test_x63_a_key_that_this_token_does_not_hold_is_not_called_destroyed(hsm_site, token):
+    first = hsm_site.call("kek_pkcs11_init", version=1).values["key"]
+    hsm_site.call("kek_pkcs11_init", version=2)
+    hsm_site.call("kek_rotate", to_version=2)
+    hsm_site.call("kek_remove", version=1, grace=0)
+    token.oracle("destroy", label=first["label"])  # as if this host had another token
+
+    refusal = refused(hsm_site, destroy_key=True, check_value=first["check_value"])
+
+    assert refusal.code == "remove.key_not_found"
+    assert hsm_site.db.kek_versions.find_one({"_id": 1})["state"] == "deactivated"
+
+
+def test_x51_making_the_key_of_a_removed_version_changes_nothing(hsm_site, token):
+    first = hsm_site.call("kek_pkcs11_init", version=1).values["key"]
+    hsm_site.call("kek_pkcs11_init", version=2)
+    hsm_site.call("kek_rotate", to_version=2)
+    hsm_site.call("kek_remove", version=1, grace=0, destroy_key=True, check_value=first["check_value"])
+
+    again = hsm_site.call("kek_pkcs11_init", version=1)
+    checked = hsm_site.call("kek_pkcs11_init", version=1, check=True)
+
+    assert (again.changed, checked.changed) == (False, False)
+    assert again.values["key"]["state"] == "destroyed"
+    left = token.keys()
+    assert [key["label"] for key in left] == ["certautopilot-kek-v2"]
+
+
 def test_x63_a_key_of_release_0_1_that_was_called_destroyed_and_is_still_there_shows_in_the_diff(hsm_site, token):
     first = hsm_site.call("kek_pkcs11_init", version=1).values["key"]
     hsm_site.call("kek_pkcs11_init", version=2)
