@@ -96,7 +96,7 @@ coverage: ## lines and branches of plugins/ that the unit and integration tests 
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-bench: env ## measure rotations against their floors, under 8 minutes (ARGS=--quick: one); writes build/bench.json
+bench: env ## measure rotations against their floors, over 10 minutes (ARGS=--quick: one); writes build/bench.json
 	@test -d .build/bench-libs/pymongocrypt || $(PY) -m pip install --quiet --only-binary :all: \
 	  --target .build/bench-libs pymongocrypt==1.21.2 || echo "pymongocrypt: not installed, its rows are left out"
 	PYTHONPATH=.build/collections:. $(PY) -m tests.performance.bench $(ARGS)
