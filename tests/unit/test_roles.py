@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.registry import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("playbooks/*.yml")])
@@ -20,6 +21,8 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 AREAS = {"import_data": "import", "prove_equal": "verify"}
 SHARED = {"config_file", "secrets_file", "catalogue"}
 REQUIRE = "certautopilot.ops.require"
+PROVIDERS = sorted(kind.NAME for kind in KINDS)
+YAML = {".yml", ".yaml", ".j2"}
 GROUP = "group/certautopilot.ops.kek"
 
 
@@ -133,14 +136,39 @@ def test_the_folder_of_stages_holds_the_stages_of_a_migration_and_nothing_else()
 @pytest.mark.parametrize("role", ROLES)
 def test_no_two_task_files_of_a_role_have_one_name_and_each_is_included(role):
     folder = ROOT / "roles" / role / "tasks"
-    names = Counter(path.name for path in folder.rglob("*.yml"))
+    paths = [path for path in folder.rglob("*.yml") if path.parent.name not in PROVIDERS[1:]]
+    names = Counter(path.name for path in paths)
     text = "\n".join(path.read_text() for path in folder.rglob("*.yml"))
 
     included = set(re.findall(r"include_tasks: (\S+)", text)) | {f"{stage}.yml" for stage in stages()}
+    included |= set(re.findall(r'include_tasks: "{{ \w+_provider }}/(\S+)"', text))
     unused = [name for name in names if name != "main.yml" and name not in included]
 
     assert [name for name, count in names.items() if count > 1] == []
     assert unused == []
+
+
+@pytest.mark.parametrize("kind", ["tasks", "templates"])
+def test_a_new_provider_is_a_folder_of_its_own_beside_the_others(kind):
+    folders = {
+        folder.name: sorted(file.name for file in folder.iterdir())
+        for folder in (ROOT / "roles/install" / kind).iterdir() if folder.is_dir()
+    }  # fmt: skip
+
+    assert sorted(folders) == sorted(PROVIDERS)
+    assert len({tuple(files) for files in folders.values()}) == 1, "a provider lacks a file that another one has"
+
+
+def test_no_role_or_playbook_asks_which_provider_it_is():
+    names = "|".join(PROVIDERS)
+    asked = re.compile(rf"""(?:[=!]=\s*|\bin\b[^\n]*)['"](?:{names})['"]|['"](?:{names})['"]\s*[=!]=""")
+    files = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*") if path.suffix in YAML]
+    offenders = [named(path) for path in files if asked.search(path.read_text())]
+
+    assert asked.search("when: install_provider == 'pkcs11'")
+    assert asked.search("lock.provider in ['env', 'pkcs11']")
+    assert len(files) > 60
+    assert offenders == []
 
 
 @pytest.mark.parametrize("path", TASK_FILES, ids=named)
