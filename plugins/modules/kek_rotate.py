@@ -30,7 +30,9 @@ options:
     description: KEK version to move from. If it is left out, envelopes of every other version move.
     type: int
   batch_size:
-    description: Documents read, re-wrapped and written at a time.
+    description:
+      - Documents read, re-wrapped and written at a time, never more than 16 MiB of them.
+      - With more than four O(workers), as many for every four of them, because all wait for the slowest at the end.
     type: int
     default: 500
   max_seconds:

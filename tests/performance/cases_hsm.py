@@ -23,6 +23,8 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret i
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import UnwrapRequest, WrapRequest
+from ansible_collections.certautopilot.ops.plugins.module_utils._rotation.options import Options
+from ansible_collections.certautopilot.ops.plugins.module_utils._rotation.shared_work import batch_size
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.integration.site import Site
@@ -37,7 +39,6 @@ from .floor import COLLECTION, FIELD, Floor
 from .machine import CpuClock
 from .report import Goal, Row
 
-BATCH = 500  # envelopes of one call of the provider, as in a rotation
 LATENCY_S = 0.001
 CALLS = 3  # for one envelope: unwrap, wrap, and the unwrap that proves it
 SHIM = REPOSITORY / "tests" / "support" / "hsm_shim.c"
@@ -99,7 +100,10 @@ def _workers(
     token: Token, settings: dict[str, str], references: dict[int, KeyReference], count: int, seconds: float
 ) -> list[Row]:
     """Return the row of so many bare loops, then that of so many workers: what this machine can do, and what we do."""
-    size = max(BATCH, round(count * seconds / LATENCY_S / CALLS / BATCH) * BATCH)
+    batch = batch_size(
+        Options(to_version=2, workers=count), lease_s=30
+    )  # of one call of the provider, as in a rotation
+    size = max(batch, round(count * seconds / LATENCY_S / CALLS / batch) * batch)
     aad = os.urandom(32)
     os.environ["SHIM_LATENCY_US"] = "0"
     with _provider(settings, references) as quick:
@@ -115,8 +119,8 @@ def _workers(
     with _provider(settings, references, workers=count) as provider:
         began = time.perf_counter()
         moved = 0
-        for start in range(0, size, BATCH):
-            moved += sum(isinstance(one, bytes) for one in provider.rewrap(2, requests[start : start + BATCH]))
+        for start in range(0, size, batch):
+            moved += sum(isinstance(one, bytes) for one in provider.rewrap(2, requests[start : start + batch]))
         wall_s = time.perf_counter() - began
     os.environ.pop("SHIM_LATENCY_LENGTH")
     if moved != size:

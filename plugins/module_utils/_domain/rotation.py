@@ -15,7 +15,7 @@ from datetime import datetime
 from . import rotation_progress
 from .instants import rfc3339
 from .rotation_states import State
-from .values import Document, JsonObject
+from .values import BsonValue, Document, JsonObject
 
 
 def rotation_id(to_version: int) -> str:
@@ -30,6 +30,7 @@ class Plan:
     from_versions: of the envelopes that move. compromised: they are sealed anew. active: version before the swap.
     envelopes: version -> how many were found. catalogue: which fields were known to be sealed, as a digest.
     layout: name of the layout that opens them. number: of the plan, the lease token of the leader that made it.
+    since: where the server's oplog was before the survey, None without one. bare: collections without an envelope.
     """
 
     to_version: int
@@ -40,6 +41,8 @@ class Plan:
     catalogue: str
     layout: str = ""
     number: int = 0
+    since: tuple[BsonValue, BsonValue] | None = None
+    bare: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -164,6 +167,8 @@ def plan_document(plan: Plan) -> Document:
             "active": plan.active,
             "envelopes": by_version(plan.envelopes),
             "catalogue": plan.catalogue,
+            "since": None if plan.since is None else list(plan.since),
+            "bare": list(plan.bare),
         },
     }
 
@@ -212,7 +217,13 @@ def _plan(stored: Document | None, to_version: int, from_versions: tuple[int, ..
         catalogue=str(stored["catalogue"]),
         layout=str(stored["layout"]),
         number=int(stored["number"]),
+        since=_since(stored.get("since")),
+        bare=tuple(stored.get("bare") or ()),
     )
+
+
+def _since(stored: BsonValue) -> tuple[BsonValue, BsonValue] | None:
+    return (stored[0], stored[1]) if isinstance(stored, list) and len(stored) == 2 else None
 
 
 def _shares(runs: Iterable[tuple[str, Document]]) -> dict[str, Share]:

@@ -15,6 +15,7 @@ BOOKKEEPING = frozenset(
         "kek_journal",
         "kek_imports",
         "kek_layout",
+        "kek_marks",
         "kek_pin_refusals",
         "locks",
         "process_heartbeats",

@@ -9,7 +9,7 @@ Read only. Memory is bounded: counts, a small sample, and capped lists of places
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from .._domain.errors import OpsError
 from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue, JsonObject
 from .._store import records
+from .._store.changes import Changes
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest, each_raw
 
@@ -44,6 +45,11 @@ class Survey:
         """Raises OpsError catalogue.outside when an envelope is where nobody listed one (T4)."""
         if self.outside:
             raise outside_catalogue(self.outside)
+
+    def bare(self, catalogue: Catalogue) -> tuple[str, ...]:
+        """Return the collections that hold records, but no envelope, and are not meant to hold any; sorted."""
+        sealed = {name.partition(".")[0] for name in self.by_field}
+        return tuple(sorted({*self.by_collection} - {*catalogue.collections()} - sealed))
 
     def pass_over(self, collection: str, count: int) -> None:
         """Count documents that hold nothing."""
@@ -94,11 +100,32 @@ def take(store: Store, catalogue: Catalogue, *, each: Each | None = None) -> Sur
     """Return the survey of a database. each: called with every well-formed envelope."""
     survey = Survey()
     for collection in records.data_collections(store):
-        for came, documents in records.scan(store, collection, catalogue.telling_names(collection)):
-            survey.pass_over(collection, came - len(documents))
-            for document in documents:
-                survey.note(catalogue, collection, document, each)
+        _walk(store, catalogue, collection, survey, each)
     return survey
+
+
+def take_again(store: Store, catalogue: Catalogue, bare: Collection[str], changes: Changes) -> Survey:
+    """Return the survey of a database of which one was taken before: of bare collections only what changed since.
+
+    bare: as `Survey.bare` of the earlier one told. changes: since that one began. Documents count as they are read.
+    """
+    survey = Survey()
+    for collection in records.data_collections(store):
+        if collection not in bare:
+            _walk(store, catalogue, collection, survey)
+    for collection in bare:
+        ids = changes.get(collection, [])
+        for start in range(0, len(ids), records.READ_BATCH):
+            for document in records.by_ids(store, collection, ids[start : start + records.READ_BATCH]).values():
+                survey.note(catalogue, collection, document)
+    return survey
+
+
+def _walk(store: Store, catalogue: Catalogue, collection: str, survey: Survey, each: Each | None = None) -> None:
+    for came, documents in records.scan(store, collection, catalogue.telling_names(collection)):
+        survey.pass_over(collection, came - len(documents))
+        for document in documents:
+            survey.note(catalogue, collection, document, each)
 
 
 def take_with_digest(store: Store, catalogue: Catalogue) -> tuple[Survey, DatabaseDigest]:

@@ -18,7 +18,7 @@ from .._domain.rotation_states import State
 from .._installation.canaries import key_facts, make_canary
 from .._installation.installation import Installation
 from .._installation.layout_detection import remembered_layout
-from .._store import keystore, ranges, rotations
+from .._store import changes, keystore, ranges, rotations
 from .._store.keystore import Active
 from .._store.lease_renewal import Keeper
 from .._store.leases import Lease
@@ -95,11 +95,12 @@ class Beginning:
         """Survey the database, and write the plan with its ranges."""
         # WHY before the survey: who still follows another plan must not move anything that was counted already.
         ranges.end_others(self._store, None)
+        since = changes.begin(self._store)
         draft = draw(self._installation, self._options, record, batch_size=self._mine.pace.batch_size)
         require_fleet(self._installation, self._options)
         self._require_budget(there=draft.plan.at_target, planned=draft.plan.total - draft.plan.at_target)
         layout = remembered_layout(self._store, self._installation.provider, draft.sample, warn=self._warn)
-        plan = replace(draft.plan, layout=layout.name, number=self._lease.token)
+        plan = replace(draft.plan, layout=layout.name, number=self._lease.token, since=since)
         self._registered()
         fresh = record is None or record.state.ended
         if not rotations.begin(self._store, plan, self._lease.token, fresh=fresh):

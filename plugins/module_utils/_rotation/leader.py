@@ -19,7 +19,9 @@ from .._domain.rotation_states import PASSES_AT_MOST, State
 from .._installation import survey as surveys
 from .._installation.installation import Installation
 from .._installation.sealing import Failure
-from .._store import heartbeats, journal, keystore, ranges, rotations
+from .._installation.survey import Survey
+from .._store import heartbeats, journal, keystore, ranges, records, rotations
+from .._store.changes import Since, changed_since
 from .._store.keystore import Active
 from .._store.lease_renewal import Keeper
 from .._store.leases import Lease
@@ -103,12 +105,12 @@ class Leader:
             time.sleep(RANGES_POLL_S)
 
     def _verify(self) -> bool:
-        """Walk everything once more; what is damaged is a failure of this rotation (T18).
+        """Look at everything once more; what is damaged is a failure of this rotation (T18).
 
         Raises OpsError catalogue.outside for an envelope that came meanwhile and is where nobody listed one (T4).
         """
         with self._mine.deadline.paused():
-            found = surveys.take(self._store, self._installation.catalogue)
+            found = self._surveyed()
         found.require_catalogued()
         for anomaly in found.anomalies:
             failure = Failure(anomaly["place"], anomaly["code"], anomaly["reason"])
@@ -129,6 +131,16 @@ class Leader:
         stops = self._options.stops_before_swap and self._active.version != to_version
         self._enter(State.READY if stops else State.SWAPPING)
         return True
+
+    def _surveyed(self) -> Survey:
+        """Return the survey of everything; of bare collections only what changed (ADR-0028)."""
+        plan, store, catalogue = self._plan, self._store, self._installation.catalogue
+        others = [name for name in records.data_collections(store) if name not in plan.bare]
+        since = Since.of(plan.since)
+        changes = changed_since(store, since, apart_from=others) if since is not None and plan.bare else None
+        if changes is None:
+            return surveys.take(store, catalogue)
+        return surveys.take_again(store, catalogue, plan.bare, changes)
 
     def _swap(self) -> bool:
         if self._active.version != self._plan.to_version:

@@ -69,6 +69,7 @@ def draw(installation: Installation, options: Options, record: Rotation | None, 
         active=active.version,
         envelopes=dict(found.by_version),
         catalogue=digest_of(installation.catalogue),
+        bare=found.bare(installation.catalogue),
     )
     return Draft(plan, cuts.ranges(), found.sample)
 

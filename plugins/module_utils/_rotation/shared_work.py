@@ -32,6 +32,7 @@ from .options import Options
 from .pipeline import CALLS_PER_ENVELOPE, Pace, Progress, RewrapStream
 
 _NOTE_EVERY_S = 1.0
+WORKERS_A_BATCH = 4
 
 
 @dataclass(slots=True)
@@ -79,10 +80,15 @@ def part_of(options: Options, since: Rotation | None, *, lease_s: float) -> Mine
 
 
 def batch_size(options: Options, lease_s: float) -> int:
-    """Return documents a batch, few enough that the pause of a small HSM share is over long before the lease."""
+    """Return documents a batch: `batch_size` for every four workers or part of them, and few enough that the pause of a
+    small HSM share is over long before the lease.
+
+    WHY more for more workers: all of them wait for the slowest one at the end of each batch.
+    """
+    documents = options.batch_size * -(-options.workers // WORKERS_A_BATCH)
     if not options.hsm_share:
-        return options.batch_size
-    return max(1, min(options.batch_size, int(options.hsm_share * lease_s) // (3 * CALLS_PER_ENVELOPE)))
+        return documents
+    return max(1, min(documents, int(options.hsm_share * lease_s) // (3 * CALLS_PER_ENVELOPE)))
 
 
 class SharedWork:

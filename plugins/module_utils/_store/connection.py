@@ -9,7 +9,7 @@ closed by whoever opened it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -48,9 +48,13 @@ class Store:
         """Create an empty collection, for this floor only."""
         self._database.create_collection(name)
 
-    def command(self, document: Document) -> None:
-        """Run a command on this database, for this floor only."""
-        self._database.command(document)
+    def command(self, document: Document) -> Document:
+        """Run a command on this database and return the server's answer, for this floor only."""
+        return self._database.command(document)  # type: ignore[no-any-return]
+
+    def watch(self, pipeline: Sequence[Document], since: object, *, wait_ms: int) -> DriverObject:
+        """Return a change stream over this database from an operation time on, for this floor only."""
+        return self._database.watch(pipeline, start_at_operation_time=since, max_await_time_ms=wait_ms)
 
     def collection_names(self) -> tuple[str, ...]:
         """Return the names of all collections but the server's own, sorted."""

@@ -11,6 +11,7 @@ import types
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import deadline
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import changes
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_rotate
 from bson import ObjectId
 
@@ -55,6 +56,14 @@ def slice_(call, monkeypatch):
     return rotate
 
 
+@pytest.fixture
+def without_oplog():
+    """Have the server seem to keep no oplog, as one that is no replica set."""
+    seeming = pytest.MonkeyPatch()
+    yield lambda: seeming.setattr(changes, "begin", lambda _store: None)
+    seeming.undo()
+
+
 def opened(site, version):
     return sorted(
         plaintext_of(site.keks[version], d["_id"], "encrypted_api_key", d["encrypted_api_key"])
@@ -66,7 +75,13 @@ def record(site):
     return site.db.kek_rotations.find_one({"_id": "to-2"})
 
 
-def test_x40_in_however_many_slices_everything_is_read_twice_and_each_slice_gets_further(rotatable, slice_):
+# oplog of the server: how often all slices together read what holds no envelope
+@pytest.mark.parametrize(("oplog", "reads"), [("kept", 1), ("none", 2)])
+def test_x40_in_however_many_slices_everything_is_read_twice_at_most_and_each_slice_gets_further(
+    rotatable, slice_, without_oplog, oplog, reads
+):
+    if oplog == "none":
+        without_oplog()
     walks, seen = [], []
     while not seen or seen[-1][1] != "complete":
         rotation, walked, _changed = slice_()
@@ -75,7 +90,7 @@ def test_x40_in_however_many_slices_everything_is_read_twice_and_each_slice_gets
 
     assert len(seen) >= 4
     assert all(later != earlier for earlier, later in itertools.pairwise(seen))
-    assert (walks[0], sum(walks)) == (1, 2)
+    assert (walks[0], sum(walks)) == (1, reads)
     assert opened(rotatable, 2) == SECRETS
 
 
@@ -128,19 +143,49 @@ def test_a_run_after_the_end_that_finds_a_late_write_stops_looking_and_plans(rot
     rotation, walks, _changed = call()
 
     assert (rotation["rewrapped"], rotation["state"]) == (1, "complete")
-    assert walks == 2  # the plan and the verification: the look before them ended at the late record
+    assert walks == 1  # the plan: the look before it ended at the late record
 
 
 # phase: what a leader is killed just before, the state it leaves, how often its successor walks everything
 DEATHS = {
-    "planning": ("lay_ranges", "planning", 2),
-    "rewrapping": ("write_batch", "rewrapping", 1),
-    "verifying": ("note_verification", "verifying", 1),
-    "swapping": ("swap_active", "swapping", 1),
+    "planning": ("lay_ranges", "planning", 1),
+    "rewrapping": ("write_batch", "rewrapping", 0),
+    "verifying": ("note_verification", "verifying", 0),
+    "swapping": ("swap_active", "swapping", 0),
     "swapped": ("repair_row_states", "swapping", 0),
     "settling": ("begin_settling", "settling", 0),
     "complete": ("clear_ranges", "complete", 1),
 }
+
+
+@pytest.mark.parametrize("oplog", ["kept", "none"])
+def test_t4_an_envelope_that_a_writer_puts_among_plain_records_after_the_survey_stops_the_swap(
+    rotatable, slice_, call, without_oplog, oplog
+):
+    if oplog == "none":
+        without_oplog()
+    slice_()
+    record_id = rotatable.db[PLAIN].find_one()["_id"]
+    sealed = envelope(rotatable.keks[1], record_id, "spare", b"put there meanwhile")
+    rotatable.db[PLAIN].update_one({"_id": record_id}, {"$set": {"spare": sealed}})
+
+    with pytest.raises(OpsError) as refusal:
+        call()
+
+    assert refusal.value.code == "catalogue.outside"
+    assert str(record_id) in refusal.value.message
+    assert rotatable.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+
+
+def test_a_collection_that_came_after_the_survey_is_read_whole(rotatable, slice_, call):
+    slice_()
+    sealed = envelope(rotatable.keks[1], "late", "spare", b"came late")
+    rotatable.db.came_late.insert_one({"_id": "late", "spare": sealed})
+
+    with pytest.raises(OpsError) as refusal:
+        call()
+
+    assert (refusal.value.code, "came_late/late" in refusal.value.message) == ("catalogue.outside", True)
 
 
 @pytest.mark.parametrize("phase", DEATHS)

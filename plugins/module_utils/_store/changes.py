@@ -1,0 +1,127 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which records changed since an instant, where the server keeps an oplog: so that what did not need not be read again.
+
+    since = begin(store)
+    ...                                             # read everything
+    ids = changed_since(store, since, apart_from=("users",))
+
+Either answer may be None: a server without an oplog, one whose oplog does not reach back so far, a user who may not
+watch, a collection that was dropped or renamed. Whoever asks must then read everything. Source: MongoDB manual, "Change
+Streams", "Change Events".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol, TypeAlias
+
+from .._domain.values import BsonValue, Document
+from .._domain.what_travels import BOOKKEEPING
+from .connection import Store, driver_errors
+from .driver import errors
+from .records import id_key
+
+MARKS = "kek_marks"
+CHANGES_AT_MOST = 100_000  # records: beyond, reading everything is not dearer than looking each of them up
+ANSWER_S = 120.0  # until the server has told of a write that was made after the question
+_POLL_MS = 200
+_OF_ONE_RECORD = frozenset({"insert", "update", "replace", "delete"})
+
+Changes: TypeAlias = dict[str, list[BsonValue]]
+"""Collection -> ids of its records that were inserted, changed or removed, each once."""
+
+
+class Instant(Protocol):
+    """A place in the server's oplog: a BSON timestamp."""
+
+    def __lt__(self, other: object) -> bool: ...
+
+
+class Since(NamedTuple):
+    """Two instants around a mark of ours, BSON timestamps. WHY a mark: an oplog that was cut, by a server that does not
+    say so, does not tell of it.
+    """
+
+    begun: Instant
+    marked: Instant
+
+    @classmethod
+    def of(cls, stored: tuple[Instant, Instant] | None) -> Since | None:
+        """Return it from what a record kept of it."""
+        return None if stored is None else cls(*stored)
+
+
+def begin(store: Store) -> Since | None:
+    """Leave a mark in the oplog and return where it is; None where the server keeps no oplog."""
+    begun = _instant(store)
+    if begun is None:
+        return None
+    _mark(store)
+    marked = _instant(store)
+    return None if marked is None else Since(begun, marked)
+
+
+def changed_since(store: Store, since: Since, *, apart_from: Iterable[str]) -> Changes | None:
+    """Return the records of users that changed since, those of some collections left out; None: read everything.
+
+    INVARIANT: every change that the server had acknowledged before the call is in the answer, because the server tells
+    of changes in their order, from the mark at the beginning to one that is made now.
+    """
+    ignored = sorted({*apart_from, *BOOKKEEPING} - {MARKS})
+    # WHY not by kind: an event of a kind that we do not know must be seen, so that everything is read.
+    wanted: list[Document] = [
+        {"$match": {"ns.coll": {"$nin": ignored}}},
+        {"$project": {"fullDocument": 0, "updateDescription": 0}},
+    ]
+    with driver_errors(store):
+        try:
+            with store.watch(wanted, since.begun, wait_ms=_POLL_MS) as events:
+                now = _instant(store)
+                _mark(store)
+                return None if now is None else _told(events, since.marked, now)
+        except errors.OperationFailure:
+            return None  # no oplog, or not so far back, or not for this user
+
+
+def _instant(store: Store) -> Instant | None:
+    """Return the place of the server's last write."""
+    return store.command({"ping": 1}).get("operationTime")
+
+
+def _mark(store: Store) -> None:
+    with driver_errors(store):
+        store.collection(MARKS).update_one({"_id": "oplog"}, {"$inc": {"marks": 1}}, upsert=True)
+
+
+class _Events(Protocol):
+    alive: bool
+
+    def try_next(self) -> Document | None: ...
+
+
+def _told(events: _Events, first: Instant, last: Instant) -> Changes | None:
+    """Return what the events tell between a mark not after `first` and one after `last`; None when they do not."""
+    changes: dict[str, dict[bytes, BsonValue]] = {}
+    count, whole, until = 0, False, time.monotonic() + ANSWER_S
+    while events.alive and time.monotonic() < until:
+        event = events.try_next()
+        if event is None:
+            continue  # WHY not the end: a server answers so as well when it left out all that it went through
+        collection = event.get("ns", {}).get("coll")
+        if collection == MARKS:
+            whole = whole or not first < event["clusterTime"]
+            if last < event["clusterTime"]:
+                return {name: list(ids.values()) for name, ids in changes.items()} if whole else None
+            continue
+        if event["operationType"] not in _OF_ONE_RECORD:
+            return None
+        of_collection, record_id = changes.setdefault(collection, {}), event["documentKey"]["_id"]
+        key = id_key(record_id)
+        if key not in of_collection:
+            of_collection[key], count = record_id, count + 1
+        if count > CHANGES_AT_MOST:
+            return None
+    return None
