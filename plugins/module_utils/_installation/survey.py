@@ -122,6 +122,10 @@ def take_again(store: Store, catalogue: Catalogue, bare: Collection[str], change
 
 
 def _walk(store: Store, catalogue: Catalogue, collection: str, survey: Survey, each: Each | None = None) -> None:
+    if catalogue.fields(collection):  # nearly every record of it is to be decoded, which the driver does by the batch
+        for document in records.stream(store, collection, batch_size=records.SCAN_BATCH, ordered=False):
+            survey.note(catalogue, collection, document, each)
+        return
     for came, documents in records.scan(store, collection, catalogue.telling_names(collection)):
         survey.pass_over(collection, came - len(documents))
         for document in documents:

@@ -8,6 +8,7 @@ A missing or old driver is reported by `_module/dependencies.py`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Protocol, TypeAlias
 
 from .._domain.values import Document
@@ -35,6 +36,8 @@ class Raw(Protocol):
     def raw(self) -> bytes: ...
 
 
+# WHY remembered: it is asked for with each document, and to make one takes longer than to decode a small document.
+@cache
 def record_codec() -> DriverObject:
     """Return the codec for records: BSON types survive a round trip, instants outside year 1-9999 included."""
     return CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
