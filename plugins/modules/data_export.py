@@ -87,6 +87,10 @@ manifest:
     records_sha256:
       description: SHA-256 of C(records.age).
       type: str
+manifest_sha256:
+  description: SHA-256 of the manifest file, for the importer; empty in check mode where nothing was written.
+  returned: success
+  type: str
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.

@@ -33,6 +33,26 @@ options:
     type: str
     choices: [import, compare, verify]
     default: import
+  manifest_sha256:
+    description:
+      - The digest that M(certautopilot.ops.data_export) returned under this name. It has to come by another way than
+        the bundle, as a registered result does.
+      - Without it, and without O(trust=bundle), a bundle is refused, because whoever knows the recipient can make one.
+    type: str
+  trust:
+    description: V(digest) believes a bundle whose O(manifest_sha256) is given; V(bundle) believes what lies in O(src).
+    type: str
+    choices: [digest, bundle]
+    default: digest
+  carry:
+    description: Names of secrets.env that may come with the bundle. Others in it are a refusal.
+    type: list
+    elements: str
+    default: [CERTAUTOPILOT_API_KEY_PEPPER, CERTAUTOPILOT_JWT_SECRET]
+  allow_older:
+    description: Import a bundle that was made before the one that was imported last, which is refused otherwise.
+    type: bool
+    default: false
 requirements:
   - pyrage >= 1.2
 extends_documentation_fragment:
@@ -51,12 +71,14 @@ EXAMPLES = r"""
   certautopilot.ops.data_import:
     src: /var/lib/certautopilot-migration/bundle
     identity_file: /var/lib/certautopilot-migration/identity
+    manifest_sha256: "{{ hostvars['old.example.com'].exported.manifest_sha256 }}"
   become: true
 
 - name: Prove again that every record is equal
   certautopilot.ops.data_import:
     src: /var/lib/certautopilot-migration/bundle
     identity_file: /var/lib/certautopilot-migration/identity
+    manifest_sha256: "{{ hostvars['old.example.com'].exported.manifest_sha256 }}"
     mode: compare
   become: true
 """
@@ -131,6 +153,14 @@ ARGUMENTS = with_installation(
     src={"type": "path", "required": True},
     identity_file={"type": "path", "required": True},
     mode={"type": "str", "choices": ["import", "compare", "verify"], "default": "import"},
+    manifest_sha256={"type": "str"},
+    trust={"type": "str", "choices": ["digest", "bundle"], "default": "digest"},
+    carry={
+        "type": "list",
+        "elements": "str",
+        "default": ["CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET"],
+    },
+    allow_older={"type": "bool", "default": False},
 )
 
 

@@ -135,6 +135,10 @@ database:
     name:
       description: Name of the database.
       type: str
+    views:
+      description: Names of views and time series. They hold no records and are neither exported nor compared.
+      type: list
+      elements: str
     documents:
       description: Records outside the bookkeeping collections.
       type: int

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which collections hold records that move to another installation, and which are one installation's own."""
+"""Which collections hold records that move to another installation, and which secrets go with them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ BOOKKEEPING = frozenset(
         "kek_journal",
         "kek_imports",
         "kek_layout",
-        "kek_marks",
         "kek_pin_refusals",
         "locks",
         "process_heartbeats",
     }
 )
+
+CARRIED = ("CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET")
+"""Variables of secrets.env that travel unless others are named: without them every API key and session is dead."""
+
+
+def is_of_users(collection: str) -> bool:
+    """Return whether a collection holds records of users: neither bookkeeping nor the server's own."""
+    return collection not in BOOKKEEPING and not collection.startswith("system.")

@@ -10,75 +10,107 @@ is truncated, altered, duplicated, reordered or meant for somebody else is refus
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from .._domain import manifest as manifests
+from .._domain.bundle_trust import Trust
 from .._domain.errors import OpsError
 from .._domain.manifest import Manifest
+from .._domain.what_travels import is_of_users
 from .._store import bundle
-from .._store.bundle import Identity
+from .._store.bundle import Identity, RecordsFile
 from .._store.driver import Document
 from .._store.records import BATCH_BYTES
 from . import opened_records
+from .opened_records import OpenedRecord
 
 BATCH = 500  # records handed on at a time
+OnRecord: TypeAlias = Callable[[str, OpenedRecord, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A bundle that was found sound. digest_key and carried came out of its encrypted part."""
 
-    path: Path
+    origin: Path
+    records: RecordsFile
     manifest: Manifest
     identity: Identity = field(repr=False)
     digest_key: bytes = field(repr=False)
     carried: dict[str, str] = field(repr=False)
 
-    def each_batch(self, on_batch: Callable[[str, list[Document]], None]) -> None:
-        """Call `on_batch(collection, opened records)` in order: one collection at a time, BATCH records or 16 MiB."""
+    def each_batch(self, on_batch: Callable[[str, list[OpenedRecord]], None]) -> None:
+        """Call `on_batch(collection, opened records)` in order: one collection at a time, BATCH records or 16 MiB.
+
+        INVARIANT: a record is handed on only after it was checked in this very reading. Raises what `checked` raises.
+        """
         sink = _Batches(on_batch)
-        bundle.read(self.path / manifests.RECORDS_FILE, self.identity, sink)
+        check = _Check(self.manifest, self.origin, judged=sink, key=self.digest_key)
+        _judged(self.records, self.identity, check)
         sink.flush()
 
 
-def checked(src: Path, identity_file: Path) -> Bundle:
-    """Return the bundle in folder `src`. Raises OpsError manifest.*, bundle.*; nothing is written anywhere."""
+@contextmanager
+def checked(src: Path, identity_file: Path, trust: Trust) -> Iterator[Bundle]:
+    """Yield the bundle in folder `src`, its file open. Raises OpsError manifest.*, bundle.*; nothing is written."""
     origin = src / manifests.MANIFEST_FILE
+    content = _manifest_bytes(origin)
+    trust.judge(content, origin=str(origin))
     try:
-        manifest = manifests.parse(origin.read_text("utf-8"), origin=str(origin))
+        manifest = manifests.parse(content.decode("utf-8"), origin=str(origin))
+    except UnicodeDecodeError:
+        raise OpsError(f"{origin} is not text", code="manifest.malformed", hint="copy the bundle again") from None
+    identity = bundle.identity_from(identity_file)
+    with closing(RecordsFile(src / manifests.RECORDS_FILE)) as records:
+        check = _Check(manifest, origin)
+        _judged(records, identity, check)
+        yield Bundle(origin, records, manifest, identity, check.digest_key, check.carried)
+
+
+def _manifest_bytes(origin: Path) -> bytes:
+    try:
+        return origin.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise OpsError(
             f"no manifest at {origin}", code="manifest.missing", hint="is `src` the bundle's folder?"
         ) from None
-    except UnicodeDecodeError:
-        raise OpsError(f"{origin} is not text", code="manifest.malformed", hint="copy the bundle again") from None
-    identity = bundle.identity_from(identity_file)
-    records_path = src / manifests.RECORDS_FILE
-    check = _Check(manifest, origin)
-    # WHY read before hashing: "for another recipient" and "truncated" say more than "its hash differs".
-    bundle.read(records_path, identity, check)
-    check.finish(records_path)
-    found = bundle.file_sha256(records_path)
-    if found != manifest["records_sha256"]:
-        raise manifests.mismatch(str(origin), f"it expects SHA-256 {manifest['records_sha256']}, the file has {found}")
-    return Bundle(src, manifest, identity, check.digest_key, check.carried)
+
+
+def _judged(records: RecordsFile, identity: Identity, check: _Check) -> None:
+    """Read the whole file through a check, and compare its hash with the manifest's.
+
+    WHY read before hashing: "for another recipient" and "truncated" say more than "its hash differs".
+    """
+    found = records.read(identity, check)
+    check.finish(records.path, found)
 
 
 class _Check:
-    """Checks frame after frame: header and seal first, then numbers and digests, then the end."""
+    """Checks frame after frame: header and seal first, then numbers and digests, then the end.
 
-    def __init__(self, manifest: Manifest, origin: Path) -> None:
+    judged: gets each record that was found sound, and the size of its frame. key: of an earlier reading, which this one
+    must repeat.
+    """
+
+    def __init__(
+        self, manifest: Manifest, origin: Path, *, judged: OnRecord = lambda _collection, _record, _size: None,
+        key: bytes = b"",
+    ) -> None:  # fmt: skip
         self._manifest = manifest
         self._origin = origin
+        self._judged = judged
+        self._key = key
         self._next = 0
         self._ended = False
         self._chain = manifests.Chain(b"")
         self.digest_key = b""
         self.carried: dict[str, str] = {}
 
-    def __call__(self, frame: Document, _size: int) -> None:
+    def __call__(self, frame: Document, size: int) -> None:
         if self._ended or frame.get("n") != self._next:
             raise OpsError(
                 f"frame {frame.get('n')} is where frame {self._next} must be"
@@ -91,17 +123,23 @@ class _Check:
         elif frame.get("end") is True:
             self._end(frame)
         else:
-            self._record(frame)
+            self._judged(*self._record(frame), size)
         self._next += 1
 
-    def finish(self, path: Path) -> None:
+    def finish(self, path: Path, sha256: str) -> None:
+        """Judge the end and the whole. sha256: of the file as it was read."""
         if not self._ended:
             raise bundle.damaged(path, f"it ends after frame {self._next - 1}, its end frame is missing")
+        named = self._manifest["records_sha256"]
+        if sha256 != named:
+            raise manifests.mismatch(str(self._origin), f"it expects SHA-256 {named}, the file has {sha256}")
 
     def _header(self, frame: Document) -> None:
         key = frame.get("digest_key")
         if frame.get("format") != manifests.FORMAT or not isinstance(key, bytes) or len(key) != 32:
             raise manifests.mismatch(str(self._origin), "the records do not begin with a header of this format")
+        if self._key and not hmac.compare_digest(self._key, key):
+            raise manifests.mismatch(str(self._origin), "its records were replaced while they were read")
         manifests.check_seal(self._manifest, key, origin=str(self._origin))
         for name in ("bundle_id", "layout", "source"):
             if frame.get(name) != dict(self._manifest)[name]:
@@ -109,18 +147,25 @@ class _Check:
         self.digest_key, self.carried = key, dict(frame.get("carried") or {})
         self._chain = manifests.Chain(key)
 
-    def _record(self, frame: Document) -> None:
-        collection, opened = frame.get("c"), frame.get("d")
-        if not isinstance(collection, str) or not isinstance(opened, dict) or "_id" not in opened:
+    def _record(self, frame: Document) -> tuple[str, OpenedRecord]:
+        collection, opened = frame.get("c"), opened_records.from_frame(frame)
+        if not isinstance(collection, str) or opened is None:
             raise OpsError(f"frame {self._next} is not a record", code="bundle.record_altered", hint="export again")
+        if not is_of_users(collection):
+            raise OpsError(
+                f"the bundle holds records of {collection}, which is no collection of users' records",
+                code="bundle.foreign_collection",
+                hint="no export of this collection writes such a bundle: find out who made it; nothing was written",
+            )
         digest = opened_records.digest(self.digest_key, collection, opened)
         if not hmac.compare_digest(digest, bytes(frame.get("m") or b"")):
             raise OpsError(
-                f"record {collection}/{opened['_id']} does not have the digest it was exported with",
+                f"record {collection}/{opened.record_id} does not have the digest it was exported with",
                 code="bundle.record_altered",
                 hint="export again; nothing was written",
             )
         self._chain.add(digest)
+        return collection, opened
 
     def _end(self, frame: Document) -> None:
         self._ended = True
@@ -134,21 +179,19 @@ class _Check:
 
 
 class _Batches:
-    """Collects records into batches of one collection; checked before, so frames are only told apart here."""
+    """Collects records into batches of one collection."""
 
-    def __init__(self, on_batch: Callable[[str, list[Document]], None]) -> None:
+    def __init__(self, on_batch: Callable[[str, list[OpenedRecord]], None]) -> None:
         self._on_batch = on_batch
         self._collection = ""
-        self._batch: list[Document] = []
+        self._batch: list[OpenedRecord] = []
         self._bytes = 0
 
-    def __call__(self, frame: Document, size: int) -> None:
-        if "c" not in frame:
-            return
-        if frame["c"] != self._collection or len(self._batch) >= BATCH or self._bytes >= BATCH_BYTES:
+    def __call__(self, collection: str, opened: OpenedRecord, size: int) -> None:
+        if collection != self._collection or len(self._batch) >= BATCH or self._bytes >= BATCH_BYTES:
             self.flush()
-            self._collection = frame["c"]
-        self._batch.append(frame["d"])
+            self._collection = collection
+        self._batch.append(opened)
         self._bytes += size
 
     def flush(self) -> None:

@@ -59,7 +59,7 @@ class Proof:
                 self.equal += 1
             else:
                 where = self.missing if pair.found is None else self.different
-                where.add(collection, pair.expected["_id"])
+                where.add(collection, pair.expected.record_id)
 
     def note_extra(self, extra: dict[str, list[BsonValue]]) -> None:
         for collection, ids in extra.items():
@@ -111,11 +111,11 @@ def compared(
     found = [pair.found for pair in pairs if pair.found is not None]
     opened, failures = opened_records.try_open(sealing, installation.catalogue, collection, found)
     digests = {
-        records.id_key(document["_id"]): opened_records.digest(bundle.digest_key, collection, document)
-        for document in opened
+        records.id_key(record.record_id): opened_records.digest(bundle.digest_key, collection, record)
+        for record in opened
     }
     equal = [
-        digests.get(records.id_key(pair.expected["_id"]))
+        digests.get(records.id_key(pair.expected.record_id))
         == opened_records.digest(bundle.digest_key, collection, pair.expected)
         for pair in pairs
     ]

@@ -22,6 +22,7 @@ from .._store import records
 from .._store.connection import Store
 from .._store.id_order import place
 from .checked_bundle import Bundle
+from .opened_records import OpenedRecord
 
 Ids: TypeAlias = dict[bytes, BsonValue]
 """`records.id_key` -> id."""
@@ -31,7 +32,7 @@ Ids: TypeAlias = dict[bytes, BsonValue]
 class Pair:
     """expected: the bundle's record, opened. found: the destination's of the same id, sealed; None: it has none."""
 
-    expected: Document
+    expected: OpenedRecord
     found: Document | None
 
 
@@ -62,17 +63,17 @@ class _Walk:
         self._head: Document | None = None
         self._passed: Ids = {}
 
-    def batch(self, collection: str, expected: list[Document]) -> None:
+    def batch(self, collection: str, expected: list[OpenedRecord]) -> None:
         """Take the next records of the bundle."""
         if collection != self._collection:
             self._end_collection()
             self._begin(collection)
-        met = [self._meet(document["_id"]) for document in expected]
-        absent = [document["_id"] for document, found in zip(expected, met, strict=True) if found is None]
+        met = [self._meet(record.record_id) for record in expected]
+        absent = [record.record_id for record, found in zip(expected, met, strict=True) if found is None]
         looked_up = self._looked_up(absent)
         pairs = [
-            Pair(document, looked_up.get(records.id_key(document["_id"])) if found is None else found)
-            for document, found in zip(expected, met, strict=True)
+            Pair(record, looked_up.get(records.id_key(record.record_id)) if found is None else found)
+            for record, found in zip(expected, met, strict=True)
         ]
         self._on_pairs(collection, pairs)
 
@@ -127,11 +128,11 @@ def _only_there(bundle: Bundle, extra: dict[str, Ids]) -> dict[str, Ids]:
     if not extra:
         return {}
 
-    def strike(collection: str, batch: list[Document]) -> None:
+    def strike(collection: str, batch: list[OpenedRecord]) -> None:
         ids = extra.get(collection)
         if ids:
-            for document in batch:
-                ids.pop(records.id_key(document["_id"]), None)
+            for record in batch:
+                ids.pop(records.id_key(record.record_id), None)
 
     bundle.each_batch(strike)
     return extra

@@ -3,18 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records with their sealed fields opened, as they travel in a bundle, and back to sealed ones.
 
-In an opened record each envelope is replaced, at the same place, by `{OPENED: payload, keys: [...], extra: {...}}`, so
-that field order, foreign keys of an envelope and everything around it survive. A record's digest is an HMAC over its
-BSON in that form, its `kek_version` left out: equal on both sides of a migration.
+In an opened record null stands where each envelope was; payload, place, order of keys and foreign keys of the envelope
+are beside the record, never in it, so that no record can look as if it had been opened (X9). A record's digest is an
+HMAC over both: equal on both sides of a migration. Its `kek_version` is left out where, and only where, the import
+writes it: in a record with sealed fields (X6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from .._domain.aead import keyed_digest
-from .._domain.catalogue import Catalogue, Found, record_id_text
-from .._domain.envelope import KEYS, Envelope, parse
+from .._domain.catalogue import Catalogue, Found, Steps, field_path, record_id_text
+from .._domain.envelope import KEYS, REQUIRED, Envelope, parse
 from .._domain.errors import OpsError
 from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue
@@ -22,13 +24,36 @@ from .._store import records
 from .._store.driver import Document
 from .sealing import Failure, Plain, Sealed, Sealing
 
-OPENED = "certautopilot_opened"
+
+@dataclass(frozen=True, slots=True)
+class OpenedField:
+    """steps: where in the record. keys: of the envelope, in its order. extra: those that are not an envelope's."""
+
+    steps: Steps
+    payload: bytes = field(repr=False)
+    keys: tuple[str, ...]
+    extra: Mapping[str, BsonValue] = field(repr=False)
+
+    def as_frame(self) -> Document:
+        return {"p": list(self.steps), "k": list(self.keys), "x": dict(self.extra), "v": self.payload}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRecord:
+    """document: with null where an envelope was."""
+
+    document: Document = field(repr=False)
+    fields: tuple[OpenedField, ...] = ()
+
+    @property
+    def record_id(self) -> BsonValue:
+        return self.document["_id"]
 
 
 def open_documents(
     sealing: Sealing, catalogue: Catalogue, collection: str, documents: Sequence[Document], *,
     on_found: Callable[[Found], None] = lambda _found: None,
-) -> list[Document]:  # fmt: skip
+) -> list[OpenedRecord]:  # fmt: skip
     """Return the documents with their envelopes opened. on_found: called with everything shaped like an envelope.
 
     Raises OpsError record.unreadable naming every one that fails.
@@ -42,7 +67,7 @@ def open_documents(
 def try_open(
     sealing: Sealing, catalogue: Catalogue, collection: str, documents: Sequence[Document], *,
     on_found: Callable[[Found], None] = lambda _found: None,
-) -> tuple[list[Document], list[Failure]]:  # fmt: skip
+) -> tuple[list[OpenedRecord], list[Failure]]:  # fmt: skip
     """Return (documents with envelopes opened, failures). A document that fails is left out."""
     items: list[tuple[Found, Envelope]] = []
     owners: list[int] = []
@@ -57,44 +82,82 @@ def try_open(
             except OpsError as refusal:
                 failures.append(Failure(found.place, refusal.code, refusal.message))
                 bad.add(index)
-    results = list(documents)
-    for index, (found, _envelope), payload in zip(owners, items, sealing.open_all(items), strict=True):
+    results, fields = list(documents), dict[int, list[OpenedField]]()
+    for index, (found, _envelope_read), payload in zip(owners, items, sealing.open_all(items), strict=True):
         if isinstance(payload, Failure):
             failures.append(payload)
             bad.add(index)
         else:
             extra = {key: value for key, value in found.value.items() if key not in KEYS}
-            opened = {OPENED: payload, "keys": list(found.value), "extra": extra}
-            results[index] = _replaced(results[index], found.steps, opened)
-    return [document for index, document in enumerate(results) if index not in bad], failures
+            fields.setdefault(index, []).append(OpenedField(found.steps, payload, tuple(found.value), extra))
+            results[index] = _replaced(results[index], found.steps, None)
+    opened = [
+        OpenedRecord(document, tuple(fields.get(index, ()))) for index, document in enumerate(results)
+        if index not in bad
+    ]  # fmt: skip
+    return opened, failures
 
 
-def seal_documents(sealing: Sealing, version: int, collection: str, documents: Sequence[Document]) -> list[Document]:
-    """Return the documents with every opened field sealed anew under `version`, ids and field order kept."""
-    results = list(documents)
-    places = [(index, steps, value) for index, document in enumerate(results) for steps, value in _opened(document, ())]
-    plains = [
-        Plain(record_id_text(results[index]["_id"]), Found(collection, None, steps, None).field, bytes(value[OPENED]))
-        for index, steps, value in places
-    ]
-    for (index, steps, value), sealed in zip(places, sealing.seal_all(version, plains), strict=True):
-        results[index] = _replaced(results[index], steps, _envelope(value, sealed))
-    sealed_indexes = {index for index, _steps, _value in places}
+def seal_records(sealing: Sealing, version: int, opened: Sequence[OpenedRecord]) -> list[Document]:
+    """Return the records with every opened field sealed anew under `version`, ids and field order kept."""
+    places = [(index, one) for index, record in enumerate(opened) for one in record.fields]
+    plains = [Plain(record_id_text(opened[i].record_id), field_path(one.steps), one.payload) for i, one in places]
+    results = [record.document for record in opened]
+    for (index, one), sealed in zip(places, sealing.seal_all(version, plains), strict=True):
+        results[index] = _replaced(results[index], one.steps, _envelope(one, sealed))
     return [
-        {**document, "kek_version": version} if index in sealed_indexes and "kek_version" in document else document
-        for index, document in enumerate(results)
+        {**document, "kek_version": version} if record.fields and "kek_version" in document else document
+        for document, record in zip(results, opened, strict=True)
     ]
 
 
-def plain_fields(document: Mapping[str, BsonValue]) -> list[str]:
-    """Return the catalogue paths of a document's opened fields."""
-    return [Found("", None, steps, None).field for steps, _value in _opened(document, ())]
-
-
-def digest(key: bytes, collection: str, opened: Mapping[str, BsonValue]) -> bytes:
+def digest(key: bytes, collection: str, opened: OpenedRecord) -> bytes:
     """Return the keyed digest of an opened record, 32 bytes. The same record under another KEK has the same digest."""
-    bare = {name: value for name, value in opened.items() if name != "kek_version"}
-    return keyed_digest(key, collection.encode(), records.encode(bare))
+    if not opened.fields:
+        return keyed_digest(key, collection.encode(), records.encode(opened.document))
+    bare = {name: value for name, value in opened.document.items() if name != "kek_version"}
+    beside = {"o": [one.as_frame() for one in opened.fields], "kek_version": "kek_version" in opened.document}
+    return keyed_digest(key, collection.encode(), records.encode(bare), records.encode(beside))
+
+
+def from_frame(frame: Document) -> OpenedRecord | None:
+    """Return the record of a bundle's frame; None where the frame is none."""
+    document, listed = frame.get("d"), frame.get("o", [])
+    if not isinstance(document, dict) or "_id" not in document or not isinstance(listed, list):
+        return None
+    fields = [_field(document, one) for one in listed]
+    return None if None in fields else OpenedRecord(document, tuple(one for one in fields if one is not None))
+
+
+def as_frame(opened: OpenedRecord) -> Document:
+    """Return what a bundle's frame holds of a record."""
+    beside = {"o": [one.as_frame() for one in opened.fields]} if opened.fields else {}
+    return {"d": opened.document, **beside}
+
+
+def _field(document: Document, listed: BsonValue) -> OpenedField | None:
+    """Return an opened field; None where it is none, or where no null in the document waits for it."""
+    if not isinstance(listed, dict) or set(listed) != {"p", "k", "x", "v"}:
+        return None
+    steps, keys, extra, payload = listed["p"], listed["k"], listed["x"], listed["v"]
+    if not isinstance(payload, bytes) or not isinstance(extra, dict) or not isinstance(keys, list):
+        return None
+    if not isinstance(steps, list) or not steps or not _is_null(document, steps):
+        return None
+    known = {*KEYS, *extra}
+    if not set(REQUIRED) <= {*keys} <= known or len(keys) != len({*keys}) or set(extra) - {*keys}:
+        return None
+    return OpenedField(tuple(steps), bytes(payload), tuple(keys), extra)
+
+
+def _is_null(value: BsonValue, steps: Sequence[BsonValue]) -> bool:
+    for step in steps:
+        in_mapping = isinstance(value, dict) and isinstance(step, str) and step in value
+        in_list = isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value)
+        if not in_mapping and not in_list:
+            return False
+        value = value[step]
+    return value is None
 
 
 def unreadable(failures: Sequence[Failure], count: int) -> OpsError:
@@ -107,7 +170,7 @@ def unreadable(failures: Sequence[Failure], count: int) -> OpsError:
     )
 
 
-def _envelope(opened: Mapping[str, BsonValue], sealed: Sealed) -> dict[str, BsonValue]:
+def _envelope(opened: OpenedField, sealed: Sealed) -> dict[str, BsonValue]:
     values = {
         "wrapped_dek": sealed.wrapped_dek,
         "nonce": sealed.nonce,
@@ -115,22 +178,9 @@ def _envelope(opened: Mapping[str, BsonValue], sealed: Sealed) -> dict[str, Bson
         "kek_version": sealed.kek_version,
         "kv": sealed.kek_version,
         "provider": sealed.provider,
-        **opened["extra"],
+        **opened.extra,
     }
-    return {key: values[key] for key in opened["keys"]}
-
-
-def _opened(
-    value: BsonValue, steps: tuple[str | int, ...]
-) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, BsonValue]]]:
-    if isinstance(value, Mapping) and OPENED in value:
-        yield steps, value
-        return
-    items: BsonValue = (
-        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    )
-    for key, child in items:
-        yield from _opened(child, (*steps, key))
+    return {key: values[key] for key in opened.keys}
 
 
 def _replaced(container: BsonValue, steps: tuple[str | int, ...], value: BsonValue) -> BsonValue:

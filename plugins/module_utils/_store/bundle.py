@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
@@ -40,6 +41,7 @@ OnFrame: TypeAlias = Callable[[Document, int], None]
 """Called with a frame and its size in bytes."""
 
 _LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
+_PIECE = 1024 * 1024  # bytes
 MAX_FRAME = 64 * 1024 * 1024  # bytes: a record is at most 16 MiB in MongoDB, its sealed fields shrink when opened
 
 
@@ -104,17 +106,42 @@ def write(path: Path, frames: Iterator[Document], recipients: Sequence[Recipient
     return sink.digest.hexdigest()
 
 
-def read(path: Path, identity: Identity, on_frame: OnFrame) -> None:
-    """Decrypt the file and call `on_frame` with each frame in order.
+class RecordsFile:
+    """The encrypted file of a bundle, opened once. WHY: a path that is opened again may lead to another file (X8)."""
 
-    Raises OpsError bundle.wrong_recipient, bundle.damaged, and whatever `on_frame` raises.
-    """
+    def __init__(self, path: Path) -> None:
+        """Open it. Raises OpsError bundle.missing, bundle.not_a_file."""
+        self.path = path
+        try:
+            # WHY not blocking: a FIFO would hang here until somebody writes into it; a file knows no difference.
+            self._raw = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        except FileNotFoundError:
+            raise _missing(path) from None
+        except OSError as cause:
+            raise _not_a_file(path, cause.strerror or type(cause).__name__) from None
+        if not stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode):
+            self.close()
+            raise _not_a_file(path, "it is no regular file")
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def read(self, identity: Identity, on_frame: OnFrame) -> str:
+        """Decrypt the file from its beginning and call `on_frame` with each frame; return the SHA-256 of what was read.
+
+        Raises OpsError bundle.wrong_recipient, bundle.damaged, and whatever `on_frame` raises.
+        """
+        self._raw.seek(0)
+        source = _HashedSource(self._raw)
+        _decrypted(self.path, source, identity, on_frame)
+        source.readall()  # WHY: what stands behind the last chunk is part of the file, and of its hash
+        return source.digest.hexdigest()
+
+
+def _decrypted(path: Path, source: _HashedSource, identity: Identity, on_frame: OnFrame) -> None:
     sink = _Parser(on_frame)
     try:
-        with path.open("rb") as raw:
-            pyrage.decrypt_io(raw, sink, [identity])
-    except FileNotFoundError:
-        raise _missing(path) from None
+        pyrage.decrypt_io(source, sink, [identity])
     except pyrage.DecryptError as cause:
         if "No matching keys" in str(cause):
             raise OpsError(
@@ -139,6 +166,14 @@ def damaged(path: Path, found: str) -> OpsError:
 
 def _missing(path: Path) -> OpsError:
     return OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again")
+
+
+def _not_a_file(path: Path, found: str) -> OpsError:
+    return OpsError(
+        f"cannot open {path}: {found}",
+        code="bundle.not_a_file",
+        hint="copy the bundle again, as files and without links",
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -172,6 +207,26 @@ class _Frames(io.RawIOBase):
         chunk = bytes(self._pending[:cut])
         del self._pending[:cut]
         return chunk
+
+
+class _HashedSource(io.RawIOBase):
+    """A file that hashes what is read from it."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__()
+        self._raw = raw
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._raw.read(size)
+        self.digest.update(chunk)
+        return chunk
+
+    def readall(self) -> bytes:
+        """Read to the end, in pieces; nothing of it is kept."""
+        while self.read(_PIECE):
+            pass
+        return b""
 
 
 class _Hashing:

@@ -24,7 +24,7 @@ from .connection import Store, driver_errors
 from .driver import errors
 from .records import id_key
 
-MARKS = "kek_marks"
+MARKS, MARK = "locks", "oplog"  # where leases are: their writes mark the time as well as ours
 CHANGES_AT_MOST = 100_000  # records: beyond, reading everything is not dearer than looking each of them up
 ANSWER_S = 120.0  # until the server has told of a write that was made after the question
 _POLL_MS = 200
@@ -93,7 +93,7 @@ def _instant(store: Store) -> Instant | None:
 
 def _mark(store: Store) -> None:
     with driver_errors(store):
-        store.collection(MARKS).update_one({"_id": "oplog"}, {"$inc": {"marks": 1}}, upsert=True)
+        store.collection(MARKS).update_one({"_id": MARK}, {"$inc": {"marks": 1}}, upsert=True)
 
 
 class _Events(Protocol):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from .._domain.errors import OpsError, Unauthorized
@@ -21,6 +22,25 @@ SERVER_SELECTION_TIMEOUT_MS = 10_000
 _NOT_ALLOWED, _NOT_AUTHENTICATED = 13, 18  # codes of the server: Unauthorized, AuthenticationFailed
 
 
+COLLECTION, VIEW, TIME_SERIES = "collection", "view", "timeseries"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """kind: COLLECTION, VIEW or TIME_SERIES. options: as it was created, MongoDB's names. Source: listCollections."""
+
+    name: str
+    kind: str
+    options: Document
+
+
+def _info(entry: Document) -> CollectionInfo:
+    options = dict(entry.get("options") or {})
+    # WHY also by option: the test server lists a time series as a collection.
+    kind = TIME_SERIES if "timeseries" in options else str(entry.get("type", COLLECTION))
+    return CollectionInfo(str(entry["name"]), kind, options)
+
+
 class Store:
     """One database of one server. `name` and `hosts` are safe to print; the URI is not kept."""
 
@@ -28,8 +48,12 @@ class Store:
         self._client = client
         self.name = name
         self.hosts = hosts
-        concern = pymongo.WriteConcern(w="majority", j=True)
-        self._database = client.get_database(name, codec_options=record_codec(), write_concern=concern)
+        # WHY said here: a service's URI may send its reads to a secondary, which may be behind, or ask for less than
+        # what a majority has; what we read decides about keys (X12).
+        self._database = client.get_database(
+            name, codec_options=record_codec(), write_concern=pymongo.WriteConcern(w="majority", j=True),
+            read_concern=pymongo.read_concern.ReadConcern("majority"), read_preference=pymongo.ReadPreference.PRIMARY,
+        )  # fmt: skip
 
     def __enter__(self) -> Store:
         return self
@@ -56,11 +80,19 @@ class Store:
         """Return a change stream over this database from an operation time on, for this floor only."""
         return self._database.watch(pipeline, start_at_operation_time=since, max_await_time_ms=wait_ms)
 
-    def collection_names(self) -> tuple[str, ...]:
-        """Return the names of all collections but the server's own, sorted."""
+    def collections(self) -> tuple[CollectionInfo, ...]:
+        """Return what the database calls collections, the server's own left out, sorted by name."""
         with driver_errors(self):
-            found = self._database.list_collection_names()
-        return tuple(sorted(name for name in found if not name.startswith("system.")))
+            found = [_info(entry) for entry in self._database.list_collections()]
+        return tuple(sorted((one for one in found if not one.name.startswith("system.")), key=lambda one: one.name))
+
+    def collection_names(self) -> tuple[str, ...]:
+        """Return the names of the collections that keep documents of their own, sorted."""
+        return tuple(one.name for one in self.collections() if one.kind == COLLECTION)
+
+    def view_names(self) -> tuple[str, ...]:
+        """Return the names of views and time series, which show documents that are kept elsewhere, sorted (X13)."""
+        return tuple(one.name for one in self.collections() if one.kind != COLLECTION)
 
     def server_time(self) -> datetime:
         """Return the server's clock as naive UTC, the form BSON stores."""

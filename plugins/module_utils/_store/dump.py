@@ -19,7 +19,7 @@ from typing import BinaryIO, TypedDict, cast
 from urllib.parse import quote
 
 from .._domain.errors import OpsError
-from .connection import Store, driver_errors
+from .connection import COLLECTION, Store, driver_errors
 from .driver import Document, bson
 from .private_files import sync_folder
 from .records import decode
@@ -64,11 +64,23 @@ def write_collection(store: Store, collection: str, folder: Path, raws: Iterable
         options = store.collection(collection).options()
         indexes = [dict(index) for index in store.collection(collection).list_indexes()]
     metadata = {"indexes": indexes, "options": options, "collectionName": collection, "type": "collection"}
-    with _private(folder / f"{name}.metadata.json") as raw:
+    _write_metadata(folder / f"{name}.metadata.json", metadata)
+    return {"documents": documents, "sha256": digest.hexdigest(), "file": f"{name}.bson"}
+
+
+def write_views(store: Store, folder: Path) -> None:
+    """Write how each view and time series was created, as mongodump does; neither keeps documents (X13)."""
+    for one in store.collections():
+        if one.kind != COLLECTION:
+            metadata = {"options": one.options, "collectionName": one.name, "type": one.kind}
+            _write_metadata(folder / f"{file_name(one.name)}.metadata.json", metadata)
+
+
+def _write_metadata(path: Path, metadata: Document) -> None:
+    with _private(path) as raw:
         # WHY canonical extended JSON: mongorestore reads types from it, and an index key's 1 must stay an int32.
         raw.write(bson.json_util.dumps(metadata, json_options=bson.json_util.CANONICAL_JSON_OPTIONS).encode())
         _synced(raw)
-    return {"documents": documents, "sha256": digest.hexdigest(), "file": f"{name}.bson"}
 
 
 def file_name(collection: str) -> str:

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The record of an import: whose records a destination holds, and how far the proof has come.
 
-One document per source installation in `kek_imports`: `{_id: source install id, state, bundle_id, records,
-source_digest, layout, source_provider, updated_at}`. The moves from state to state are those of MOVES.
+One document per source installation in `kek_imports`: `{_id: source install id, state, token, bundle_id,
+bundle_made_at, records, source_digest, layout, source_provider, updated_at}`. The moves from state to state are those
+of MOVES; each names the bundle that it is about, and the lease under which that is imported.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class ImportRecord:
     source_install_id: str
     state: str | None
     bundle: str | None
+    bundle_made_at: str | None
     records: int | None
     layout: str | None
     source_provider: str | None
@@ -54,6 +56,7 @@ class ImportRecord:
             "source_install_id": self.source_install_id,
             "state": self.state,
             "bundle": self.bundle,
+            "bundle_made_at": self.bundle_made_at,
             "records": self.records,
             "layout": self.layout,
             "source_provider": self.source_provider,
@@ -67,28 +70,82 @@ def read_all(store: Store) -> list[ImportRecord]:
         return [_record(document) for document in store.collection(COLLECTION).find(sort=[("_id", 1)])]
 
 
-def begin(store: Store, source_install_id: str, facts: Mapping[str, object]) -> None:
-    """Mark an import as under way. Raises OpsError import.accepted when this migration was accepted already."""
-    assign = {**facts, "state": ImportState.IMPORTING.value, "updated_at": store.server_time()}
+def begin(store: Store, source_install_id: str, token: int, facts: Mapping[str, object]) -> None:
+    """Mark an import as under way. token: of the lease; facts: with bundle_id and what else is to be known of it.
+
+    Raises OpsError import.accepted when this migration was accepted already, import.overtaken under a larger token.
+    """
+    assign = {**facts, "token": token, "state": ImportState.IMPORTING.value, "updated_at": store.server_time()}
+    mine = {"_id": source_install_id, "state": {"$ne": ImportState.ACCEPTED.value}, "token": {"$not": {"$gt": token}}}
     with driver_errors(store):
         try:
-            store.collection(COLLECTION).update_one(
-                {"_id": source_install_id, "state": {"$ne": ImportState.ACCEPTED.value}}, {"$set": assign}, upsert=True
-            )
+            store.collection(COLLECTION).update_one(mine, {"$set": assign}, upsert=True)
+            return
         except errors.DuplicateKeyError:
-            raise accepted(source_install_id) from None
+            found = store.collection(COLLECTION).find_one({"_id": source_install_id}) or {}
+    raise _stopped(source_install_id, found)
 
 
-def advance(store: Store, source_install_id: str, *, leaves: ImportState, enters: ImportState) -> bool:
-    """Move the state by compare-and-set; False when it was not the one it leaves. Raises ValueError: no such move."""
+def require_mine(store: Store, source_install_id: str, bundle_id: str, token: int) -> None:
+    """Raises OpsError import.accepted, import.overtaken unless this import still is the one under way (X4, X5)."""
+    with driver_errors(store):
+        found = store.collection(COLLECTION).find_one({"_id": source_install_id}) or {}
+    state = found.get("state")
+    if (state, found.get("bundle_id"), found.get("token")) != (ImportState.IMPORTING.value, bundle_id, token):
+        raise _stopped(source_install_id, found)
+
+
+def proven(store: Store, source_install_id: str, bundle_id: str, token: int) -> None:
+    """Mark this import as proven. Raises OpsError import.accepted, import.overtaken: it is not under way any more."""
+    mine = {"bundle_id": bundle_id, "token": token}
+    if not advance(store, source_install_id, leaves=ImportState.IMPORTING, enters=ImportState.PROVEN, mine=mine):
+        require_mine(store, source_install_id, bundle_id, token)
+        raise overtaken(source_install_id)
+
+
+def advance(
+    store: Store, source_install_id: str, *, leaves: ImportState, enters: ImportState, mine: Mapping[str, object]
+) -> bool:
+    """Move the state by compare-and-set; False when it was not the one it leaves. Raises ValueError: no such move.
+
+    mine: more of the record that must be as it was read, at least `bundle_id`.
+    """
     if enters not in MOVES[leaves]:
         raise ValueError(f"no move from {leaves} to {enters}")
     with driver_errors(store):
         outcome = store.collection(COLLECTION).update_one(
-            {"_id": source_install_id, "state": leaves.value},
+            {"_id": source_install_id, "state": leaves.value, **mine},
             {"$set": {"state": enters.value, "updated_at": store.server_time()}},
         )
     return bool(outcome.matched_count == 1)
+
+
+def require_not_older(found: ImportRecord | None, made_at: str, bundle_id: str) -> None:
+    """Raises OpsError import.older for a bundle that was made before the one that is here already (X3).
+
+    made_at: RFC 3339 in UTC, which sorts as it is read.
+    """
+    if found is not None and found.bundle_made_at and made_at < found.bundle_made_at and bundle_id != found.bundle:
+        raise OpsError(
+            f"the bundle was made at {made_at}, and one of {found.bundle_made_at} was imported already",
+            code="import.older",
+            hint="import the newest bundle; to go back to an older one on purpose, set `allow_older: true`",
+        )
+
+
+def overtaken(source_install_id: str) -> OpsError:
+    """Return the failure of an import that another one took over."""
+    return OpsError(
+        f"another import from installation {source_install_id} took over while this one was paused",
+        code="import.overtaken",
+        hint="see which bundle kek_info shows under migration; import the newest one when the other run has ended",
+        retryable=True,
+    )
+
+
+def _stopped(source_install_id: str, found: Document) -> OpsError:
+    is_accepted = found.get("state") == ImportState.ACCEPTED.value
+    return accepted(source_install_id) if is_accepted else overtaken(source_install_id)
 
 
 def accepted(source_install_id: str) -> OpsError:
@@ -105,6 +162,7 @@ def _record(document: Document) -> ImportRecord:
         source_install_id=str(document["_id"]),
         state=document.get("state"),
         bundle=document.get("bundle_id"),
+        bundle_made_at=document.get("bundle_made_at"),
         records=document.get("records"),
         layout=document.get("layout"),
         source_provider=document.get("source_provider"),

@@ -25,7 +25,7 @@ D = TypeVar("D", bound=Mapping[str, BsonValue])
 
 
 def data_collections(store: Store) -> tuple[str, ...]:
-    """Return the collections that hold records of users: all but bookkeeping, sorted."""
+    """Return the collections that hold records of users: neither bookkeeping nor views, sorted."""
     return tuple(name for name in store.collection_names() if name not in BOOKKEEPING)
 
 
@@ -152,6 +152,11 @@ def replace_guarded(
     writes = [pymongo.ReplaceOne(dict(expected), document) for expected, document in replacements]
     with driver_errors(store):
         return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
+
+
+def as_read(document: Document) -> Document:
+    """Return the query for a document that is still, value for value, what was read."""
+    return {"_id": document["_id"], "$expr": {"$eq": ["$$ROOT", {"$literal": document}]}}
 
 
 def delete_ids(store: Store, collection: str, ids: Sequence[BsonValue]) -> int:

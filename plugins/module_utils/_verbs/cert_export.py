@@ -31,6 +31,7 @@ from .._store.connection import Store
 from .._store.driver import Document
 
 CERTIFICATES, PRIVATE_KEYS, PROJECTS = "certificates", "certificate_private_keys", "projects"
+PRIVATE_KEY = ("encrypted_key",)  # steps to the field
 BATCH = 100  # certificates at a time
 
 
@@ -232,9 +233,10 @@ def _keys(source: _Source, ids: list[BsonValue]) -> dict[bytes, bytes]:
     sealed = list(records.stream(source.store, PRIVATE_KEYS, query))
     opened = opened_records.open_documents(source.sealing, source.installation.catalogue, PRIVATE_KEYS, sealed)
     return {
-        records.id_key(document["certificate_id"]): bytes(document["encrypted_key"][opened_records.OPENED])
-        for document in opened
-        if document.get("encrypted_key")
+        records.id_key(record.document["certificate_id"]): one.payload
+        for record in opened
+        for one in record.fields
+        if one.steps == PRIVATE_KEY
     }
 
 

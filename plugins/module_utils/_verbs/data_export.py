@@ -20,10 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._domain import manifest as manifests
+from .._domain.aead import keyed_digest
+from .._domain.bundle_trust import manifest_sha256
 from .._domain.catalogue import Catalogue, Found, outside_catalogue
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
-from .._domain.listing import LISTED_AT_MOST
+from .._domain.listing import LISTED_AT_MOST, listed
 from .._domain.manifest import Manifest
 from .._domain.result import Result
 from .._domain.settings import Settings
@@ -35,6 +37,7 @@ from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
 from .._store import bundle, private_files
 from .._store.bundle import Recipient
+from .._store.connection import Store
 from .._store.driver import Document
 from .._store.every_record import DatabaseDigest, database_digest, decoded_batches, each_raw
 
@@ -49,6 +52,14 @@ class Options:
     dest: str
     recipients: tuple[str, ...]
     carry: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """values: by name, that travel inside the encrypted part. digest: keyed, to tell when one changed (X7)."""
+
+    values: dict[str, str] = field(repr=False)
+    digest: str
 
 
 @dataclass(slots=True)
@@ -71,12 +82,12 @@ class _Counts:
 
 @dataclass(frozen=True, slots=True)
 class _Working:
-    """What one export works with. carried: names and values that travel inside the encrypted part."""
+    """What one export works with."""
 
     installation: Installation
     sealing: Sealing
     recipients: list[Recipient]
-    carried: dict[str, str] = field(repr=False)
+    carried: _Carried
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -88,20 +99,21 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     recipients = bundle.recipients_from(options.recipients)
     dest = Path(options.dest)
     with open_installation(settings) as installation:
-        existing = _existing(dest, options, installation.catalogue)
+        carried = _carried(settings, options.carry, warn)
+        existing = _existing(dest, options, installation.catalogue, carried)
         if check:
             return _predicted(installation, existing, warn)
         if existing is not None and database_digest(installation.store).hex() == existing["source_digest"]:
             return _unchanged(existing)
         sample = surveys.sample_of(installation.store, installation.catalogue)
         layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
-        carried = _carried(settings, options.carry, warn)
+        _say_what_stays(installation.store, warn)
         working = _Working(installation, Sealing(installation.provider, layout), recipients, carried)
         written = _write(working, dest, options)
-        return Result(changed=True, values={"manifest": _public(written)}, before={}, after=_facts(written))
+        return Result(changed=True, values=_told(written), before={}, after=_facts(written))
 
 
-def _existing(dest: Path, options: Options, catalogue: Catalogue) -> Manifest | None:
+def _existing(dest: Path, options: Options, catalogue: Catalogue, carried: _Carried) -> Manifest | None:
     """Return the manifest of a complete bundle for these very options, None where there is none."""
     try:
         text = (dest / manifests.MANIFEST_FILE).read_text("utf-8")
@@ -111,7 +123,8 @@ def _existing(dest: Path, options: Options, catalogue: Catalogue) -> Manifest | 
     same = (
         found["recipients"] == sorted(options.recipients)
         and found["catalogue"] == _fields(catalogue)
-        and found["carried"] == sorted(options.carry)
+        and found["carried"] == sorted(carried.values)
+        and found["carried_digest"] == carried.digest
     )
     if not same or not (dest / manifests.RECORDS_FILE).exists():
         return None
@@ -120,7 +133,7 @@ def _existing(dest: Path, options: Options, catalogue: Catalogue) -> Manifest | 
 
 def _unchanged(existing: Manifest) -> Result:
     facts = _facts(existing)
-    return Result(changed=False, values={"manifest": _public(existing)}, before=facts, after=facts)
+    return Result(changed=False, values=_told(existing), before=facts, after=facts)
 
 
 def _facts(manifest: Manifest) -> JsonObject:
@@ -142,15 +155,25 @@ def _predicted(installation: Installation, existing: Manifest | None, warn: Call
         "layout": layout.name,
         "source_digest": digest.hex(),
     }
-    return Result(changed=True, values={"manifest": predicted}, before={}, after=after)
+    return Result(changed=True, values={"manifest": predicted, "manifest_sha256": ""}, before={}, after=after)
 
 
-def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], None]) -> dict[str, str]:
+def _say_what_stays(store: Store, warn: Callable[[str], None]) -> None:
+    views = store.view_names()
+    if views:
+        warn(f"views and time series are not exported, make them again at the destination: {listed(list(views))}")
+
+
+def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], None]) -> _Carried:
     values = {name: settings.secrets[name].reveal() for name in names if name in settings.secrets}
     for name in names:
         if name not in values:
             warn(f"{name} is not in the secrets file and is not carried to the destination")
-    return values
+    # WHY a key of what does not travel: the digest is readable beside the bundle, and nobody must guess a value by it.
+    others = [f"{name}={value.reveal()}" for name, value in sorted(settings.secrets.items()) if name not in values]
+    key = keyed_digest(b"carried", *(other.encode() for other in others))
+    pairs = [f"{name}={value}".encode() for name, value in sorted(values.items())]
+    return _Carried(values, keyed_digest(key, *pairs).hex())
 
 
 def _write(working: _Working, dest: Path, options: Options) -> Manifest:
@@ -176,7 +199,8 @@ def _write(working: _Working, dest: Path, options: Options) -> Manifest:
             "source_digest": counts.digest.hex(),
             "records_digest": counts.records_digest,
             "recipients": sorted(options.recipients),
-            "carried": sorted(options.carry),
+            "carried": sorted(working.carried.values),
+            "carried_digest": working.carried.digest,
             "seal": "",
         }
         sealed = manifests.sealed_manifest(body, digest_key)
@@ -220,7 +244,7 @@ def _header(working: _Working, digest_key: bytes) -> Document:
         },
         "layout": working.sealing.layout.name,
         "digest_key": digest_key,
-        "carried": working.carried,
+        "carried": working.carried.values,
     }
 
 
@@ -238,11 +262,16 @@ def _frames(working: _Working, header: Document, digest_key: bytes, counts: _Cou
             chain.add(mac)
             counts.records += 1
             counts.collections[collection] += 1
-            yield {"n": counts.records, "c": collection, "d": opened, "m": mac}
+            yield {"n": counts.records, "c": collection, **opened_records.as_frame(opened), "m": mac}
     if counts.outside:
         raise outside_catalogue(counts.outside)
     counts.records_digest = chain.hex()
     yield {"n": counts.records + 1, "end": True, "records": counts.records, "chain": counts.records_digest}
+
+
+def _told(manifest: Manifest) -> JsonObject:
+    """Return what a module shows of a bundle, and the digest by which the importer knows it again."""
+    return {"manifest": _public(manifest), "manifest_sha256": manifest_sha256(manifests.text(manifest).encode())}
 
 
 def _public(manifest: Manifest) -> JsonObject:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verb data_import: a bundle's records sealed under the destination's KEK, then proven equal one by one.
 
-1. The bundle is checked whole.
-2. The destination is checked: it is not the source, and nothing is in it that is not the source's.
+1. The bundle is believed for a reason, and checked whole.
+2. The destination is checked: it is not the source, holds nothing that is not the source's, and nothing newer.
 3. Bundle and destination are walked side by side, and what differs is written.
 4. What the source no longer has is removed.
 5. Carried secrets are written where they are missing.
@@ -16,10 +16,12 @@ Kill it anywhere and run it again: what is equal is left alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from .._domain import envelope_layout as layouts
+from .._domain import gcm_budget
+from .._domain.bundle_trust import BY_DIGEST, Trust, require_listed
 from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
 from .._domain.listing import listed
@@ -27,94 +29,111 @@ from .._domain.manifest import Manifest
 from .._domain.result import Result
 from .._domain.secret import Secret
 from .._domain.settings import Settings
-from .._domain.values import Document, JsonObject
-from .._installation import equality, lockstep, opened_records
+from .._domain.values import JsonObject
+from .._domain.what_travels import CARRIED
+from .._installation import equality
 from .._installation.checked_bundle import Bundle, checked
 from .._installation.equality import Proof
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import note_layout
-from .._installation.lockstep import Pair
 from .._installation.sealing import Sealing
+from .._installation.transfer import Destination, Written, transfer
 from .._store import imports, journal, keystore, leases, private_files, records
-from .._store.connection import Store
 from .._store.imports import ImportState
+from .._store.lease_renewal import Keeper
 from .._store.leases import Lease
 
 LEASE_NAME = "kek-import"
 LEASE_S = 30
-DELETE_BATCH = 500  # ids
 COMPARE = ("compare", "verify")  # verify: the name of release 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """src: the bundle's folder. identity_file: age identity, 0600. mode: "import", or of COMPARE: writes nothing."""
+    """src: the bundle's folder. identity_file: age identity, 0600. mode: "import", or of COMPARE: writes nothing.
+
+    manifest_sha256: as data_export returned it. trust: why the bundle is believed, BY_DIGEST or AS_IT_IS. carry: names
+    of secrets that may come with it. allow_older: a bundle may be older than the one that is here.
+    """
 
     src: str
     identity_file: str
     mode: str = "import"
-
-
-@dataclass(frozen=True, slots=True)
-class _Destination:
-    """Where a bundle goes: the installation, how it seals, the bundle itself, and how far its import has come.
-
-    state: of ImportState, "" where this source's import never began.
-    """
-
-    installation: Installation
-    sealing: Sealing
-    bundle: Bundle
-    state: str
-
-    @property
-    def store(self) -> Store:
-        return self.installation.store
-
-    @property
-    def source(self) -> str:
-        return self.bundle.manifest["source"]["install_id"]
-
-
-@dataclass(slots=True)
-class _Written:
-    """What a walk wrote or, in check mode, would write. found: how the destination was before."""
-
-    imported: int = 0
-    updated: int = 0
-    deleted: int = 0
-    found: Proof = field(default_factory=Proof)
-
-    @property
-    def any(self) -> bool:
-        return bool(self.imported or self.updated or self.deleted)
-
-    def as_result(self) -> JsonObject:
-        return {
-            "imported": self.imported,
-            "updated": self.updated,
-            "unchanged": self.found.equal,
-            "deleted": self.deleted,
-        }
+    manifest_sha256: str | None = None
+    trust: str = BY_DIGEST
+    carry: tuple[str, ...] = CARRIED
+    allow_older: bool = False
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
-    """Import or compare. Raises OpsError bundle.*, manifest.*, destination.*, import.*, record.unreadable."""
-    bundle = checked(Path(options.src), Path(options.identity_file))  # 1
-    with open_installation(settings) as opened:
+    """Import or compare. Raises OpsError bundle.*, manifest.*, carry.*, destination.*, import.*, record.unreadable."""
+    trust = Trust(options.trust, options.manifest_sha256 or "")
+    with (
+        checked(Path(options.src), Path(options.identity_file), trust) as bundle,  # 1
+        open_installation(settings) as opened,
+    ):
+        require_listed(bundle.carried, options.carry)
+        trust.require_layout(layouts.by_name(bundle.manifest["layout"]))
         installation = Installation(
             opened.store, opened.lock, opened.keystore, opened.provider, _catalogue(settings, bundle.manifest)
         )
-        destination = _checked(installation, bundle)  # 2
+        older = options.allow_older or options.mode in COMPARE
+        destination = _checked(installation, bundle, allow_older=older)  # 2
         if options.mode in COMPARE:
             return _compared(destination)
         if destination.state == ImportState.ACCEPTED:
             raise imports.accepted(destination.source)
+        _require_budget(destination, warn)
         if check:
-            return _result(bundle, _transfer(destination, None), None, carried=False)
-        with leases.holding(opened.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5) as lease:
+            return _result(bundle, transfer(destination, lambda: False), None, carried=False)
+        lease = leases.acquire_within(opened.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5)
+        with leases.kept(opened.store, lease, lease_s=LEASE_S) as keeper:
             # WHY again: another run may have imported, or somebody accepted, while this one waited for the lease.
-            return _import(_checked(installation, bundle), lease, carry=lambda: _carry(settings, bundle, warn))
+            destination = _checked(installation, bundle, allow_older=older)
+            turn = _Turn(destination, lease, keeper)
+            return _import(destination, turn, carry=lambda: _carry(settings, bundle, warn))
+
+
+class _Turn:
+    """A run's right to write: the lease, and the import's record under its token."""
+
+    def __init__(self, destination: Destination, lease: Lease, keeper: Keeper) -> None:
+        self._destination = destination
+        self._token = lease.token
+        self._keeper = keeper
+        self._begun = False
+
+    def begin(self) -> None:
+        """Mark the import as under way: from now on it is not proven. Raises OpsError import.accepted, .overtaken."""
+        manifest = self._destination.bundle.manifest
+        facts = {
+            "bundle_id": manifest["bundle_id"],
+            "bundle_made_at": manifest["created_at"],
+            "records": manifest["records"],
+            "layout": manifest["layout"],
+            "source_provider": manifest["source"]["provider"],
+            "source_digest": manifest["source_digest"],
+        }
+        self._keeper.require()
+        imports.begin(self._destination.store, self._destination.source, self._token, facts)
+        self._begun = True
+
+    def may_write(self) -> bool:
+        """Return True; the import begins with the first write. Raises OpsError lease.lost, import.accepted, .overtaken.
+
+        WHY so late where a proof exists: a run that changes nothing must not take it back.
+        """
+        if not self._begun:
+            self.begin()
+        self._keeper.require()
+        imports.require_mine(
+            self._destination.store, self._destination.source, self._destination.bundle_id, self._token
+        )
+        return True
+
+    def proven(self) -> None:
+        self.may_write()
+        imports.proven(self._destination.store, self._destination.source, self._destination.bundle_id, self._token)
 
 
 def _catalogue(settings: Settings, manifest: Manifest) -> Catalogue:
@@ -125,8 +144,8 @@ def _catalogue(settings: Settings, manifest: Manifest) -> Catalogue:
     return Catalogue(merged)
 
 
-def _checked(installation: Installation, bundle: Bundle) -> _Destination:
-    """Return the destination. Raises OpsError destination.is_source, .no_active_version, .not_empty."""
+def _checked(installation: Installation, bundle: Bundle, *, allow_older: bool) -> Destination:
+    """Return the destination. Raises OpsError destination.is_source, .no_active_version, .not_empty, import.older."""
     source = bundle.manifest["source"]["install_id"]
     if installation.lock.install_id == source:
         raise OpsError(
@@ -140,7 +159,8 @@ def _checked(installation: Installation, bundle: Bundle) -> _Destination:
             code="destination.no_active_version",
             hint="run kek_pkcs11_init or kek_install_lock on it first",
         )
-    begun = {entry.source_install_id: str(entry.state) for entry in imports.read_all(installation.store)}
+    begun = {entry.source_install_id: entry for entry in imports.read_all(installation.store)}
+    mine = begun.get(source)
     foreign = sorted(set(begun) - {source})
     names = [] if source in begun else records.collections_with_records(installation.store)
     if foreign or names:
@@ -151,11 +171,14 @@ def _checked(installation: Installation, bundle: Bundle) -> _Destination:
             code="destination.not_empty",
             hint="import into a fresh database; nothing was written",
         )
+    if not allow_older:
+        imports.require_not_older(mine, bundle.manifest["created_at"], bundle.manifest["bundle_id"])
     sealing = Sealing(installation.provider, layouts.by_name(bundle.manifest["layout"]))
-    return _Destination(installation, sealing, bundle, begun.get(source, ""))
+    state = "" if mine is None else str(mine.state)
+    return Destination(installation, sealing, bundle, state, installation.keystore.active.version)
 
 
-def _compared(destination: _Destination) -> Result:
+def _compared(destination: Destination) -> Result:
     proof = equality.prove(destination.installation, destination.sealing, destination.bundle)
     if not proof.holds:
         raise proof.refusal()
@@ -164,20 +187,21 @@ def _compared(destination: _Destination) -> Result:
     return Result(changed=False, values={"manifest": manifest}, before=facts, after=facts)
 
 
-def _import(destination: _Destination, lease: Lease, *, carry: Callable[[], bool]) -> Result:
+def _import(destination: Destination, turn: _Turn, *, carry: Callable[[], bool]) -> Result:
     manifest, store, source = destination.bundle.manifest, destination.store, destination.source
     if destination.state != ImportState.PROVEN:
-        _begin(destination)
-    written = _transfer(destination, lease)  # 3, 4
+        turn.begin()
+    written = transfer(destination, turn.may_write)  # 3, 4
     carried = carry()  # 5
     proof = written.found
     if not proof.holds:
         proof = equality.prove(destination.installation, destination.sealing, destination.bundle)  # 6
     if not proof.holds:
         raise proof.refusal()
+    _require_same_version(destination)
     newly_proven = written.any or destination.state != ImportState.PROVEN
     if newly_proven:
-        imports.advance(store, source, leaves=ImportState.IMPORTING, enters=ImportState.PROVEN)
+        turn.proven()
         note_layout(store, destination.sealing.layout)
         facts = {"source": source, "bundle": manifest["bundle_id"], "records": proof.records, "equal": proof.equal}
         counts = {"imported": written.imported, "updated": written.updated, "deleted": written.deleted}
@@ -185,69 +209,26 @@ def _import(destination: _Destination, lease: Lease, *, carry: Callable[[], bool
     return _result(destination.bundle, written, proof, carried=carried or newly_proven)
 
 
-def _begin(destination: _Destination) -> None:
-    """Mark the import as under way: from now on it is not proven. Raises OpsError import.accepted."""
-    manifest = destination.bundle.manifest
-    facts = {
-        "bundle_id": manifest["bundle_id"],
-        "records": manifest["records"],
-        "layout": manifest["layout"],
-        "source_provider": manifest["source"]["provider"],
-        "source_digest": manifest["source_digest"],
-    }
-    imports.begin(destination.store, destination.source, facts)
+def _require_budget(destination: Destination, warn: Callable[[str], None]) -> None:
+    """Raises OpsError budget.exhausted before the first wrap, if all of the bundle's could be too many (X15)."""
+    row = destination.installation.keystore.rows.get(destination.version)
+    planned = sum(destination.bundle.manifest["sealed"].values())
+    warning = gcm_budget.judge(destination.version, row.invocations if row else 0, planned)
+    if warning:
+        warn(warning)
 
 
-def _transfer(destination: _Destination, lease: Lease | None) -> _Written:
-    """Walk both sides once and write what differs, or only count it where there is no lease (check mode).
-
-    WHY the import begins with the first write where a proof exists: a run that changes nothing must not take it back.
-    """
-    written, store = _Written(), destination.store
-    begun = destination.state != ImportState.PROVEN
-
-    def may_write() -> bool:
-        nonlocal begun
-        if lease is not None and not begun:
-            _begin(destination)
-            begun = True
-        return lease is not None
-
-    def on_pairs(collection: str, pairs: list[Pair]) -> None:
-        if lease is not None:
-            leases.renew(store, lease, lease_s=LEASE_S)
-        equal, _failures = equality.compared(
-            destination.installation, destination.sealing, destination.bundle, collection, pairs
+def _require_same_version(destination: Destination) -> None:
+    """Raises OpsError import.version_moved when the destination was rotated while records were sealed (X15)."""
+    active = keystore.read(destination.store).active
+    if active is None or active.version != destination.version:
+        raise OpsError(
+            f"records were sealed under KEK version {destination.version}, and version "
+            f"{'none' if active is None else active.version} became active meanwhile",
+            code="import.version_moved",
+            hint="run kek_rotate to the active version, then data_import again; nothing is lost",
+            retryable=False,
         )
-        written.found.note(collection, pairs, equal)
-        new = [pair.expected for pair in pairs if pair.found is None]
-        changed = [p.expected for p, same in zip(pairs, equal, strict=True) if p.found is not None and not same]
-        written.imported += len(new)
-        written.updated += len(changed)
-        if (new or changed) and may_write():
-            _write(destination, collection, new, changed)
-
-    extra = lockstep.walk(store, destination.bundle, on_pairs)
-    written.found.note_extra(extra)
-    for collection, ids in extra.items():
-        for start in range(0, len(ids), DELETE_BATCH):
-            part = ids[start : start + DELETE_BATCH]
-            written.deleted += records.delete_ids(store, collection, part) if may_write() else len(part)
-    return written
-
-
-def _write(destination: _Destination, collection: str, new: list[Document], changed: list[Document]) -> None:
-    active = destination.installation.keystore.active
-    if active is None:
-        raise ValueError("checked before: a destination has an active version")
-    wraps = sum(len(opened_records.plain_fields(document)) for document in (*new, *changed))
-    if wraps:
-        keystore.spend(destination.store, active.version, wraps)
-    sealed = opened_records.seal_documents(destination.sealing, active.version, collection, new)
-    if sealed:
-        records.insert_many(destination.store, collection, sealed)
-    sealed = opened_records.seal_documents(destination.sealing, active.version, collection, changed)
-    records.replace_guarded(destination.store, collection, [({"_id": d["_id"]}, d) for d in sealed])
 
 
 def _carry(settings: Settings, bundle: Bundle, warn: Callable[[str], None]) -> bool:
@@ -281,7 +262,7 @@ def _about(bundle: Bundle) -> JsonObject:
     }
 
 
-def _result(bundle: Bundle, written: _Written, proof: Proof | None, *, carried: bool) -> Result:
+def _result(bundle: Bundle, written: Written, proof: Proof | None, *, carried: bool) -> Result:
     outcome: JsonObject = proof.as_result() if proof else {"records": bundle.manifest["records"]}
     return Result(
         changed=written.any or carried,

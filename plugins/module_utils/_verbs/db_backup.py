@@ -84,6 +84,7 @@ def _write(
             name: dump.write_collection(installation.store, name, folder, _raws(installation.store, name, digest))
             for name in installation.store.collection_names()
         }
+        dump.write_views(installation.store, folder)
         found = _verified(installation, folder, written, warn)
         manifest: BackupManifest = {
             "created_at": rfc3339(installation.store.server_time()),

@@ -63,7 +63,11 @@ def _read(store: Store, catalogue: Catalogue, gather: set[str]) -> JsonObject:
         "active": {"version": keys.active.version, "epoch": keys.active.epoch} if keys.active and with_lock else None,
         "envelopes": found.as_result() if found is not None and ENVELOPES in gather else None,
         "fleet": heartbeats.read(store).as_result() if FLEET in gather else None,
-        "database": {"name": store.name, **_counted(found, digest, fresh=lock is None and not keys.rows)},
+        "database": {
+            "name": store.name,
+            "views": None if found is None else list(store.view_names()),
+            **_counted(found, digest, fresh=lock is None and not keys.rows),
+        },
         "migration": migrations[-1].as_result() if migrations else None,
         "rotation": rotation.as_result() if rotation else None,
     }

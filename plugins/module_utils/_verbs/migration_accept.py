@@ -49,14 +49,16 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
                 hint="run data_import with the source's last bundle first; only an import that was proven is accepted",
             )
         if not check:
-            if not imports.advance(store, source, leaves=leaves, enters=enters):
+            # WHY the bundle: what is accepted is what was read here as proven, and not what came since.
+            if not imports.advance(store, source, leaves=leaves, enters=enters, mine={"bundle_id": chosen.bundle}):
                 raise OpsError(
                     "the import changed meanwhile",
                     code="migration.moved",
                     hint="another run is at work; run it again",
                     retryable=True,
                 )
-            journal.append(store, "migration_accept", {"source": source, "state": options.state})
+            facts = {"source": source, "bundle": chosen.bundle, "state": options.state}
+            journal.append(store, "migration_accept", facts)
         values = {"migration": replace(chosen, state=enters.value).as_result()}
         return Result(changed=True, values=values, before=before, after={"state": enters.value})
 

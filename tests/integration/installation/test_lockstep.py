@@ -16,6 +16,7 @@ import bson
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation import lockstep
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation.opened_records import OpenedRecord
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.id_order import place
@@ -60,7 +61,7 @@ class ListedBundle:
     def each_batch(self, on_batch):
         self.readings += 1
         for start in range(0, len(self._documents), BATCH):
-            on_batch(self._collection, self._documents[start : start + BATCH])
+            on_batch(self._collection, [OpenedRecord(one) for one in self._documents[start : start + BATCH]])
 
 
 @pytest.fixture
@@ -79,8 +80,8 @@ def walked(site, bundle):
     def on_pairs(collection, pairs):
         assert collection == COLLECTION
         for pair in pairs:
-            (lacking if pair.found is None else met).add(key(pair.expected["_id"]))
-            assert pair.found is None or pair.found["_id"] == pair.expected["_id"]
+            (lacking if pair.found is None else met).add(key(pair.expected.record_id))
+            assert pair.found is None or pair.found["_id"] == pair.expected.record_id
 
     with open_store(Secret(site.uri), site.name) as store:
         extra = lockstep.walk(store, bundle, on_pairs)
@@ -151,7 +152,7 @@ def test_records_written_during_the_walk_are_never_taken_for_extra_ones(site):
     site.db[COLLECTION].insert_many([{"_id": n} for n in range(0, 200, 2)])
 
     def on_pairs(_collection, pairs):
-        new = [pair.expected for pair in pairs if pair.found is None]
+        new = [pair.expected.document for pair in pairs if pair.found is None]
         if new:
             site.db[COLLECTION].insert_many(new)
 

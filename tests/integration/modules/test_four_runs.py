@@ -29,7 +29,7 @@ def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, 
     source, destination = files_of(env_site), files_of(hsm_site)
     made = play(*four_times("bundle_identity", {"path": identity}))
     export = {**source, "dest": str(tmp_path / "bundle"), "recipients": [made.results[-1]["recipient"]]}
-    bundle = {"src": str(tmp_path / "bundle"), "identity_file": identity}
+    bundle = {"src": str(tmp_path / "bundle"), "identity_file": identity, "trust": "bundle"}
 
     done = play(
         *four_times("db_backup", {**source, "dest": str(tmp_path / "backup")}),

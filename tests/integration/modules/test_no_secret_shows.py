@@ -59,7 +59,7 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
         destination["mongodb_uri"] = hsm_site.uri
     identity = str(tmp_path / "identity")
     recipient = play(("bundle_identity", {"path": identity}, {})).results[0]["recipient"]
-    bundle = {"src": str(tmp_path / "bundle"), "identity_file": identity}
+    bundle = {"src": str(tmp_path / "bundle"), "identity_file": identity, "trust": "bundle"}
 
     done = play(
         ("db_backup", {**source, "dest": str(tmp_path / "backup")}, {}),

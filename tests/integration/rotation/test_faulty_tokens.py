@@ -83,7 +83,7 @@ def bundle(env_site, tmp_path):
     path.write_text(f"{identity}\n")
     folder = tmp_path / "bundle"
     env_site.call("data_export", dest=str(folder), recipients=(str(identity.to_public()),))
-    return {"src": str(folder), "identity_file": str(path)}
+    return {"src": str(folder), "identity_file": str(path), "trust": "bundle"}
 
 
 def test_a_token_that_dies_half_way_stops_the_import_which_goes_on_when_it_is_back(faulty, bundle, monkeypatch):

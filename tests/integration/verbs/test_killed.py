@@ -46,7 +46,7 @@ def bundle(env_site, tmp_path):
     path.touch(mode=0o600)
     path.write_text(f"{identity}\n")
     export = {"dest": str(tmp_path / "bundle"), "recipients": [str(identity.to_public())]}
-    return export, {"src": export["dest"], "identity_file": str(path)}
+    return export, {"src": export["dest"], "identity_file": str(path), "trust": "bundle"}
 
 
 def opened(site, version):

@@ -60,7 +60,7 @@ def test_large_records_are_backed_up_exported_and_imported_in_bounded_memory(sto
     path = tmp_path / "identity"
     path.touch(mode=0o600)
     path.write_text(f"{identity}\n")
-    bundle = {"src": str(tmp_path / "bundle"), "identity_file": str(path)}
+    bundle = {"src": str(tmp_path / "bundle"), "identity_file": str(path), "trust": "bundle"}
 
     took = {
         "kek_info": grown(stocked, "kek_info", digest=True),

@@ -47,7 +47,8 @@ def test_lock_and_fleet_are_told_without_asking_for_a_single_record(env_site, re
     assert (reads.documents[PLAIN], reads.documents[SEALED], reads.limited[SEALED]) == (0, 0, 0)
     assert result.values["gathered"] == sorted(gather)
     assert result.values["envelopes"] is None
-    assert result.values["database"] == {"name": env_site.name, "documents": None, "collections": None, "empty": None}
+    told = result.values["database"]
+    assert told == {"name": env_site.name, "views": None, "documents": None, "collections": None, "empty": None}
     assert (result.values["lock"] is None, result.values["fleet"] is None) == (
         "lock" not in gather,
         "fleet" not in gather,
@@ -150,7 +151,7 @@ def test_an_import_reads_its_destination_once_to_prove_it_and_a_second_one_too(
 ):
     dest = env_site.folder / "bundle"
     env_site.call("data_export", dest=str(dest), recipients=recipient[1])
-    options = {"src": str(dest), "identity_file": str(recipient[0])}
+    options = {"src": str(dest), "identity_file": str(recipient[0]), "trust": "bundle"}
 
     first, importing = counted(reads, empty_env_site, "data_import", **options)
     again, second = counted(reads, empty_env_site, "data_import", **options)
@@ -165,7 +166,7 @@ def test_an_import_reads_its_destination_once_to_prove_it_and_a_second_one_too(
 def test_a_second_pass_looks_up_only_what_differs(env_site, empty_env_site, reads, recipient):
     dest = env_site.folder / "bundle"
     env_site.call("data_export", dest=str(dest), recipients=recipient[1])
-    options = {"src": str(dest), "identity_file": str(recipient[0])}
+    options = {"src": str(dest), "identity_file": str(recipient[0]), "trust": "bundle"}
     empty_env_site.call("data_import", **options)
     env_site.db.dns_credentials.insert_many([credential(env_site.keks[1], b"new") for _number in range(3)])
     env_site.db.zones.insert_one({"_id": -1})

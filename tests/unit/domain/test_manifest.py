@@ -28,6 +28,7 @@ BODY = {
     "records_digest": "22",
     "recipients": [],
     "carried": [],
+    "carried_digest": "33",
 }
 
 
