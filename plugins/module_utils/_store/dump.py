@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO, TypedDict, cast
+from typing import BinaryIO, NotRequired, TypedDict, cast
 from urllib.parse import quote
 
 from .._domain.errors import OpsError
@@ -29,15 +29,22 @@ _LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
 
 
 class DumpedCollection(TypedDict):
-    """One collection's file: how many documents, its SHA-256 in hex, its name in the folder."""
+    """One collection's file: how many documents, its SHA-256 in hex, its name in the folder.
+
+    metadata_sha256: of the file with its options and indexes; backups of release 0.1 have none.
+    """
 
     documents: int
     sha256: str
     file: str
+    metadata_sha256: NotRequired[str]
 
 
 class BackupManifest(TypedDict):
-    """What a finished backup says of itself. source_digest: of the records in it, see `DatabaseDigest`."""
+    """What a finished backup says of itself. source_digest: of the records in it, see `DatabaseDigest`.
+
+    views: name of a view -> SHA-256 of the file that says how it was made.
+    """
 
     created_at: str
     database: str
@@ -48,6 +55,11 @@ class BackupManifest(TypedDict):
     envelopes: int
     kek_versions: list[int]
     source_digest: str
+    views: NotRequired[dict[str, str]]
+
+
+# WHY not __required_keys__: with annotations that are text, Python 3.11 counts what need not be there as well.
+_REQUIRED = BackupManifest.__annotations__.keys() - {"views"}
 
 
 def write_collection(store: Store, collection: str, folder: Path, raws: Iterable[bytes]) -> DumpedCollection:
@@ -64,23 +76,32 @@ def write_collection(store: Store, collection: str, folder: Path, raws: Iterable
         options = store.collection(collection).options()
         indexes = [dict(index) for index in store.collection(collection).list_indexes()]
     metadata = {"indexes": indexes, "options": options, "collectionName": collection, "type": "collection"}
-    _write_metadata(folder / f"{name}.metadata.json", metadata)
-    return {"documents": documents, "sha256": digest.hexdigest(), "file": f"{name}.bson"}
+    written = _write_metadata(folder / f"{name}.metadata.json", metadata)
+    return {
+        "documents": documents, "sha256": digest.hexdigest(), "file": f"{name}.bson", "metadata_sha256": written
+    }  # fmt: skip
 
 
-def write_views(store: Store, folder: Path) -> None:
-    """Write how each view and time series was created, as mongodump does; neither keeps documents (X13)."""
+def write_views(store: Store, folder: Path) -> dict[str, str]:
+    """Write how each view and time series was created, as mongodump does: neither keeps documents (X13).
+
+    Return name -> SHA-256 of its file.
+    """
+    written = {}
     for one in store.collections():
         if one.kind != COLLECTION:
             metadata = {"options": one.options, "collectionName": one.name, "type": one.kind}
-            _write_metadata(folder / f"{file_name(one.name)}.metadata.json", metadata)
+            written[one.name] = _write_metadata(folder / f"{file_name(one.name)}.metadata.json", metadata)
+    return written
 
 
-def _write_metadata(path: Path, metadata: Document) -> None:
+def _write_metadata(path: Path, metadata: Document) -> str:
+    # WHY canonical extended JSON: mongorestore reads types from it, and an index key's 1 must stay an int32.
+    content = bson.json_util.dumps(metadata, json_options=bson.json_util.CANONICAL_JSON_OPTIONS).encode()
     with _private(path) as raw:
-        # WHY canonical extended JSON: mongorestore reads types from it, and an index key's 1 must stay an int32.
-        raw.write(bson.json_util.dumps(metadata, json_options=bson.json_util.CANONICAL_JSON_OPTIONS).encode())
+        raw.write(content)
         _synced(raw)
+    return hashlib.sha256(content).hexdigest()
 
 
 def file_name(collection: str) -> str:
@@ -130,21 +151,31 @@ def read_manifest(folder: Path) -> BackupManifest | None:
         found = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(found, Mapping) or not BackupManifest.__required_keys__ <= set(found):
+    if not isinstance(found, Mapping) or not set(found) >= _REQUIRED:
         return None
     whole = isinstance(found["collections"], Mapping) and isinstance(found["kek_versions"], list)
     return cast(BackupManifest, found) if whole else None
 
 
-def intact(folder: Path, manifest: BackupManifest) -> bool:
-    """True when every file of a backup is there and has the SHA-256 that it was written with."""
-    try:
-        return all(
-            file_sha256(folder / manifest["database"] / entry["file"]) == entry["sha256"]
-            for entry in manifest["collections"].values()
-        )
-    except FileNotFoundError:
-        return False
+def damaged_file(folder: Path, manifest: BackupManifest) -> str | None:
+    """Return the first file of a backup that is missing, or not what was written; None when all are."""
+    for name, sha256 in _digests(manifest).items():
+        path = folder / manifest["database"] / name
+        if not path.is_file() or file_sha256(path) != sha256:
+            return str(path)
+    return None
+
+
+def _digests(manifest: BackupManifest) -> dict[str, str]:
+    """Return file name -> SHA-256, for every file that a backup has."""
+    digests = {}
+    for name, entry in manifest["collections"].items():
+        digests[entry["file"]] = entry["sha256"]
+        if "metadata_sha256" in entry:
+            digests[f"{file_name(name)}.metadata.json"] = entry["metadata_sha256"]
+    for name, sha256 in manifest.get("views", {}).items():
+        digests[f"{file_name(name)}.metadata.json"] = sha256
+    return digests
 
 
 def _private(path: Path) -> BinaryIO:

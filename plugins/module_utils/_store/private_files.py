@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from .._domain.environment_file import format_assignments
+from .._domain.environment_file import format_assignments, parse_assignments
 from .._domain.errors import FileMissing, OpsError
 
 
@@ -55,7 +55,8 @@ def private_folder(path: Path) -> None:
 def append_assignments(path: Path, values: Mapping[str, str]) -> None:
     """Append `NAME=value` lines to an environment file, whole or not at all; owner and mode stay as they were.
 
-    Raises OpsError file.not_writable, file.grammar.
+    What is in it already with the same value is left out, so that two runs append once (X22). Raises OpsError
+    file.not_writable, file.grammar, file.conflict.
     """
     try:
         content, status = path.read_bytes(), path.stat()
@@ -63,8 +64,26 @@ def append_assignments(path: Path, values: Mapping[str, str]) -> None:
         raise not_writable(path, cause) from None
     if content and not content.endswith(b"\n"):
         content += b"\n"
-    lines = format_assignments(dict(sorted(values.items())))
-    write_private(path, content + lines.encode(), owner=(status.st_uid, status.st_gid))
+    missing = _missing(path, content, values)
+    if missing:
+        lines = format_assignments(missing)
+        write_private(path, content + lines.encode(), owner=(status.st_uid, status.st_gid))
+
+
+def _missing(path: Path, content: bytes, values: Mapping[str, str]) -> dict[str, str]:
+    """Return what an environment file does not have yet, by name. Raises OpsError file.grammar, file.conflict."""
+    try:
+        there = parse_assignments(content.decode("utf-8"), origin=str(path))
+    except UnicodeDecodeError as cause:
+        raise _unreadable(path, type(cause).__name__) from None
+    for name, value in values.items():
+        if there.get(name, value) != value:
+            raise OpsError(
+                f"{path} got another value for {name} meanwhile",
+                code="file.conflict",
+                hint="another run writes to it: look at it, then run again",
+            )
+    return {name: value for name, value in sorted(values.items()) if name not in there}
 
 
 def read_private(path: Path, *, empty_code: str = "") -> bytes:

@@ -58,7 +58,14 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         facts = _facts(digest)
         if existing is None:
             return Result(changed=True, values={"manifest": facts}, before={}, after=facts)
-        if existing["source_digest"] == digest.hex() and dump.intact(dest, existing):
+        damaged = dump.damaged_file(dest, existing)
+        if damaged is not None:
+            raise OpsError(
+                f"{damaged} is not what was written on {existing['created_at']}, or it is gone",
+                code="backup.damaged",
+                hint="keep it aside and take a new backup in another `dest`; this one cannot be relied on",
+            )
+        if existing["source_digest"] == digest.hex():
             return Result(changed=False, values={"manifest": existing}, before=facts, after=facts)
         raise OpsError(
             f"{dest} holds a backup of {existing['created_at']} that is not of the database as it is now",
@@ -84,7 +91,7 @@ def _write(
             name: dump.write_collection(installation.store, name, folder, _raws(installation.store, name, digest))
             for name in installation.store.collection_names()
         }
-        dump.write_views(installation.store, folder)
+        views = dump.write_views(installation.store, folder)
         found = _verified(installation, folder, written, warn)
         manifest: BackupManifest = {
             "created_at": rfc3339(installation.store.server_time()),
@@ -96,6 +103,7 @@ def _write(
             "envelopes": found.total,
             "kek_versions": sorted(found.by_version),
             "source_digest": digest.hex(),
+            "views": views,
         }
         private_files.sync_folder(folder)
         dump.write_manifest(working, manifest)
@@ -139,6 +147,7 @@ def _verified(
                 found.note(installation.catalogue, name, document, opener.add)
 
         back = dump.read_back(path, note)
+        # The versions of the label are those of the envelopes in it, opened here, and not of the database (X2).
         if back["documents"] != entry["documents"]:
             raise _damaged(path, f"it reads back as {back['documents']} documents, {entry['documents']} were written")
         if back["sha256"] != entry["sha256"]:

@@ -198,6 +198,58 @@ def test_a_second_backup_of_the_same_state_changes_nothing_and_one_of_another_st
     assert refusal.value.code == "backup.exists"
 
 
+@pytest.mark.parametrize("victim", ["zones.bson", "zones.metadata.json", "first_zones.metadata.json"])
+@pytest.mark.parametrize("fault", ["flipped", "gone"])
+def test_x84_a_backup_whose_file_is_not_what_was_written_is_called_damaged(env_site, tmp_path, victim, fault):
+    env_site.db.create_collection("first_zones", viewOn="zones", pipeline=[])
+    dest = tmp_path / "backup"
+    env_site.call("db_backup", dest=str(dest))
+    path = dest / env_site.name / victim
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content) if fault == "flipped" else path.unlink()
+
+    with pytest.raises(OpsError) as refusal:
+        env_site.call("db_backup", dest=str(dest))
+
+    assert (refusal.value.code, victim in refusal.value.message) == ("backup.damaged", True)
+
+
+def test_x84_a_backup_of_an_earlier_release_has_no_digests_of_its_metadata_and_is_still_one(env_site, tmp_path):
+    dest = tmp_path / "backup"
+    env_site.call("db_backup", dest=str(dest))
+    manifest = json.loads((dest / "backup.json").read_text())
+    del manifest["views"]
+    for entry in manifest["collections"].values():
+        del entry["metadata_sha256"]
+    (dest / "backup.json").write_text(json.dumps(manifest))
+
+    assert not env_site.call("db_backup", dest=str(dest)).changed
+    assert dump.read_manifest(dest) is not None
+
+
+def test_x2_the_versions_of_a_backup_are_those_of_the_envelopes_in_it_though_a_rotation_ends_meanwhile(
+    env_site, tmp_path, monkeypatch
+):
+    env_site.add_kek(2)
+    env_site.write()
+    read_back, rotated = dump.read_back, []
+
+    def after_a_rotation(path, note):
+        if not rotated:
+            rotated.append(env_site.call("kek_rotate", to_version=2))
+        return read_back(path, note)
+
+    monkeypatch.setattr(dump, "read_back", after_a_rotation)
+
+    manifest = env_site.call("db_backup", dest=str(tmp_path / "backup")).values["manifest"]
+
+    content = (tmp_path / "backup" / env_site.name / "dns_credentials.bson").read_bytes()
+    versions = {document["kek_version"] for document in bson.decode_all(content)}
+    assert rotated[0].values["rotation"]["state"] == "complete"
+    assert (manifest["kek_versions"], versions) == ([1], {1})
+
+
 def test_a_folder_with_something_else_in_it_is_no_place_for_a_backup(env_site, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes").touch()

@@ -81,3 +81,24 @@ def test_bytes_that_are_no_text_are_unreadable_as_text_and_are_not_shown(tmp_pat
 
     assert refusal.value.code == "file.unreadable"
     assert "secret" not in str(refusal.value) + str(refusal.value.__cause__)
+
+
+def test_x22_what_another_run_appended_meanwhile_is_not_appended_again(tmp_path):
+    path = write(tmp_path / "secrets.env", b"A=1\nPEPPER=grain\n", 0o600)
+
+    private_files.append_assignments(path, {"PEPPER": "grain", "JWT": "x"})
+    once = path.read_bytes()
+    private_files.append_assignments(path, {"PEPPER": "grain", "JWT": "x"})
+
+    assert (once, path.read_bytes()) == (b"A=1\nPEPPER=grain\nJWT=x\n", once)
+
+
+def test_x22_another_value_that_came_meanwhile_is_a_conflict_and_shows_neither(tmp_path):
+    path = write(tmp_path / "secrets.env", b"PEPPER=theirs\n", 0o600)
+
+    with pytest.raises(OpsError) as refusal:
+        private_files.append_assignments(path, {"PEPPER": "ours"})
+
+    assert (refusal.value.code, path.read_bytes()) == ("file.conflict", b"PEPPER=theirs\n")
+    assert "ours" not in str(refusal.value)
+    assert "theirs" not in str(refusal.value)
