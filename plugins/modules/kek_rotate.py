@@ -111,6 +111,9 @@ options:
       - V(all) proves every one, and with an HSM also that the payload opens with the data key in it, because an HSM may
         return wrong data without an error. V(sample) opens one in twenty, chosen by chance, and the whole batch if one
         of them is bad; RV(rotation.proof.bad_at_most) says what that is worth. V(none) trusts the HSM.
+      - With provider V(env) no payload is opened, because the wrap is made and opened in this process and the payload
+        stays as it is. A payload that was damaged before stays damaged; M(certautopilot.ops.db_backup) and
+        M(certautopilot.ops.kek_remove) open every payload and name it.
       - With V(sample) and V(none) an HSM that returns wrong data without an error can destroy envelopes, because the
         old wrap is overwritten. Have a backup.
       - Payloads that are sealed anew (O(compromised=true)) are always proven.

@@ -76,6 +76,10 @@ def try_open(
     for index, document in enumerate(documents):
         for found in catalogue.envelopes(collection, document):
             on_found(found)
+            if _inside_another(found, items, owners, index):
+                failures.append(Failure(found.place, "envelope.nested", "it is inside another envelope"))
+                bad.add(index)
+                continue
             try:
                 items.append((found, parse(found.value, outer_version=document.get("kek_version"))))
                 owners.append(index)
@@ -96,6 +100,17 @@ def try_open(
         if index not in bad
     ]  # fmt: skip
     return opened, failures
+
+
+def _inside_another(found: Found, items: Sequence[tuple[Found, Envelope]], owners: Sequence[int], index: int) -> bool:
+    """Return whether an envelope is in a foreign key of the one that was found before it, in the same record.
+
+    WHY such a record is refused: what is inside would travel sealed under the source's key. A rotation can move both.
+    """
+    if not items or owners[-1] != index or len(found.steps) < 2:
+        return False
+    outer = items[-1][0].steps
+    return found.steps[: len(outer)] == outer
 
 
 def seal_records(sealing: Sealing, version: int, opened: Sequence[OpenedRecord]) -> list[Document]:

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from bson import ObjectId
 
-from tests.support.sealed import credential, envelope
+from tests.support.sealed import credential, envelope, plaintext_of
 
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"  # the example of age's README
 
@@ -159,6 +159,75 @@ def test_t4_an_envelope_outside_the_catalogue_stops_rotation_export_and_backup_b
         assert f"plugins/{record_id}.secret" in refusal.message
     result = env_site.call("kek_rotate", overrides={"catalogue": {"plugins": ["secret"]}}, to_version=2)
     assert result.values["rotation"]["rewrapped"] == 13
+
+
+@pytest.mark.parametrize("verb", ["kek_rotate", "data_export", "db_backup"])
+@pytest.mark.parametrize(
+    ("collection", "record"),
+    [
+        ("users", {"totp.encrypted_seed": None}),
+        ("dns_credentials", {"by_zone": {"example.com": None}}),
+    ],
+    ids=["a dotted key", "a map by domain"],
+)
+def test_x17_an_envelope_below_a_key_with_a_dot_stops_everything_by_name_before_anything_is_written(
+    env_site, verb, collection, record
+):
+    ((first, inner),) = record.items()
+    field = ".".join([first, *(inner or ())])
+    sealed = envelope(env_site.keks[1], "odd", field, b"x")
+    env_site.db[collection].insert_one({"_id": "odd", first: {next(iter(inner)): sealed} if inner else sealed})
+    env_site.add_kek(2)
+    env_site.write()
+    options = {
+        "kek_rotate": {"to_version": 2},
+        "data_export": export(env_site),
+        "db_backup": {"dest": str(env_site.folder / "backup")},
+    }
+
+    refusal = refused(env_site, verb, **options[verb])
+
+    assert (refusal.code, f"{collection}/odd.{first}" in refusal.message) == ("catalogue.outside", True)
+
+
+@pytest.fixture
+def nested(env_site):
+    """An installation with an envelope in a foreign key of another; return (site, id of the record)."""
+    record_id = ObjectId()
+    outer = envelope(env_site.keks[1], record_id, "encrypted_api_key", b"new key")
+    inner = envelope(env_site.keks[1], record_id, "encrypted_api_key.previous", b"old key")
+    document = {"_id": record_id, "encrypted_api_key": {**outer, "previous": inner}, "kek_version": 1}
+    env_site.db.dns_credentials.insert_one(document)
+    env_site.add_kek(2)
+    env_site.write()
+    return env_site, record_id
+
+
+def test_x16_an_envelope_inside_another_is_seen_and_moves_once_it_is_listed(nested):
+    site, record_id = nested
+    unlisted = refused(site, "kek_rotate", to_version=2)
+    listed = {"catalogue": {"dns_credentials": ["encrypted_api_key.previous"]}}
+
+    rotation = site.call("kek_rotate", overrides=listed, to_version=2).values["rotation"]
+    arrived = site.db.dns_credentials.find_one({"_id": record_id})["encrypted_api_key"]
+
+    assert (unlisted.code, f"{record_id}.encrypted_api_key.previous" in unlisted.message) == ("catalogue.outside", True)
+    assert (rotation["state"], rotation["rewrapped"]) == ("complete", 14)
+    assert plaintext_of(site.keks[2], record_id, "encrypted_api_key", arrived) == b"new key"
+    assert plaintext_of(site.keks[2], record_id, "encrypted_api_key.previous", arrived["previous"]) == b"old key"
+
+
+def test_x16_a_record_with_an_envelope_inside_another_is_not_exported_as_if_it_were_whole(nested):
+    site, record_id = nested
+    before = site.documents()
+
+    with pytest.raises(OpsError) as refusal:
+        site.call(
+            "data_export", overrides={"catalogue": {"dns_credentials": ["encrypted_api_key.previous"]}}, **export(site)
+        )
+
+    assert (refusal.value.code, str(record_id) in refusal.value.message) == ("record.unreadable", True)
+    assert site.documents() == before
 
 
 @pytest.mark.parametrize(

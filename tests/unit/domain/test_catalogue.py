@@ -43,6 +43,45 @@ def test_a_nested_catalogued_path_is_found():
     assert found_in(document, "users") == [("totp.encrypted_seed", "totp.encrypted_seed", True)]
 
 
+@pytest.mark.parametrize(
+    ("key", "inner", "path"),
+    [
+        ("old", SOUND, "encrypted_api_key.old"),
+        ("old", [{"of": SOUND}], "encrypted_api_key.old.0.of"),
+        ("nonce", SOUND, "encrypted_api_key.nonce"),
+    ],
+)
+def test_x16_an_envelope_inside_an_envelope_is_found_after_the_one_around_it(key, inner, path):
+    document = {"_id": 1, "encrypted_api_key": {**SOUND, key: inner}}
+
+    assert [place for place, _field, _known in found_in(document)] == ["encrypted_api_key", path]
+
+
+def test_x16_the_same_below_the_first_level():
+    document = {"_id": 1, "deep": {"down": {**SOUND, "old": {**SOUND, "older": SOUND}}}}
+
+    assert [path for path, _field, _known in found_in(document)] == [
+        "deep.down",
+        "deep.down.old",
+        "deep.down.old.older",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("collection", "document"),
+    [
+        ("users", {"totp.encrypted_seed": SOUND}),
+        ("users", {"totp": {"of.old": {"encrypted_seed": SOUND}}}),
+        ("zones", {"by_zone": {"example.com": SOUND}}),
+        ("zones", {"old": [{"example.com": SOUND}]}),
+    ],
+)
+def test_x17_an_envelope_below_a_key_with_a_dot_is_in_no_catalogue(collection, document):
+    listed = {"zones": ("by_zone.example.com", "old.*.example.com"), "users": ("totp.of.old.encrypted_seed",)}
+
+    assert [known for _path, _field, known in found_in({"_id": 1, **document}, collection, listed)] == [False]
+
+
 @pytest.mark.parametrize("value", ["text", 5, {"a": 1}, []])
 def test_anything_at_a_catalogued_path_is_yielded_so_that_parsing_names_it(value):
     assert found_in({"_id": 1, "encrypted_api_key": value}) == [("encrypted_api_key", "encrypted_api_key", True)]

@@ -51,6 +51,7 @@ PLAIN = {
     "tags of 64 bits": {**changed(kek_version=Int64(1), kv=Int64(1)), "kek_version": Int64(1)},
     "an id of bytes": {**SOUND, "_id": b"\x01\xff"},
     "values with nothing sealed inside": {**SOUND, "tags": ["a", {"nonce": b"n"}], "meta": {"x": [1]}, "n": None},
+    "an envelope with a key of its own": changed(note={"by": ["me"]}),
     "another document equal to nothing": {**SOUND, "copy": {"wrapped_dek": b"w"}},
 }  # fmt: skip
 OTHERS = {
@@ -69,6 +70,8 @@ OTHERS = {
     "a second envelope beside it": {**SOUND, "spare": SEALED},
     "the same envelope twice": {**SOUND, "spare": dict(SEALED)},
     "one deep inside": {**SOUND, "old": [{"of": {"last year": SEALED}}]},
+    "one inside of it": changed(old=SEALED),
+    "one deep inside of it": changed(old=[{"of": {"last year": SEALED}}]),
     "one elsewhere only": {"_id": 1, "spare": SEALED},
 }
 
