@@ -88,7 +88,7 @@ manifest:
       description: SHA-256 of C(records.age).
       type: str
 manifest_sha256:
-  description: SHA-256 of the manifest file, for the importer; empty in check mode where nothing was written.
+  description: SHA-256 of the manifest file, for the importer. In check mode of the one that is there, empty for none.
   returned: success
   type: str
 failure:

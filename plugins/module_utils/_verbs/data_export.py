@@ -102,7 +102,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         carried = _carried(settings, options.carry, warn)
         existing = _existing(dest, options, installation.catalogue, carried)
         if check:
-            return _predicted(installation, existing, warn)
+            return _predicted(installation, dest, existing, warn)
         if existing is not None and database_digest(installation.store).hex() == existing["source_digest"]:
             return _unchanged(existing)
         sample = surveys.sample_of(installation.store, installation.catalogue)
@@ -141,7 +141,9 @@ def _facts(manifest: Manifest) -> JsonObject:
     return {"records": manifest["records"], "envelopes": envelopes, "source_digest": manifest["source_digest"]}
 
 
-def _predicted(installation: Installation, existing: Manifest | None, warn: Callable[[str], None]) -> Result:
+def _predicted(
+    installation: Installation, dest: Path, existing: Manifest | None, warn: Callable[[str], None]
+) -> Result:
     """Return what an export would write, from one read that opens a sample only."""
     found, digest = surveys.take_with_digest(installation.store, installation.catalogue)
     found.require_catalogued()
@@ -155,7 +157,7 @@ def _predicted(installation: Installation, existing: Manifest | None, warn: Call
         "layout": layout.name,
         "source_digest": digest.hex(),
     }
-    return Result(changed=True, values={"manifest": predicted, "manifest_sha256": ""}, before={}, after=after)
+    return Result(changed=True, values={"manifest": predicted, "manifest_sha256": _there(dest)}, before={}, after=after)
 
 
 def _say_what_stays(store: Store, warn: Callable[[str], None]) -> None:
@@ -272,6 +274,12 @@ def _frames(working: _Working, header: Document, digest_key: bytes, counts: _Cou
 def _told(manifest: Manifest) -> JsonObject:
     """Return what a module shows of a bundle, and the digest by which the importer knows it again."""
     return {"manifest": _public(manifest), "manifest_sha256": manifest_sha256(manifests.text(manifest).encode())}
+
+
+def _there(dest: Path) -> str:
+    """Return the digest of the manifest that is there, "" for none: in check mode an importer still has that one."""
+    path = dest / manifests.MANIFEST_FILE
+    return manifest_sha256(path.read_bytes()) if path.is_file() else ""
 
 
 def _public(manifest: Manifest) -> JsonObject:

@@ -112,6 +112,16 @@ def test_x20_an_unchanged_export_tells_the_digest_again(export):
     assert first["manifest_sha256"] == hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
+def test_x20_in_check_mode_an_export_tells_the_digest_of_the_bundle_that_is_there(env_site, export):
+    nothing_yet = export("other", check=True)[1]
+    _bundle, first = export()
+    env_site.db.zones.insert_one({"_id": 51})
+    predicted = export(check=True)[1]
+
+    assert (nothing_yet["manifest_sha256"], predicted["manifest_sha256"]) == ("", first["manifest_sha256"])
+    assert predicted["manifest"]["records"] == first["manifest"]["records"] + 1
+
+
 def test_x20_a_wholly_forged_bundle_is_refused_by_the_digest_of_the_true_one(empty_env_site, export, identity):
     bundle, told = export()
     forged(bundle, identity, record=everything_renamed)
