@@ -68,6 +68,22 @@ class Survey:
             if each is not None and envelope is not None:
                 each(found, envelope)
 
+    def note_raw(self, catalogue: Catalogue, collection: str, raw: bytes, each: Each | None = None) -> None:
+        """As `note`, for a document's BSON. One that cannot be decoded is an anomaly."""
+        try:
+            document = records.decode_record(collection, raw)
+        except OpsError as failure:
+            self.note_undecodable(collection, failure)
+        else:
+            self.note(catalogue, collection, document, each)
+
+    def note_undecodable(self, collection: str, failure: OpsError) -> None:
+        """Count a document that may hold an envelope and cannot be decoded."""
+        self.pass_over(collection, 1)
+        if len(self.anomalies) < LISTED_AT_MOST:
+            place = str(failure.facts.get("place", collection))
+            self.anomalies.append({"place": place, "code": failure.code, "reason": failure.message})
+
     def _counted(self, catalogue: Catalogue, found: Found, outer: BsonValue) -> Envelope | None:
         self.total += 1
         name = f"{found.collection}.{found.field}"
@@ -122,11 +138,12 @@ def take_again(store: Store, catalogue: Catalogue, bare: Collection[str], change
 
 
 def _walk(store: Store, catalogue: Catalogue, collection: str, survey: Survey, each: Each | None = None) -> None:
-    if catalogue.fields(collection):  # nearly every record of it is to be decoded, which the driver does by the batch
-        for document in records.stream(store, collection, batch_size=records.SCAN_BATCH, ordered=False):
-            survey.note(catalogue, collection, document, each)
-        return
-    for came, documents in records.scan(store, collection, catalogue.telling_names(collection)):
+    names = catalogue.telling_names(collection)
+
+    def damaged(failure: OpsError) -> None:
+        survey.note_undecodable(collection, failure)
+
+    for came, documents in records.scan(store, collection, names, on_undecodable=damaged):
         survey.pass_over(collection, came - len(documents))
         for document in documents:
             survey.note(catalogue, collection, document, each)
@@ -140,7 +157,7 @@ def take_with_digest(store: Store, catalogue: Catalogue) -> tuple[Survey, Databa
         if collection not in telling:
             telling[collection] = [records.in_bson(name) for name in catalogue.telling_names(collection)]
         if any(name in raw for name in telling[collection]):
-            survey.note(catalogue, collection, records.decode(raw))
+            survey.note_raw(catalogue, collection, raw)
         else:
             survey.pass_over(collection, 1)
     return survey, digest

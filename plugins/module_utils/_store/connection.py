@@ -16,7 +16,7 @@ from datetime import datetime
 
 from .._domain.errors import OpsError, Unauthorized
 from .._domain.secret import Secret
-from .driver import Document, DriverObject, errors, pymongo, record_codec
+from .driver import Document, DriverObject, bson, errors, pymongo, record_codec
 
 SERVER_SELECTION_TIMEOUT_MS = 10_000
 _NOT_ALLOWED, _NOT_AUTHENTICATED = 13, 18  # codes of the server: Unauthorized, AuthenticationFailed
@@ -148,6 +148,13 @@ def driver_errors(store: Store, *, retry_hint: str = "run it again when the data
             code="database.unreachable",
             hint=retry_hint,
             retryable=True,
+        ) from None
+    except bson.errors.BSONError:
+        # What reads records one by one names the one that is meant (`records.stream`, `records.scan`).
+        raise OpsError(
+            f"{where} holds something that cannot be decoded as BSON",
+            code="record.undecodable",
+            hint="kek_info names records that cannot be decoded; correct or remove them",
         ) from None
     except errors.PyMongoError as failure:
         raise OpsError(

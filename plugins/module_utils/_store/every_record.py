@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from .connection import Store
 from .driver import Document
-from .records import BATCH_BYTES, READ_BATCH, data_collections, decode, raw_of, stream_raw
+from .records import BATCH_BYTES, READ_BATCH, data_collections, exact_record, raw_of, stream_raw
 
 
 class DatabaseDigest:
@@ -65,7 +65,7 @@ def decoded_batches(
 ) -> Iterator[tuple[str, list[Document]]]:
     """Yield (collection, documents), documents of one collection, bounded by count and by bytes of BSON.
 
-    Raises ValueError where an item is no BSON.
+    Raises OpsError record.undecodable, record.not_exact.
     """
     current, held, batch = "", 0, list[Document]()
     for collection, raw in items:
@@ -74,6 +74,6 @@ def decoded_batches(
             held, batch = 0, []
         current = collection
         held += len(raw)
-        batch.append(decode(raw))
+        batch.append(exact_record(collection, raw))
     if batch:
         yield current, batch

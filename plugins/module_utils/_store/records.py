@@ -8,10 +8,11 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from .._domain.errors import OpsError
 from .._domain.values import BsonValue
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
@@ -39,10 +40,15 @@ def stream(
     """
     with driver_errors(store):
         cursor = store.collection(collection).find(query or {}, batch_size=batch_size)
-        yield from cursor.sort("_id", -1 if descending else 1) if ordered else cursor
+        try:
+            yield from cursor.sort("_id", -1 if descending else 1) if ordered else cursor
+        except bson.errors.BSONError:
+            raise _first_undecodable(store, collection, query or {}) from None
 
 
-def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[int, list[Document]]]:
+def scan(
+    store: Store, collection: str, names: Iterable[str], *, on_undecodable: Callable[[OpsError], None] | None = None
+) -> Iterator[tuple[int, list[Document]]]:
     """Yield (how many documents came, those of them that have one of these field names on whatever level), until all of
     a collection came, in the order in which the server keeps them: for counting and looking.
 
@@ -52,6 +58,8 @@ def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[
     WHY not `stream`: for sorting by `_id` the server fetches each document by way of an index, a third of its work.
     SAFE BECAUSE a record keeps its place while it lives, whoever updates it (SERVER-19593, WiredTiger), so that each is
     seen once. It would not be for what compares two databases record by record.
+
+    on_undecodable: told of a document that cannot be decoded, which is left out; None: it is raised (X11).
     """
     telling, passed = [in_bson(name) for name in names], 0
     codec = record_codec().with_options(document_class=RawBSONDocument)
@@ -63,9 +71,11 @@ def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[
             del document  # WHY: it is a view of its whole answer, which would lie beside the next one
             for name in telling:  # not any(): to make a generator takes longer than the search
                 if name in raw:
-                    documents, raw = [decode(raw)], b""
-                    yield passed, documents
-                    passed = 0
+                    documents, raw = _decoded(collection, raw, on_undecodable), b""
+                    passed -= not documents
+                    if documents:
+                        yield passed, documents
+                        passed = 0
                     break
         if passed:
             yield passed, []
@@ -176,6 +186,73 @@ def decode(raw: bytes) -> Document:
         return dict(bson.decode(raw, codec_options=record_codec()))
     except (bson.errors.BSONError, errors.PyMongoError) as cause:
         raise ValueError("not a BSON document") from cause
+
+
+def decode_record(collection: str, raw: bytes) -> Document:
+    """Return the record in BSON bytes. Raises OpsError record.undecodable, which names it."""
+    try:
+        return decode(raw)
+    except ValueError:
+        raise undecodable(collection, raw) from None
+
+
+def exact_record(collection: str, raw: bytes) -> Document:
+    """Return the record in BSON bytes, if encoding it gives these very bytes again (X10).
+
+    WHY: a symbol comes out of the driver as a text, undefined as null, and of two fields of one name only one: what
+    travels must be what was there. Raises OpsError record.undecodable, record.not_exact.
+    """
+    document = decode_record(collection, raw)
+    if encode(document) != raw:
+        raise OpsError(
+            f"record {collection}/{document.get('_id')} holds BSON that would change on its way: a type that is not used "
+            "any more, or two fields of one name",
+            code="record.not_exact",
+            hint="store the record anew with types of today, then export again; nothing was written",
+        )
+    return document
+
+
+def undecodable(collection: str, raw: bytes) -> OpsError:
+    """Return the failure that names a record which cannot be decoded, by what can be read of it (X11)."""
+    lenient = record_codec().with_options(unicode_decode_error_handler="replace")
+    try:
+        place, why = f"{collection}/{bson.decode(raw, codec_options=lenient).get('_id')}", "a text in it is not UTF-8"
+    except (bson.errors.BSONError, errors.PyMongoError):
+        place, why = f"{collection}/(no readable _id)", "its BSON is damaged"
+    return OpsError(
+        f"record {place} cannot be decoded: {why}",
+        code="record.undecodable",
+        hint="correct this record with a tool that reads it as bytes, or remove it if nothing needs it",
+        place=place,
+    )
+
+
+def _decoded(collection: str, raw: bytes, on_undecodable: Callable[[OpsError], None] | None) -> list[Document]:
+    try:
+        return [decode_record(collection, raw)]
+    except OpsError as failure:
+        if on_undecodable is None:
+            raise
+        on_undecodable(failure)
+        return []
+
+
+def _first_undecodable(store: Store, collection: str, query: Mapping[str, BsonValue]) -> OpsError:
+    """Return the failure for the first record that the driver could not decode: it tells neither which nor where."""
+    codec = record_codec().with_options(document_class=RawBSONDocument)
+    for document in store.collection(collection, codec=codec).find(query, batch_size=READ_BATCH):
+        raw = bytes(document.raw)
+        try:
+            decode(raw)
+        except ValueError:
+            return undecodable(collection, raw)
+    return OpsError(
+        f"a record of {collection} could not be decoded and has changed since",
+        code="record.undecodable",
+        hint="run it again",
+        retryable=True,
+    )
 
 
 def bytes_of(document: Mapping[str, BsonValue]) -> int:

@@ -19,7 +19,6 @@ from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.result import Result
 from .._domain.settings import Settings
-from .._domain.values import Document
 from .._domain.what_travels import BOOKKEEPING
 from .._installation.every_envelope import EveryEnvelope
 from .._installation.installation import Installation, open_installation
@@ -142,9 +141,15 @@ def _verified(
     for name, entry in written.items():
         path = folder / entry["file"]
 
-        def note(document: Document, name: str = name) -> None:
-            if name not in BOOKKEEPING:
-                found.note(installation.catalogue, name, document, opener.add)
+        telling = [records.in_bson(told) for told in installation.catalogue.telling_names(name)]
+
+        def note(raw: bytes, name: str = name, telling: list[bytes] = telling) -> None:
+            if name in BOOKKEEPING:
+                return
+            if any(told in raw for told in telling):
+                found.note_raw(installation.catalogue, name, raw, opener.add)
+            else:
+                found.pass_over(name, 1)
 
         back = dump.read_back(path, note)
         # The versions of the label are those of the envelopes in it, opened here, and not of the database (X2).

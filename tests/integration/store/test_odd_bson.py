@@ -1,0 +1,130 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Odd BSON that MongoDB stores: it is in nobody's way unless it has to be decoded, and never changes without a word."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import bson
+import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+
+from tests.support.rewriting_proxy import rewriting_proxy
+from tests.support.sealed import credential, envelope, plaintext_of
+
+STORED, BAD = b"na@ve", b"na\xefve"  # Latin-1
+
+
+@pytest.fixture
+def site(env_site):
+    """An installation whose verbs see each STORED as BAD: the test server would not store that."""
+    address = urlsplit(env_site.uri)
+    with rewriting_proxy(address.port, STORED, BAD) as port:
+        env_site.uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        env_site.add_kek(2)
+        env_site.write()
+        yield env_site
+
+
+@pytest.fixture
+def plain(site):
+    """An installation with a bad text in a record without envelopes."""
+    site.db.zones.insert_one({"_id": "bad zone", "comment": STORED.decode()})
+    return site
+
+
+@pytest.fixture
+def sealed(site):
+    """An installation with a bad text beside an envelope."""
+    record = credential(site.keks[1], b"behind a bad text")
+    site.db.dns_credentials.insert_one({**record, "comment": STORED.decode()})
+    return site, f"dns_credentials/{record['_id']}"
+
+
+def failure_of(site, verb, **options):
+    with pytest.raises(OpsError) as failure:
+        site.call(verb, **options)
+    return failure.value
+
+
+def export(site):
+    recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"  # the example of age's README
+    return {"dest": str(site.folder / "bundle"), "recipients": (recipient,)}
+
+
+def test_x11_a_plain_record_that_cannot_be_decoded_is_in_the_way_of_no_rotation_and_no_backup(plain):
+    info = plain.call("kek_info", digest=True).values
+    backup = plain.call("db_backup", dest=str(plain.folder / "backup")).values["manifest"]
+    rotation = plain.call("kek_rotate", to_version=2).values["rotation"]
+
+    assert (info["database"]["collections"]["zones"], info["envelopes"]["anomalies"]) == (6, [])
+    assert BAD in (plain.folder / "backup" / plain.name / "zones.bson").read_bytes()
+    assert backup["collections"]["zones"]["documents"] == 6
+    assert (rotation["state"], rotation["rewrapped"]) == ("complete", 12)
+
+
+def test_x11_an_export_names_the_record_that_it_cannot_decode(plain):
+    failure = failure_of(plain, "data_export", **export(plain))
+
+    assert (failure.code, "zones/bad zone" in failure.message) == ("record.undecodable", True)
+    assert not (plain.folder / "bundle").exists()
+
+
+def test_x11_an_envelope_beside_a_text_that_cannot_be_decoded_is_named_by_everything_that_needs_it(sealed):
+    site, place = sealed
+
+    (anomaly,) = site.call("kek_info").values["envelopes"]["anomalies"]
+    backup = failure_of(site, "db_backup", dest=str(site.folder / "backup"))
+    exported = failure_of(site, "data_export", **export(site))
+    rotation = failure_of(site, "kek_rotate", to_version=2)
+
+    assert (anomaly["place"], anomaly["code"]) == (place, "record.undecodable")
+    assert [place in failure.message for failure in (backup, exported, rotation)] == [True, True, True]
+    assert backup.code == "record.unreadable"
+    assert {exported.code, rotation.code} == {"record.undecodable"}
+    assert site.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+
+
+def test_x11_once_the_record_is_mended_the_rotation_completes(sealed):
+    site, place = sealed
+    failure_of(site, "kek_rotate", to_version=2)
+    record_id = bson.ObjectId(place.partition("/")[2])
+    site.db.dns_credentials.update_one({"_id": record_id}, {"$set": {"comment": "naive"}})
+
+    rotation = site.call("kek_rotate", to_version=2).values["rotation"]
+
+    arrived = site.db.dns_credentials.find_one({"_id": record_id})["encrypted_api_key"]
+    assert (rotation["state"], rotation["remaining"]) == ("complete", 0)
+    assert plaintext_of(site.keks[2], record_id, "encrypted_api_key", arrived) == b"behind a bad text"
+
+
+# what is odd: a document as the test server stores it, and the bytes of it that a client sees in place of others
+ODD = {
+    "a symbol": ({"_id": 1, "odd1": "text"}, b"\x02odd1\0", b"\x0eodd1\0"),
+    "undefined": ({"_id": 1, "odd1": None}, b"\x0aodd1\0", b"\x06odd1\0"),
+    "two fields of one name": ({"_id": 1, "odd1": 1, "odd2": 2}, b"\x10odd2\0", b"\x10odd1\0"),
+    "unknown options of a regular expression": ({"_id": 1, "odd1": bson.Regex("^a", "i")}, b"^a\0i\0", b"^a\0q\0"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("where", ["beside an envelope", "in a plain record"])
+def test_x10_a_record_that_would_change_on_its_way_is_refused_by_name(env_site, odd, where):
+    document, stored, shown = ODD[odd]
+    collection = "zones_of_old"
+    if where == "beside an envelope":
+        collection = "dns_credentials"
+        document = {**credential(env_site.keks[1], b"x"), **document, "_id": bson.ObjectId()}
+        sealed = envelope(env_site.keks[1], document["_id"], "encrypted_api_key", b"x")
+        document["encrypted_api_key"] = sealed
+    env_site.db[collection].insert_one(document)
+    with rewriting_proxy(urlsplit(env_site.uri).port, stored, shown) as port:
+        env_site.uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        env_site.write()
+
+        failure = failure_of(env_site, "data_export", **export(env_site))
+
+    assert (failure.code, f"{collection}/{document['_id']}" in failure.message) == ("record.not_exact", True)
+    assert not (env_site.folder / "bundle").exists()
