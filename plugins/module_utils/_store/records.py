@@ -205,8 +205,8 @@ def exact_record(collection: str, raw: bytes) -> Document:
     document = decode_record(collection, raw)
     if encode(document) != raw:
         raise OpsError(
-            f"record {collection}/{document.get('_id')} holds BSON that would change on its way: a type that is not used "
-            "any more, or two fields of one name",
+            f"record {collection}/{document.get('_id')} holds BSON that would change on its way: a type that is not "
+            "used any more, or two fields of one name",
             code="record.not_exact",
             hint="store the record anew with types of today, then export again; nothing was written",
         )
