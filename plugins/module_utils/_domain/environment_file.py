@@ -21,6 +21,7 @@ from .errors import OpsError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPABLE_IN_DOUBLE_QUOTES = '"\\`$'
+_BLANKS = " \t\r"  # systemd's WHITESPACE without the end of a line; other blanks of Unicode are letters to it
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,?&~-]+")
 
 
@@ -83,55 +84,76 @@ class _Reader:
 
     def more(self) -> bool:
         """Skip blanks between statements and say whether one follows."""
-        while self.at < len(self.text) and self.text[self.at].isspace():
+        while self.at < len(self.text) and self.text[self.at] in f"{_BLANKS}\n":
             self.at += 1
         return self.at < len(self.text)
 
     def statement(self) -> None:
         line = self.text.count("\n", 0, self.at) + 1
         if self.text[self.at] in "#;":
-            self._comment()
+            self._comment(line)
             return
         end = self._end_of_line()
         name, equals, _rest = self.text[self.at : end].partition("=")
-        if not equals or not _NAME.fullmatch(name.rstrip()):
+        if not equals or not _NAME.fullmatch(name.rstrip(_BLANKS)):
             raise grammar(self.origin, f"line {line} is not NAME=value")
-        if name.rstrip() in self.found:
-            raise grammar(self.origin, f"{name.rstrip()} is given twice, the second time in line {line}")
-        self.at += len(name) + 1
-        self.found[name.rstrip()] = self._value(line)
+        name_end, name = len(name), name.rstrip(_BLANKS)
+        if name in self.found:
+            raise grammar(self.origin, f"{name} is given twice, the second time in line {line}")
+        self.at += name_end + 1
+        self.found[name] = self._value(line)
 
-    def _comment(self) -> None:
-        """Skip to the end of the line; a backslash takes the next line into the comment."""
-        while (letter := self._next()) not in ("", "\n"):
-            if letter == "\\":
-                self._next()
+    def _comment(self, line: int) -> None:
+        """Skip to the end of the line.
+
+        WHY not with a backslash at its end: systemd up to 253 takes the next line into the comment, later ones do not.
+        """
+        end = self._end_of_line()
+        comment = self.text[self.at : end].removesuffix("\r")
+        if comment.endswith("\\"):
+            raise grammar(self.origin, f"line {line} is a comment that ends in a backslash, read in two ways")
+        if "\r" in comment:
+            raise self._carriage_return(line)
+        self.at = end + 1
+
+    def _carriage_return(self, line: int) -> OpsError:
+        """Return the refusal of one that does not belong to the end of a line: systemd ends the line there (X86)."""
+        return grammar(self.origin, f"line {line} holds a carriage return, which systemd takes for the end of the line")
+
+    def _next_in_line(self, line: int) -> str:
+        """Return the next character outside of quotes, a carriage return before the end of the line left out."""
+        letter = self._next()
+        if letter == "\r" and self.text[self.at : self.at + 1] not in ("", "\n"):
+            raise self._carriage_return(line)
+        return letter
 
     def _value(self, line: int) -> str:
         """Return the value up to the end of its line. Quoted parts may follow each other; blanks between them go."""
         parts: list[str] = []
-        while (letter := self._next()) not in ("", "\n"):
+        while (letter := self._next_in_line(line)) not in ("", "\n"):
             if letter == "'":
                 parts.append(self._single_quoted(line))
             elif letter == '"':
                 parts.append(self._double_quoted(line))
-            elif not letter.isspace():
+            elif letter not in _BLANKS:
                 self.at -= 1
-                parts.append(self._bare())
+                parts.append(self._bare(line))
                 break
         return "".join(parts)
 
-    def _bare(self) -> str:
+    def _bare(self, line: int) -> str:
         """Return the rest of the line. Quotes are ordinary here; blanks at the end go unless escaped."""
         kept, result = 0, ""
-        while (letter := self._next()) not in ("", "\n"):
+        while (letter := self._next_in_line(line)) not in ("", "\n"):
             if letter == "\\":
                 escaped = self._next()
+                if escaped == "\r":
+                    raise self._carriage_return(line)
                 result += "" if escaped == "\n" else escaped
                 kept = len(result)
             else:
                 result += letter
-                kept = kept if letter.isspace() else len(result)
+                kept = kept if letter in _BLANKS else len(result)
         return result[:kept]
 
     def _single_quoted(self, line: int) -> str:

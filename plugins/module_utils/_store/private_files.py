@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from .._domain.environment_file import format_assignments, parse_assignments
+from .._domain.environment_file import format_assignments, grammar, parse_assignments
 from .._domain.errors import FileMissing, OpsError
 
 
@@ -62,12 +62,15 @@ def append_assignments(path: Path, values: Mapping[str, str]) -> None:
         content, status = path.read_bytes(), path.stat()
     except OSError as cause:
         raise not_writable(path, cause) from None
-    if content and not content.endswith(b"\n"):
-        content += b"\n"
     missing = _missing(path, content, values)
-    if missing:
-        lines = format_assignments(missing)
-        write_private(path, content + lines.encode(), owner=(status.st_uid, status.st_gid))
+    if not missing:
+        return
+    if content.rstrip(b"\r\n").endswith(b"\\"):
+        raise grammar(str(path), "its last line ends in a backslash, so that it would go on in what is appended")
+    content += b"" if not content or content.endswith(b"\n") else b"\n"
+    appended = content + format_assignments(missing).encode()
+    _missing(path, appended, {**parse_assignments(content.decode("utf-8"), origin=str(path)), **missing})  # read back
+    write_private(path, appended, owner=(status.st_uid, status.st_gid))
 
 
 def _missing(path: Path, content: bytes, values: Mapping[str, str]) -> dict[str, str]:

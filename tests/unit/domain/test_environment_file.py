@@ -23,7 +23,10 @@ READ_AS_SYSTEMD_DOES = [
     ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
     ("", {}),
     ("\n  \n# note\n; note\n  # A=0\nA=1\n", {"A": "1"}),
-    ("# a comment \\\nA=in the comment\nB=2", {"B": "2"}),
+    ("# a \\ comment\nA=1", {"A": "1"}),
+    ("A=\u00a0one\u3000", {"A": "\u00a0one\u3000"}),
+    ("A=one\v", {"A": "one\v"}),
+    ("A='x\ry'", {"A": "x\ry"}),
     ("A=", {"A": ""}),
     ("A=   ", {"A": ""}),
     ("A = 1", {"A": "1"}),
@@ -68,6 +71,29 @@ def test_t11_a_line_that_is_no_assignment_is_refused_by_its_place_and_not_shown(
 
     assert caught.value.code == "file.grammar"
     assert place in caught.value.message
+    assert "hidden-value" not in str(caught.value.as_result())
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("A=1\n# a comment \\\nB=hidden-value", "line 2"),
+        ("# a comment \\\r\nB=hidden-value", "line 1"),
+        ("; a comment \\", "line 1"),
+        ("A=hidden-value\\\r\nB=2", "line 1"),
+        ("A=1\nB=hidden-value\rC=3", "line 2"),
+        ("# note\rA=hidden-value", "line 1"),
+        ("\u00a0A=hidden-value", "line 1"),
+        ("A=1\n\u3000B=hidden-value", "line 2"),
+        ("A\u00a0=hidden-value", "line 1"),
+        ("\vA=hidden-value", "line 1"),
+    ],
+)
+def test_x86_a_line_that_systemd_reads_in_another_way_or_in_two_is_refused_by_its_number(text, line):
+    with pytest.raises(OpsError) as caught:
+        parse_assignments(text, origin="secrets.env")
+
+    assert (caught.value.code, line in caught.value.message) == ("file.grammar", True)
     assert "hidden-value" not in str(caught.value.as_result())
 
 

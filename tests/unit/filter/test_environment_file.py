@@ -31,7 +31,6 @@ SAYS_SOMETHING_ELSE = [
     "A='v a$l`u\"e\\ '",
     "A='v a$l`u\"e'",
     "A=",
-    "# a comment that goes on \\\nA='v a$l`u\"e\\'",
 ]
 
 

@@ -102,3 +102,14 @@ def test_x22_another_value_that_came_meanwhile_is_a_conflict_and_shows_neither(t
     assert (refusal.value.code, path.read_bytes()) == ("file.conflict", b"PEPPER=theirs\n")
     assert "ours" not in str(refusal.value)
     assert "theirs" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("end", [b"\\", b"\\\n", b"\\\r\n", b"# note \\\n"])
+def test_x86_nothing_is_appended_to_a_file_whose_last_line_would_go_on_in_it(tmp_path, end):
+    path = write(tmp_path / "secrets.env", b"A=1\nB=2" + end, 0o600)
+    before = path.read_bytes()
+
+    with pytest.raises(OpsError) as refusal:
+        private_files.append_assignments(path, {"C": "3"})
+
+    assert (refusal.value.code, path.read_bytes()) == ("file.grammar", before)
