@@ -19,7 +19,6 @@ from .connection import Store, driver_errors
 from .driver import Document, Raw, RawBSONDocument, bson, errors, pymongo, record_codec
 
 READ_BATCH = 500  # documents a round trip
-SCAN_BATCH = 5_000  # documents a round trip where each is only looked at
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
 T = TypeVar("T")
 D = TypeVar("D", bound=Mapping[str, BsonValue])
@@ -65,7 +64,7 @@ def scan(
     codec = record_codec().with_options(document_class=RawBSONDocument)
     with driver_errors(store):
         # WHY not whole answers of the server (find_raw_batches): the driver copies each of them five times.
-        cursor = store.collection(collection, codec=codec).find({}, batch_size=SCAN_BATCH)
+        cursor = store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH)
         while (document := next(cursor, None)) is not None:
             raw, passed = bytes(document.raw), passed + 1
             del document  # WHY: it is a view of its whole answer, which would lie beside the next one
