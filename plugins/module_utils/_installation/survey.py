@@ -29,7 +29,10 @@ Each: TypeAlias = Callable[[Found, Envelope], None]
 
 @dataclass(slots=True)
 class Survey:
-    """What a database holds. by_field: "collection.path" -> count. anomalies: {place, code, reason}."""
+    """What a database holds. by_field: "collection.path" -> count. anomalies: {place, code, reason}.
+
+    not_bare: collections with an envelope, or with a record that could not be decoded and may hold one.
+    """
 
     documents: int = 0
     total: int = 0
@@ -40,6 +43,7 @@ class Survey:
     outside: list[str] = field(default_factory=list)
     anomalies: list[dict[str, str]] = field(default_factory=list)
     sample: list[tuple[Found, Envelope]] = field(default_factory=list)
+    not_bare: set[str] = field(default_factory=set)
 
     def require_catalogued(self) -> None:
         """Raises OpsError catalogue.outside when an envelope is where nobody listed one (T4)."""
@@ -48,8 +52,7 @@ class Survey:
 
     def bare(self, catalogue: Catalogue) -> tuple[str, ...]:
         """Return the collections that hold records, but no envelope, and are not meant to hold any; sorted."""
-        sealed = {name.partition(".")[0] for name in self.by_field}
-        return tuple(sorted({*self.by_collection} - {*catalogue.collections()} - sealed))
+        return tuple(sorted({*self.by_collection} - {*catalogue.collections()} - self.not_bare))
 
     def pass_over(self, collection: str, count: int) -> None:
         """Count documents that hold nothing."""
@@ -80,12 +83,14 @@ class Survey:
     def note_undecodable(self, collection: str, failure: OpsError) -> None:
         """Count a document that may hold an envelope and cannot be decoded."""
         self.pass_over(collection, 1)
+        self.not_bare.add(collection)
         if len(self.anomalies) < LISTED_AT_MOST:
             place = str(failure.facts.get("place", collection))
             self.anomalies.append({"place": place, "code": failure.code, "reason": failure.message})
 
     def _counted(self, catalogue: Catalogue, found: Found, outer: BsonValue) -> Envelope | None:
         self.total += 1
+        self.not_bare.add(found.collection)
         name = f"{found.collection}.{found.field}"
         self.by_field[name] += 1
         if not catalogue.knows(found) and len(self.outside) < LISTED_AT_MOST:

@@ -9,9 +9,13 @@ import itertools
 import types
 
 import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation import survey as surveys
 from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import deadline
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import changes
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_rotate
 from bson import ObjectId
 
@@ -175,6 +179,19 @@ def test_t4_an_envelope_that_a_writer_puts_among_plain_records_after_the_survey_
     assert refusal.value.code == "catalogue.outside"
     assert str(record_id) in refusal.value.message
     assert rotatable.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+
+
+def test_a_collection_with_a_dot_in_its_name_is_not_taken_for_one_without_envelopes(rotatable):
+    sealed = envelope(rotatable.keks[1], "first", "spare", b"in it")
+    rotatable.db["plugins.of"].insert_one({"_id": "first", "spare": sealed})
+    rotatable.db["plugins.plain"].insert_one({"_id": 1})
+
+    with open_store(Secret(rotatable.uri), rotatable.name) as store:
+        found = surveys.take(store, Catalogue({"plugins.of": ("spare",)}))
+        unlisted = surveys.take(store, Catalogue())
+
+    assert found.bare(Catalogue({"plugins.of": ("spare",)})) == ("plugins.plain", PLAIN)
+    assert unlisted.bare(Catalogue()) == ("plugins.plain", PLAIN)
 
 
 def test_a_collection_that_came_after_the_survey_is_read_whole(rotatable, slice_, call):

@@ -87,6 +87,17 @@ def test_x11_an_envelope_beside_a_text_that_cannot_be_decoded_is_named_by_everyt
     assert site.db.kek_versions.find_one({"_id": "active"})["version"] == 1
 
 
+def test_x11_what_cannot_be_decoded_where_nobody_listed_a_field_keeps_a_rotation_from_completing(site):
+    record = {"_id": "hidden", "spare": {"wrapped_dek": b"w", "nonce": b"n", "ciphertext": b"c"}}
+    site.db.plugins.insert_one({**record, "comment": STORED.decode()})
+
+    failure = failure_of(site, "kek_rotate", to_version=2)
+
+    assert failure.code == "rotate.incomplete"
+    assert "plugins/hidden" in str(failure.facts)
+    assert site.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+
+
 def test_x11_once_the_record_is_mended_the_rotation_completes(sealed):
     site, place = sealed
     failure_of(site, "kek_rotate", to_version=2)
