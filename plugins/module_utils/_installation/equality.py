@@ -15,7 +15,7 @@ from .._domain.catalogue import record_id_text
 from .._domain.errors import OpsError
 from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue, JsonObject
-from .._store import records
+from .._store import record_bytes
 from . import lockstep, opened_records
 from .checked_bundle import Bundle
 from .installation import Installation
@@ -111,11 +111,11 @@ def compared(
     found = [pair.found for pair in pairs if pair.found is not None]
     opened, failures = opened_records.try_open(sealing, installation.catalogue, collection, found)
     digests = {
-        records.id_key(record.record_id): opened_records.digest(bundle.digest_key, collection, record)
+        record_bytes.id_key(record.record_id): opened_records.digest(bundle.digest_key, collection, record)
         for record in opened
     }
     equal = [
-        digests.get(records.id_key(pair.expected.record_id))
+        digests.get(record_bytes.id_key(pair.expected.record_id))
         == opened_records.digest(bundle.digest_key, collection, pair.expected)
         for pair in pairs
     ]

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .._domain.values import BsonValue, Document
-from .._store import records
+from .._store import record_bytes, records
 from .._store.connection import Store
 from .._store.id_order import place
 from .checked_bundle import Bundle
 from .opened_records import OpenedRecord
 
 Ids: TypeAlias = dict[bytes, BsonValue]
-"""`records.id_key` -> id."""
+"""`record_bytes.id_key` -> id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _Walk:
         absent = [record.record_id for record, found in zip(expected, met, strict=True) if found is None]
         looked_up = self._looked_up(absent)
         pairs = [
-            Pair(record, looked_up.get(records.id_key(record.record_id)) if found is None else found)
+            Pair(record, looked_up.get(record_bytes.id_key(record.record_id)) if found is None else found)
             for record, found in zip(expected, met, strict=True)
         ]
         self._on_pairs(collection, pairs)
@@ -82,7 +82,7 @@ class _Walk:
         self._end_collection()
         for collection in self._existing:
             if collection not in self._visited:
-                self._extra[collection] = {records.id_key(i): i for i in records.ids_of(self._store, collection)}
+                self._extra[collection] = {record_bytes.id_key(i): i for i in records.ids_of(self._store, collection)}
         return self._extra
 
     def _begin(self, collection: str) -> None:
@@ -99,7 +99,7 @@ class _Walk:
         self._passed = {}
 
     def _pass_by(self, head: Document) -> None:
-        self._passed[records.id_key(head["_id"])] = head["_id"]
+        self._passed[record_bytes.id_key(head["_id"])] = head["_id"]
         self._head = next(self._stream, None)
 
     def _meet(self, record_id: BsonValue) -> Document | None:
@@ -108,7 +108,7 @@ class _Walk:
         while self._head is not None and place(self._head["_id"]) < wanted:
             self._pass_by(self._head)
         head = self._head
-        if head is None or records.id_key(head["_id"]) != records.id_key(record_id):
+        if head is None or record_bytes.id_key(head["_id"]) != record_bytes.id_key(record_id):
             return None
         self._head = next(self._stream, None)
         return head
@@ -116,7 +116,7 @@ class _Walk:
     def _looked_up(self, absent: Sequence[BsonValue]) -> dict[bytes, Document]:
         """Return which of these records the destination has after all, passed by or still to come."""
         whole_collection_seen = self._head is None
-        asked = [i for i in absent if records.id_key(i) in self._passed] if whole_collection_seen else list(absent)
+        asked = [i for i in absent if record_bytes.id_key(i) in self._passed] if whole_collection_seen else list(absent)
         found = records.by_ids(self._store, self._collection, asked) if asked else {}
         for key in found:
             self._passed.pop(key, None)
@@ -132,7 +132,7 @@ def _only_there(bundle: Bundle, extra: dict[str, Ids]) -> dict[str, Ids]:
         ids = extra.get(collection)
         if ids:
             for record in batch:
-                ids.pop(records.id_key(record.record_id), None)
+                ids.pop(record_bytes.id_key(record.record_id), None)
 
     bundle.each_batch(strike)
     return extra

@@ -20,7 +20,7 @@ from .._domain.envelope import KEYS, REQUIRED, Envelope, parse
 from .._domain.errors import OpsError
 from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue
-from .._store import records
+from .._store import record_bytes
 from .._store.driver import Document
 from .sealing import Failure, Plain, Sealed, Sealing
 
@@ -129,10 +129,10 @@ def seal_records(sealing: Sealing, version: int, opened: Sequence[OpenedRecord])
 def digest(key: bytes, collection: str, opened: OpenedRecord) -> bytes:
     """Return the keyed digest of an opened record, 32 bytes. The same record under another KEK has the same digest."""
     if not opened.fields:
-        return keyed_digest(key, collection.encode(), records.encode(opened.document))
+        return keyed_digest(key, collection.encode(), record_bytes.encode(opened.document))
     bare = {name: value for name, value in opened.document.items() if name != "kek_version"}
     beside = {"o": [one.as_frame() for one in opened.fields], "kek_version": "kek_version" in opened.document}
-    return keyed_digest(key, collection.encode(), records.encode(bare), records.encode(beside))
+    return keyed_digest(key, collection.encode(), record_bytes.encode(bare), record_bytes.encode(beside))
 
 
 def from_frame(frame: Document) -> OpenedRecord | None:

@@ -18,7 +18,7 @@ from .._domain.envelope import Envelope, parse
 from .._domain.errors import OpsError
 from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue, JsonObject
-from .._store import records
+from .._store import record_bytes, records
 from .._store.changes import Changes
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest, each_raw
@@ -44,6 +44,7 @@ class Survey:
     anomalies: list[dict[str, str]] = field(default_factory=list)
     sample: list[tuple[Found, Envelope]] = field(default_factory=list)
     not_bare: set[str] = field(default_factory=set)
+    _telling: dict[str, list[bytes]] = field(default_factory=dict, repr=False)
 
     def require_catalogued(self) -> None:
         """Raises OpsError catalogue.outside when an envelope is where nobody listed one (T4)."""
@@ -72,15 +73,24 @@ class Survey:
                 each(found, envelope)
 
     def note_raw(self, catalogue: Catalogue, collection: str, raw: bytes, each: Each | None = None) -> None:
-        """As `note`, for a document's BSON. One that cannot be decoded is an anomaly."""
+        """As `note`, for a document's BSON, which is decoded only if it can hold an envelope.
+
+        One that would have to be and cannot is an anomaly.
+        """
+        if collection not in self._telling:
+            names = catalogue.telling_names(collection)
+            self._telling[collection] = [record_bytes.in_bson(name) for name in names]
+        if not any(name in raw for name in self._telling[collection]):
+            self.pass_over(collection, 1)
+            return
         try:
-            document = records.decode_record(collection, raw)
+            document = record_bytes.decode_record(collection, raw)
         except OpsError as failure:
-            self.note_undecodable(collection, failure)
+            self._note_undecodable(collection, failure)
         else:
             self.note(catalogue, collection, document, each)
 
-    def note_undecodable(self, collection: str, failure: OpsError) -> None:
+    def _note_undecodable(self, collection: str, failure: OpsError) -> None:
         """Count a document that may hold an envelope and cannot be decoded."""
         self.pass_over(collection, 1)
         self.not_bare.add(collection)
@@ -137,34 +147,23 @@ def take_again(store: Store, catalogue: Catalogue, bare: Collection[str], change
     for collection in bare:
         ids = changes.get(collection, [])
         for start in range(0, len(ids), records.READ_BATCH):
-            for document in records.by_ids(store, collection, ids[start : start + records.READ_BATCH]).values():
-                survey.note(catalogue, collection, document)
+            for raw in records.raw_by_ids(store, collection, ids[start : start + records.READ_BATCH]):
+                survey.note_raw(catalogue, collection, raw)
     return survey
 
 
 def _walk(store: Store, catalogue: Catalogue, collection: str, survey: Survey, each: Each | None = None) -> None:
-    names = catalogue.telling_names(collection)
-
-    def damaged(failure: OpsError) -> None:
-        survey.note_undecodable(collection, failure)
-
-    for came, documents in records.scan(store, collection, names, on_undecodable=damaged):
-        survey.pass_over(collection, came - len(documents))
-        for document in documents:
-            survey.note(catalogue, collection, document, each)
+    for came, raws in records.scan(store, collection, catalogue.telling_names(collection)):
+        survey.pass_over(collection, came - len(raws))
+        for raw in raws:
+            survey.note_raw(catalogue, collection, raw, each)
 
 
 def take_with_digest(store: Store, catalogue: Catalogue) -> tuple[Survey, DatabaseDigest]:
     """Return the survey of a database and the digest of the very bytes that were surveyed, from one read."""
     survey, digest = Survey(), DatabaseDigest()
-    telling: dict[str, list[bytes]] = {}
     for collection, raw in each_raw(store, digest):
-        if collection not in telling:
-            telling[collection] = [records.in_bson(name) for name in catalogue.telling_names(collection)]
-        if any(name in raw for name in telling[collection]):
-            survey.note_raw(catalogue, collection, raw)
-        else:
-            survey.pass_over(collection, 1)
+        survey.note_raw(catalogue, collection, raw)
     return survey, digest
 
 

@@ -24,7 +24,7 @@ from .._domain.values import Document
 from .._domain.wrap_proof import Proof
 from .._installation.sealing import Failure, Plain, Sealing
 from .._keys.provider import KeyFailure, UnwrapRequest
-from .._store import records
+from .._store import record_bytes, records
 from .._store.connection import Store
 from .plain_documents import plain_reader
 
@@ -221,7 +221,7 @@ class Rewrapper:
         # WHY read again: the server tells how many documents matched, not which, and a count must be exact.
         found = records.by_ids(self._store, collection, [expected["_id"] for expected, _assign in updates])
         for expected, assign in updates:
-            now = found.get(records.id_key(expected["_id"]), {})
+            now = found.get(record_bytes.id_key(expected["_id"]), {})
             tally.rewrapped += rewrap_plan.wraps_kept(now, assign)
         return tally
 

@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol, TypeAlias
 from .._domain.errors import FileMissing, OpsError
 from . import private_files
 from .driver import Document
-from .records import decode, encode
+from .record_bytes import decode, encode
 
 try:
     import pyrage

@@ -22,7 +22,7 @@ from .._domain.values import BsonValue, Document
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import errors
-from .records import id_key
+from .record_bytes import id_key
 
 MARKS, MARK = "locks", "oplog"  # where leases are: their writes mark the time as well as ours
 CHANGES_AT_MOST = 100_000  # records: beyond, reading everything is not dearer than looking each of them up

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 
 from .connection import Store
 from .driver import Document
-from .records import BATCH_BYTES, READ_BATCH, data_collections, exact_record, raw_of, stream_raw
+from .record_bytes import exact_record, raw_of
+from .records import BATCH_BYTES, READ_BATCH, data_collections, stream_raw
 
 
 class DatabaseDigest:

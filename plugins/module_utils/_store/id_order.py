@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from .._domain.values import BsonValue
 from .driver import bson
-from .records import id_key
+from .record_bytes import id_key
 
 Place: TypeAlias = tuple[int, object]
 _NUMBER, _TEXT, _BINARY, _OBJECT_ID, _BOOLEAN, _DATE, _OTHER = range(7)

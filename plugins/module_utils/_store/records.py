@@ -8,7 +8,8 @@ One cursor per collection and bounded batches: memory does not grow with the dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -16,7 +17,8 @@ from .._domain.errors import OpsError
 from .._domain.values import BsonValue
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
-from .driver import Document, Raw, RawBSONDocument, bson, errors, pymongo, record_codec
+from .driver import Document, DriverObject, Raw, RawBSONDocument, bson, pymongo, record_codec
+from .record_bytes import bytes_of, decode, id_key, in_bson, undecodable
 
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
@@ -39,17 +41,13 @@ def stream(
     """
     with driver_errors(store):
         cursor = store.collection(collection).find(query or {}, batch_size=batch_size)
-        try:
+        with _undecodable_named(store, collection, query or {}):
             yield from cursor.sort("_id", -1 if descending else 1) if ordered else cursor
-        except bson.errors.BSONError:
-            raise _first_undecodable(store, collection, query or {}) from None
 
 
-def scan(
-    store: Store, collection: str, names: Iterable[str], *, on_undecodable: Callable[[OpsError], None] | None = None
-) -> Iterator[tuple[int, list[Document]]]:
-    """Yield (how many documents came, those of them that have one of these field names on whatever level), until all of
-    a collection came, in the order in which the server keeps them: for counting and looking.
+def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield (how many documents came, the BSON of those that have one of these field names on whatever level), until
+    all of a collection came, in the order in which the server keeps them: for counting and looking.
 
     WHY by name before they are decoded: most records of most databases hold nothing sealed, and to see that in their
     bytes takes 0.1 us where decoding and walking takes 1.6. A text that ends like a name is decoded in vain.
@@ -57,65 +55,49 @@ def scan(
     WHY not `stream`: for sorting by `_id` the server fetches each document by way of an index, a third of its work.
     SAFE BECAUSE a record keeps its place while it lives, whoever updates it (SERVER-19593, WiredTiger), so that each is
     seen once. It would not be for what compares two databases record by record.
-
-    on_undecodable: told of a document that cannot be decoded, which is left out; None: it is raised (X11).
     """
     telling, passed = [in_bson(name) for name in names], 0
-    codec = record_codec().with_options(document_class=RawBSONDocument)
     with driver_errors(store):
         # WHY not whole answers of the server (find_raw_batches): the driver copies each of them five times.
-        cursor = store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH)
+        cursor = _raw(store, collection).find({}, batch_size=READ_BATCH)
         while (document := next(cursor, None)) is not None:
             raw, passed = bytes(document.raw), passed + 1
             del document  # WHY: it is a view of its whole answer, which would lie beside the next one
             for name in telling:  # not any(): to make a generator takes longer than the search
                 if name in raw:
-                    documents, raw = _decoded(collection, raw, on_undecodable), b""
-                    passed -= not documents
-                    if documents:
-                        yield passed, documents
-                        passed = 0
+                    yield passed, [raw]
+                    passed = 0
                     break
         if passed:
             yield passed, []
 
 
-def raw_of(document: Raw) -> bytes:
-    """Return the bytes of a document that was read as raw BSON.
-
-    WHY a copy: from 4 KB on the driver gives a view (pymongo 4.18), in which only single bytes can be looked for.
-    """
-    return bytes(document.raw)
-
-
-def in_bson(name: str) -> bytes:
-    """Return a field's name as BSON writes it."""
-    return name.encode() + b"\0"
-
-
 def stream_raw(store: Store, collection: str) -> Iterator[Raw]:
     """Yield the documents of a collection in `_id` order as raw BSON, byte for byte what the server holds."""
-    codec = record_codec().with_options(document_class=RawBSONDocument)
     with driver_errors(store):
-        yield from store.collection(collection, codec=codec).find({}, batch_size=READ_BATCH).sort("_id", 1)
+        yield from _raw(store, collection).find({}, batch_size=READ_BATCH).sort("_id", 1)
 
 
 def some_with(store: Store, collection: str, path: str, limit: int) -> Iterator[Document]:
     """Yield at most `limit` documents that hold something at a dotted path."""
-    with driver_errors(store):
-        yield from store.collection(collection).find({path: {"$ne": None}}, limit=limit)
+    query = {path: {"$ne": None}}
+    with driver_errors(store), _undecodable_named(store, collection, query):
+        yield from store.collection(collection).find(query, limit=limit)
 
 
 def by_ids(store: Store, collection: str, ids: Sequence[BsonValue]) -> dict[bytes, Document]:
     """Return the documents with these ids, keyed by `id_key`, so that ids of any BSON type can be looked up."""
-    with driver_errors(store):
-        found = store.collection(collection).find({"_id": {"$in": list(ids)}}, batch_size=len(ids) + 1)
+    query = {"_id": {"$in": list(ids)}}
+    with driver_errors(store), _undecodable_named(store, collection, query):
+        found = store.collection(collection).find(query, batch_size=len(ids) + 1)
         return {id_key(document["_id"]): document for document in found}
 
 
-def id_key(record_id: BsonValue) -> bytes:
-    """Return a hashable, type-exact key of an `_id`: its BSON encoding (1 and "1" and 1.0 differ)."""
-    return encode({"_id": record_id})
+def raw_by_ids(store: Store, collection: str, ids: Sequence[BsonValue]) -> Iterator[bytes]:
+    """Yield the BSON of the documents with these ids; nothing is decoded."""
+    with driver_errors(store):
+        for document in _raw(store, collection).find({"_id": {"$in": list(ids)}}, batch_size=len(ids) + 1):
+            yield bytes(document.raw)
 
 
 def ids_of(store: Store, collection: str) -> Iterator[BsonValue]:
@@ -174,91 +156,6 @@ def delete_ids(store: Store, collection: str, ids: Sequence[BsonValue]) -> int:
         return int(store.collection(collection).delete_many({"_id": {"$in": list(ids)}}).deleted_count)
 
 
-def encode(document: Mapping[str, BsonValue]) -> bytes:
-    """Return a document as BSON, its field order kept."""
-    return bytes(bson.encode(document, codec_options=record_codec()))
-
-
-def decode(raw: bytes) -> Document:
-    """Return the document in BSON bytes. Raises ValueError when they are none."""
-    try:
-        return dict(bson.decode(raw, codec_options=record_codec()))
-    except (bson.errors.BSONError, errors.PyMongoError) as cause:
-        raise ValueError("not a BSON document") from cause
-
-
-def decode_record(collection: str, raw: bytes) -> Document:
-    """Return the record in BSON bytes. Raises OpsError record.undecodable, which names it."""
-    try:
-        return decode(raw)
-    except ValueError:
-        raise undecodable(collection, raw) from None
-
-
-def exact_record(collection: str, raw: bytes) -> Document:
-    """Return the record in BSON bytes, if encoding it gives these very bytes again (X10).
-
-    WHY: a symbol comes out of the driver as a text, undefined as null, and of two fields of one name only one: what
-    travels must be what was there. Raises OpsError record.undecodable, record.not_exact.
-    """
-    document = decode_record(collection, raw)
-    if encode(document) != raw:
-        raise OpsError(
-            f"record {collection}/{document.get('_id')} holds BSON that would change on its way: a type that is not "
-            "used any more, or two fields of one name",
-            code="record.not_exact",
-            hint="store the record anew with types of today, then export again; nothing was written",
-        )
-    return document
-
-
-def undecodable(collection: str, raw: bytes) -> OpsError:
-    """Return the failure that names a record which cannot be decoded, by what can be read of it (X11)."""
-    lenient = record_codec().with_options(unicode_decode_error_handler="replace")
-    try:
-        place, why = f"{collection}/{bson.decode(raw, codec_options=lenient).get('_id')}", "a text in it is not UTF-8"
-    except (bson.errors.BSONError, errors.PyMongoError):
-        place, why = f"{collection}/(no readable _id)", "its BSON is damaged"
-    return OpsError(
-        f"record {place} cannot be decoded: {why}",
-        code="record.undecodable",
-        hint="correct this record with a tool that reads it as bytes, or remove it if nothing needs it",
-        place=place,
-    )
-
-
-def _decoded(collection: str, raw: bytes, on_undecodable: Callable[[OpsError], None] | None) -> list[Document]:
-    try:
-        return [decode_record(collection, raw)]
-    except OpsError as failure:
-        if on_undecodable is None:
-            raise
-        on_undecodable(failure)
-        return []
-
-
-def _first_undecodable(store: Store, collection: str, query: Mapping[str, BsonValue]) -> OpsError:
-    """Return the failure for the first record that the driver could not decode: it tells neither which nor where."""
-    codec = record_codec().with_options(document_class=RawBSONDocument)
-    for document in store.collection(collection, codec=codec).find(query, batch_size=READ_BATCH):
-        raw = bytes(document.raw)
-        try:
-            decode(raw)
-        except ValueError:
-            return undecodable(collection, raw)
-    return OpsError(
-        f"a record of {collection} could not be decoded and has changed since",
-        code="record.undecodable",
-        hint="run it again",
-        retryable=True,
-    )
-
-
-def bytes_of(document: Mapping[str, BsonValue]) -> int:
-    """Return how many bytes of BSON a document has. One that was not decoded knows it; others take 1 us and more."""
-    return len(document.raw) if isinstance(document, RawBSONDocument) else len(encode(document))
-
-
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield lists of at most `size` items."""
     left = iter(items)
@@ -285,3 +182,33 @@ def bounded_batches(documents: Iterable[D], size: int, *, max_bytes: int = BATCH
             batch, held = [], 0
     if batch:
         yield batch
+
+
+def _raw(store: Store, collection: str) -> DriverObject:
+    """Return the driver's collection whose documents are raw BSON."""
+    return store.collection(collection, codec=record_codec().with_options(document_class=RawBSONDocument))
+
+
+@contextmanager
+def _undecodable_named(store: Store, collection: str, query: Mapping[str, BsonValue]) -> Iterator[None]:
+    """Name the record that the driver could not decode. query: that the driver's cursor was made with."""
+    try:
+        yield
+    except bson.errors.BSONError:
+        raise _first_undecodable(store, collection, query) from None
+
+
+def _first_undecodable(store: Store, collection: str, query: Mapping[str, BsonValue]) -> OpsError:
+    """Return the failure for the first record that the driver could not decode: it tells neither which nor where."""
+    for document in _raw(store, collection).find(query, batch_size=READ_BATCH):
+        raw = bytes(document.raw)
+        try:
+            decode(raw)
+        except ValueError:
+            return undecodable(collection, raw)
+    return OpsError(
+        f"a record of {collection} could not be decoded and has changed since",
+        code="record.undecodable",
+        hint="run it again",
+        retryable=True,
+    )

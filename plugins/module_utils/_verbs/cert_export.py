@@ -26,7 +26,7 @@ from .._installation import survey as surveys
 from .._installation.installation import Installation, open_database, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
-from .._store import private_files, records
+from .._store import private_files, record_bytes, records
 from .._store.connection import Store
 from .._store.driver import Document
 
@@ -156,7 +156,7 @@ def _projects(store: Store, options: Options) -> dict[bytes, tuple[str, str]]:
         if not options.projects or names & set(options.projects):
             matched |= names & set(options.projects)
             folder = safe_name(str(document.get("slug") or document.get("name") or document["_id"]))
-            found[records.id_key(document["_id"])] = (folder, str(document["_id"]))
+            found[record_bytes.id_key(document["_id"])] = (folder, str(document["_id"]))
     missing = sorted(set(options.projects) - matched)
     if missing:
         raise OpsError(f"no project {', '.join(missing)}", code="export.not_found", hint="names, slugs and ids match")
@@ -167,7 +167,7 @@ def _chosen(store: Store, options: Options, projects: dict[bytes, tuple[str, str
     """Return what is to be exported: little of each certificate, because there may be many."""
     chosen, matched = list[_Chosen](), set[str]()
     for document in records.stream(store, CERTIFICATES):
-        project = projects.get(records.id_key(document.get("project_id")))
+        project = projects.get(record_bytes.id_key(document.get("project_id")))
         names = {str(document["_id"]), str(document.get("name", "")), str(document.get("common_name", ""))}
         if project is None or (options.names and not names & set(options.names)):
             continue
@@ -201,10 +201,10 @@ def _export(
     documents = records.by_ids(source.store, CERTIFICATES, ids)
     keys = _keys(source, ids)
     for entry in batch:
-        document = documents.get(records.id_key(entry.record_id))
+        document = documents.get(record_bytes.id_key(entry.record_id))
         if document is None:
             continue  # deleted by the live service since the list was made
-        key = keys.get(records.id_key(entry.record_id))
+        key = keys.get(record_bytes.id_key(entry.record_id))
         if options.include_keys and key is None:
             warn(f"certificate {entry.name} has no private key here (made elsewhere): files with a key are left out")
         material = Material(
@@ -233,7 +233,7 @@ def _keys(source: _Source, ids: list[BsonValue]) -> dict[bytes, bytes]:
     sealed = list(records.stream(source.store, PRIVATE_KEYS, query))
     opened = opened_records.open_documents(source.sealing, source.installation.catalogue, PRIVATE_KEYS, sealed)
     return {
-        records.id_key(record.document["certificate_id"]): one.payload
+        record_bytes.id_key(record.document["certificate_id"]): one.payload
         for record in opened
         for one in record.fields
         if one.steps == PRIVATE_KEY

@@ -141,15 +141,9 @@ def _verified(
     for name, entry in written.items():
         path = folder / entry["file"]
 
-        telling = [records.in_bson(told) for told in installation.catalogue.telling_names(name)]
-
-        def note(raw: bytes, name: str = name, telling: list[bytes] = telling) -> None:
-            if name in BOOKKEEPING:
-                return
-            if any(told in raw for told in telling):
+        def note(raw: bytes, name: str = name) -> None:
+            if name not in BOOKKEEPING:
                 found.note_raw(installation.catalogue, name, raw, opener.add)
-            else:
-                found.pass_over(name, 1)
 
         back = dump.read_back(path, note)
         # The versions of the label are those of the envelopes in it, opened here, and not of the database (X2).

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import bson
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain import rewrap_plan
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.catalogue import Catalogue
@@ -40,9 +41,9 @@ def test_a_scan_sees_every_record_once_while_others_rewrite_and_add_records(stor
     site.db.records.insert_many([{"_id": number * 7919 % DOCUMENTS, "text": "short"} for number in range(DOCUMENTS)])
 
     seen, added = Counter(), False
-    for came, documents in records.scan(store, "records", ["_id"]):
-        assert came == len(documents)
-        seen.update(document["_id"] for document in documents)
+    for came, raws in records.scan(store, "records", ["_id"]):
+        assert came == len(raws)
+        seen.update(bson.decode(raw)["_id"] for raw in raws)
         if not added:
             added = True
             site.db.records.update_many({}, {"$set": {"text": "long " * 200}})
@@ -63,8 +64,8 @@ def test_a_scan_gives_the_documents_that_have_one_of_the_names_on_any_level_and_
 
     scanned = list(records.scan(store, "records", ["nonce", "ciphertext"]))
 
-    assert sum(came for came, _documents in scanned) == DOCUMENTS + 4
-    assert [one for _came, documents in scanned for one in documents] == held
+    assert sum(came for came, _raws in scanned) == DOCUMENTS + 4
+    assert [bson.decode(raw) for _came, raws in scanned for raw in raws] == held
 
 
 @pytest.mark.parametrize("size", [10, 5_000, 100_000])

@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 import bson
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
+from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import leader
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
 
 from tests.support.rewriting_proxy import rewriting_proxy
 from tests.support.sealed import credential, envelope, plaintext_of
@@ -85,6 +89,35 @@ def test_x11_an_envelope_beside_a_text_that_cannot_be_decoded_is_named_by_everyt
     assert backup.code == "record.unreadable"
     assert {exported.code, rotation.code} == {"record.undecodable"}
     assert site.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+
+
+def test_x11_a_plain_record_that_cannot_be_decoded_and_comes_during_a_rotation_is_not_in_its_way(site, monkeypatch):
+    ask = leader.changed_since
+
+    def changed(store, since, **named):
+        site.db.zones.insert_one({"_id": "came late", "comment": STORED.decode()})
+        return ask(store, since, **named)
+
+    monkeypatch.setattr(leader, "changed_since", changed)
+
+    rotation = site.call("kek_rotate", to_version=2).values["rotation"]
+
+    assert (rotation["state"], rotation["rewrapped"]) == ("complete", 12)
+    assert site.db.zones.count_documents({"_id": "came late"}) == 1
+
+
+def test_x11_a_record_that_cannot_be_decoded_is_named_wherever_it_is_looked_up(sealed):
+    site, place = sealed
+    record_id = bson.ObjectId(place.partition("/")[2])
+    with open_store(Secret(site.uri), site.name) as store:
+        for read in (
+            lambda: records.by_ids(store, "dns_credentials", [record_id]),
+            lambda: list(records.some_with(store, "dns_credentials", "comment", 5)),
+            lambda: list(records.stream(store, "dns_credentials")),
+        ):
+            with pytest.raises(OpsError) as failure:
+                read()
+            assert (failure.value.code, place in failure.value.message) == ("record.undecodable", True)
 
 
 def test_x11_what_cannot_be_decoded_where_nobody_listed_a_field_keeps_a_rotation_from_completing(site):

@@ -1,0 +1,92 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A record as BSON bytes and as a document: to and fro, and what is said of bytes that are neither.
+
+No database is asked here. What need not be decoded should not be: a text that is not UTF-8, as programs in Go write
+them, is stored by MongoDB and is nobody's business until its record is opened (X11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .._domain.errors import OpsError
+from .._domain.values import BsonValue
+from .driver import Document, Raw, RawBSONDocument, bson, errors, record_codec
+
+
+def encode(document: Mapping[str, BsonValue]) -> bytes:
+    """Return a document as BSON, its field order kept."""
+    return bytes(bson.encode(document, codec_options=record_codec()))
+
+
+def decode(raw: bytes) -> Document:
+    """Return the document in BSON bytes. Raises ValueError when they are none."""
+    try:
+        return dict(bson.decode(raw, codec_options=record_codec()))
+    except (bson.errors.BSONError, errors.PyMongoError) as cause:
+        raise ValueError("not a BSON document") from cause
+
+
+def id_key(record_id: BsonValue) -> bytes:
+    """Return a hashable, type-exact key of an `_id`: its BSON encoding (1 and "1" and 1.0 differ)."""
+    return encode({"_id": record_id})
+
+
+def decode_record(collection: str, raw: bytes) -> Document:
+    """Return the record in BSON bytes. Raises OpsError record.undecodable, which names it."""
+    try:
+        return decode(raw)
+    except ValueError:
+        raise undecodable(collection, raw) from None
+
+
+def exact_record(collection: str, raw: bytes) -> Document:
+    """Return the record in BSON bytes, if encoding it gives these very bytes again (X10).
+
+    WHY: a symbol comes out of the driver as a text, undefined as null, and of two fields of one name only one: what
+    travels must be what was there. Raises OpsError record.undecodable, record.not_exact.
+    """
+    document = decode_record(collection, raw)
+    if encode(document) != raw:
+        raise OpsError(
+            f"record {collection}/{document.get('_id')} holds BSON that would change on its way: a type that is not "
+            "used any more, or two fields of one name",
+            code="record.not_exact",
+            hint="store the record anew with types of today, then export again; nothing was written",
+        )
+    return document
+
+
+def undecodable(collection: str, raw: bytes) -> OpsError:
+    """Return the failure that names a record which cannot be decoded, by what can be read of it (X11)."""
+    lenient = record_codec().with_options(unicode_decode_error_handler="replace")
+    try:
+        place, why = f"{collection}/{bson.decode(raw, codec_options=lenient).get('_id')}", "a text in it is not UTF-8"
+    except (bson.errors.BSONError, errors.PyMongoError):
+        place, why = f"{collection}/(no readable _id)", "its BSON is damaged"
+    return OpsError(
+        f"record {place} cannot be decoded: {why}",
+        code="record.undecodable",
+        hint="correct this record with a tool that reads it as bytes, or remove it if nothing needs it",
+        place=place,
+    )
+
+
+def raw_of(document: Raw) -> bytes:
+    """Return the bytes of a document that was read as raw BSON.
+
+    WHY a copy: from 4 KB on the driver gives a view (pymongo 4.18), in which only single bytes can be looked for.
+    """
+    return bytes(document.raw)
+
+
+def in_bson(name: str) -> bytes:
+    """Return a field's name as BSON writes it."""
+    return name.encode() + b"\0"
+
+
+def bytes_of(document: Mapping[str, BsonValue]) -> int:
+    """Return how many bytes of BSON a document has. One that was not decoded knows it; others take 1 us and more."""
+    return len(document.raw) if isinstance(document, RawBSONDocument) else len(encode(document))
