@@ -116,6 +116,7 @@ failure:
     hint: "repair or restore the listed records"
 """
 
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.what_travels import CARRIED
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import data_export
@@ -126,7 +127,7 @@ ARGUMENTS = with_installation(
     carry={
         "type": "list",
         "elements": "str",
-        "default": ["CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET"],
+        "default": list(CARRIED),
     },
 )
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import TypedDict, cast, get_origin, get_type_hints, is_typeddict
 
 from .aead import keyed_digest
 from .errors import OpsError
+from .values import BsonValue
 
 FORMAT = "certautopilot.ops/bundle/2"
 RECORDS_FILE = "records.age"
@@ -62,6 +64,29 @@ _TYPES: Mapping[str, type] = {
     name: dict if is_typeddict(kind) else get_origin(kind) or kind for name, kind in get_type_hints(Manifest).items()
 }
 
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _is_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(type(one) is int and one >= 0 for one in value.values())
+
+
+# WHY so closely: a manifest that somebody else wrote must be refused by name, not fail where it is used (X20).
+_INSIDE: Mapping[str, Callable[[BsonValue], bool]] = {
+    "created_at": lambda value: bool(_INSTANT.fullmatch(value)),
+    "source": lambda value: all(isinstance(value.get(name), str) for name in get_type_hints(Source)),
+    "catalogue": lambda value: all(_is_texts(paths) for paths in value.values()),
+    "collections": _is_counts,
+    "sealed": _is_counts,
+    "projects": lambda value: all(isinstance(one, dict) for one in value),
+    "recipients": _is_texts,
+    "carried": _is_texts,
+}
+
 
 class Chain:
     """A running keyed digest over records in order: one value that stands for all of them."""
@@ -101,6 +126,8 @@ def parse(text: str, *, origin: str) -> Manifest:
     for name, kind in _TYPES.items():
         if not isinstance(found.get(name), kind):
             raise _malformed(origin, f'"{name}" is missing or not a {kind.__name__}')
+        if name in _INSIDE and not _INSIDE[name](found[name]):
+            raise _malformed(origin, f'"{name}" holds what no export writes')
     return cast(Manifest, found)
 
 

@@ -26,5 +26,9 @@ CARRIED = ("CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET")
 
 
 def is_of_users(collection: str) -> bool:
-    """Return whether a collection holds records of users: neither bookkeeping nor the server's own."""
-    return collection not in BOOKKEEPING and not collection.startswith("system.")
+    """Return whether a collection holds records of users: neither bookkeeping nor the server's own, and with a name.
+
+    Source of what a name is: MongoDB manual, "Naming Restrictions"; the driver refuses dots at the ends and twice.
+    """
+    is_name = all(collection.split(".")) and not set(collection) & {"$", "\0"}
+    return is_name and collection not in BOOKKEEPING and not collection.startswith("system.")

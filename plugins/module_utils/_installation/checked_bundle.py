@@ -10,6 +10,7 @@ is truncated, altered, duplicated, reordered or meant for somebody else is refus
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -18,17 +19,20 @@ from typing import TypeAlias
 
 from .._domain import manifest as manifests
 from .._domain.bundle_trust import Trust
+from .._domain.catalogue import field_path
 from .._domain.errors import OpsError
 from .._domain.manifest import Manifest
 from .._domain.what_travels import is_of_users
 from .._store import bundle
 from .._store.bundle import Identity, RecordsFile
 from .._store.driver import Document
+from .._store.record_bytes import id_key
 from .._store.records import BATCH_BYTES
 from . import opened_records
 from .opened_records import OpenedRecord
 
 BATCH = 500  # records handed on at a time
+MANIFEST_AT_MOST = 64 * 1024 * 1024  # bytes: what is longer is no manifest, and must not fill the memory
 OnRecord: TypeAlias = Callable[[str, OpenedRecord, int], None]
 
 
@@ -73,8 +77,9 @@ def checked(src: Path, identity_file: Path, trust: Trust) -> Iterator[Bundle]:
 
 def _manifest_bytes(origin: Path) -> bytes:
     try:
-        return origin.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+        with bundle.open_regular(origin) as raw:
+            return raw.read(MANIFEST_AT_MOST)
+    except FileNotFoundError:
         raise OpsError(
             f"no manifest at {origin}", code="manifest.missing", hint="is `src` the bundle's folder?"
         ) from None
@@ -107,6 +112,7 @@ class _Check:
         self._next = 0
         self._ended = False
         self._chain = manifests.Chain(b"")
+        self._tally = _Tally()
         self.digest_key = b""
         self.carried: dict[str, str] = {}
 
@@ -144,8 +150,18 @@ class _Check:
         for name in ("bundle_id", "layout", "source"):
             if frame.get(name) != dict(self._manifest)[name]:
                 raise manifests.mismatch(str(self._origin), f'"{name}" differs')
-        self.digest_key, self.carried = key, dict(frame.get("carried") or {})
+        self.digest_key, self.carried = key, self._carried_in(frame)
         self._chain = manifests.Chain(key)
+
+    def _carried_in(self, frame: Document) -> dict[str, str]:
+        carried = frame.get("carried")
+        if not isinstance(carried, dict) or not all(
+            isinstance(one, str) and "\0" not in one for one in carried.values()
+        ):
+            raise manifests.mismatch(str(self._origin), "what is carried is not names and texts")
+        if sorted(carried) != self._manifest["carried"]:
+            raise manifests.mismatch(str(self._origin), '"carried" lists other names than are inside')
+        return dict(carried)
 
     def _record(self, frame: Document) -> tuple[str, OpenedRecord]:
         collection, opened = frame.get("c"), opened_records.from_frame(frame)
@@ -157,11 +173,17 @@ class _Check:
                 code="bundle.foreign_collection",
                 hint="no export of this collection writes such a bundle: find out who made it; nothing was written",
             )
-        digest = opened_records.digest(self.digest_key, collection, opened)
-        if not hmac.compare_digest(digest, bytes(frame.get("m") or b"")):
+        digest, told = opened_records.digest(self.digest_key, collection, opened), frame.get("m")
+        if not isinstance(told, bytes) or not hmac.compare_digest(digest, told):
             raise OpsError(
                 f"record {collection}/{opened.record_id} does not have the digest it was exported with",
                 code="bundle.record_altered",
+                hint="export again; nothing was written",
+            )
+        if not self._tally.add(collection, opened):
+            raise OpsError(
+                f"frame {self._next} brings {collection} or one of its records a second time",
+                code="bundle.out_of_order",
                 hint="export again; nothing was written",
             )
         self._chain.add(digest)
@@ -170,12 +192,34 @@ class _Check:
     def _end(self, frame: Document) -> None:
         self._ended = True
         counted = self._next - 1
-        for name, found in (("records", counted), ("records_digest", self._chain.hex())):
+        for name, found in (
+            ("records", counted), ("records_digest", self._chain.hex()),
+            ("collections", dict(self._tally.collections)), ("sealed", dict(self._tally.sealed)),
+        ):  # fmt: skip
             named = dict(self._manifest)[name]
             if named != found:
                 raise manifests.mismatch(str(self._origin), f'"{name}" is {named}, the records say {found}')
         if frame.get("records") != counted or frame.get("chain") != self._chain.hex():
             raise manifests.mismatch(str(self._origin), "the end frame does not match the records before it")
+
+
+class _Tally:
+    """What came, by collection and by sealed field: the wrap budget and every report believe the manifest's counts."""
+
+    def __init__(self) -> None:
+        self.collections: Counter[str] = Counter()
+        self.sealed: Counter[str] = Counter()
+        self._last = ("", b"")
+
+    def add(self, collection: str, opened: OpenedRecord) -> bool:
+        """Count a record; False where its collection had ended, or the record before it is the same one."""
+        here = (collection, id_key(opened.record_id))
+        if here == self._last or (collection != self._last[0] and collection in self.collections):
+            return False
+        self._last = here
+        self.collections[collection] += 1
+        self.sealed.update(f"{collection}.{field_path(one.steps)}" for one in opened.fields)
+        return True
 
 
 class _Batches:

@@ -138,10 +138,15 @@ def digest(key: bytes, collection: str, opened: OpenedRecord) -> bytes:
 def from_frame(frame: Document) -> OpenedRecord | None:
     """Return the record of a bundle's frame; None where the frame is none."""
     document, listed = frame.get("d"), frame.get("o", [])
-    if not isinstance(document, dict) or "_id" not in document or not isinstance(listed, list):
+    if (
+        not isinstance(document, dict)
+        or not record_bytes.is_storable_id(document.get("_id", []))
+        or not isinstance(listed, list)
+    ):
         return None
-    fields = [_field(document, one) for one in listed]
-    return None if None in fields else OpenedRecord(document, tuple(one for one in fields if one is not None))
+    fields = [one for one in (_field(document, told) for told in listed) if one is not None]
+    places = {one.steps for one in fields}
+    return OpenedRecord(document, tuple(fields)) if len(places) == len(listed) else None
 
 
 def as_frame(opened: OpenedRecord) -> Document:
@@ -158,6 +163,9 @@ def _field(document: Document, listed: BsonValue) -> OpenedField | None:
     if not isinstance(payload, bytes) or not isinstance(extra, dict) or not isinstance(keys, list):
         return None
     if not isinstance(steps, list) or not steps or not _is_null(document, steps):
+        return None
+    # WHY none of an envelope's own keys beside it: they would stand in the place of what is sealed here.
+    if not all(isinstance(key, str) for key in keys) or set(extra) & {*KEYS}:
         return None
     known = {*KEYS, *extra}
     if not set(REQUIRED) <= {*keys} <= known or len(keys) != len({*keys}) or set(extra) - {*keys}:

@@ -127,11 +127,9 @@ def _replace(
         return 0
     may_write()
     replacements = [
-        (records.as_read(pair.found), document)
-        for pair, document in zip(changed, sealed, strict=True)
-        if pair.found is not None
+        (pair.found, document) for pair, document in zip(changed, sealed, strict=True) if pair.found is not None
     ]
-    replaced = records.replace_guarded(destination.store, collection, replacements)
+    replaced = records.replace_as_read(destination.store, collection, replacements)
     written.contended += len(replacements) - replaced
     return replaced
 

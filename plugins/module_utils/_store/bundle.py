@@ -113,15 +113,9 @@ class RecordsFile:
         """Open it. Raises OpsError bundle.missing, bundle.not_a_file."""
         self.path = path
         try:
-            # WHY not blocking: a FIFO would hang here until somebody writes into it; a file knows no difference.
-            self._raw = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+            self._raw = open_regular(path)
         except FileNotFoundError:
             raise _missing(path) from None
-        except OSError as cause:
-            raise _not_a_file(path, cause.strerror or type(cause).__name__) from None
-        if not stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode):
-            self.close()
-            raise _not_a_file(path, "it is no regular file")
 
     def close(self) -> None:
         self._raw.close()
@@ -136,6 +130,21 @@ class RecordsFile:
         _decrypted(self.path, source, identity, on_frame)
         source.readall()  # WHY: what stands behind the last chunk is part of the file, and of its hash
         return source.digest.hexdigest()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Return a file of a bundle, opened for reading. Raises FileNotFoundError, OpsError bundle.not_a_file."""
+    try:
+        # WHY not blocking: a FIFO would hang here until somebody writes into it; a file knows no difference.
+        raw = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except (FileNotFoundError, NotADirectoryError) as cause:
+        raise FileNotFoundError(path) from cause
+    except OSError as cause:
+        raise _not_a_file(path, cause.strerror or type(cause).__name__) from None
+    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        raw.close()
+        raise _not_a_file(path, "it is no regular file")
+    return raw
 
 
 def _decrypted(path: Path, source: _HashedSource, identity: Identity, on_frame: OnFrame) -> None:

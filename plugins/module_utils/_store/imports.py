@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from .._domain.errors import OpsError
@@ -21,6 +22,7 @@ from .connection import Store, driver_errors
 from .driver import errors
 
 COLLECTION = "kek_imports"
+CLOCKS_DIFFER_AT_MOST = timedelta(days=1)
 
 
 class ImportState(StrEnum):
@@ -103,6 +105,25 @@ def proven(store: Store, source_install_id: str, bundle_id: str, token: int) -> 
         raise overtaken(source_install_id)
 
 
+def note_bundle(store: Store, source_install_id: str, token: int, facts: Mapping[str, object]) -> bool:
+    """Note another bundle that a proven import holds as well; False when it is the one that is noted.
+
+    Raises OpsError import.accepted, import.overtaken when the import is not proven any more.
+    """
+    assign = {**facts, "token": token, "updated_at": store.server_time()}
+    proven_by = {"_id": source_install_id, "state": ImportState.PROVEN.value, "token": {"$not": {"$gt": token}}}
+    with driver_errors(store):
+        found = store.collection(COLLECTION).find_one(proven_by)
+        if found is None:
+            raise _stopped(source_install_id, store.collection(COLLECTION).find_one({"_id": source_install_id}) or {})
+        if found.get("bundle_id") == facts["bundle_id"]:
+            return False
+        mine = {**proven_by, "bundle_id": found.get("bundle_id")}
+        if store.collection(COLLECTION).update_one(mine, {"$set": assign}).matched_count:
+            return True
+    raise overtaken(source_install_id)
+
+
 def advance(
     store: Store, source_install_id: str, *, leaves: ImportState, enters: ImportState, mine: Mapping[str, object]
 ) -> bool:
@@ -130,6 +151,20 @@ def require_not_older(found: ImportRecord | None, made_at: str, bundle_id: str) 
             f"the bundle was made at {made_at}, and one of {found.bundle_made_at} was imported already",
             code="import.older",
             hint="import the newest bundle; to go back to an older one on purpose, set `allow_older: true`",
+        )
+
+
+def require_made_by_now(store: Store, made_at: str) -> None:
+    """Raises OpsError bundle.not_yet_made for a bundle that is dated later than this server's clock by over a day.
+
+    WHY: everything made before such a bundle would count as older than it, the true ones of years to come included.
+    """
+    latest = rfc3339(store.server_time() + CLOCKS_DIFFER_AT_MOST)
+    if made_at > latest:
+        raise OpsError(
+            f"the bundle says it was made at {made_at}, and this database's clock says {latest[:10]} at the latest",
+            code="bundle.not_yet_made",
+            hint="set the clocks of both servers, then export again; or find out who made this bundle",
         )
 
 

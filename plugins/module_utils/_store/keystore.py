@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from .._domain import gcm_budget
 from .._domain.key_names import KeyReference
 from .._domain.values import BsonValue, Document, JsonObject
 from .connection import Store, driver_errors
@@ -192,9 +193,17 @@ def swap_active(store: Store, *, expected: Active, to_version: int) -> Active | 
 
 
 def spend(store: Store, version: int, wraps: int) -> None:
-    """Count wraps before they are made, so that a crash counts too many and never too few."""
+    """Count wraps before they are made, so that a crash counts too many and never too few.
+
+    Raises OpsError budget.exhausted, and counts none, where these would be too many: the one door that every wrap goes
+    through (X15).
+    """
+    room = {"_id": version, "invocations": {"$not": {"$gt": gcm_budget.REFUSE_AT - wraps}}}
     with driver_errors(store):
-        store.collection(COLLECTION).update_one({"_id": version}, {"$inc": {"invocations": wraps}})
+        if store.collection(COLLECTION).update_one(room, {"$inc": {"invocations": wraps}}).matched_count:
+            return
+        row = store.collection(COLLECTION).find_one({"_id": version}) or {}
+    gcm_budget.judge(version, int(row.get("invocations") or 0), wraps)
 
 
 def set_state(store: Store, version: int, *, expected: str, state: str) -> bool:

@@ -52,10 +52,11 @@ def private_folder(path: Path) -> None:
         raise not_writable(path, cause) from None
 
 
-def append_assignments(path: Path, values: Mapping[str, str]) -> None:
+def append_assignments(path: Path, values: Mapping[str, str]) -> bool:
     """Append `NAME=value` lines to an environment file, whole or not at all; owner and mode stay as they were.
 
-    What is in it already with the same value is left out, so that two runs append once (X22). Raises OpsError
+    What is in it already with the same value is left out, so that two runs append once (X22); return whether anything
+    was appended. Raises OpsError
     file.not_writable, file.grammar, file.conflict.
     """
     try:
@@ -64,13 +65,14 @@ def append_assignments(path: Path, values: Mapping[str, str]) -> None:
         raise not_writable(path, cause) from None
     missing = _missing(path, content, values)
     if not missing:
-        return
+        return False
     if content.rstrip(b"\r\n").endswith(b"\\"):
         raise grammar(str(path), "its last line ends in a backslash, so that it would go on in what is appended")
     content += b"" if not content or content.endswith(b"\n") else b"\n"
     appended = content + format_assignments(missing).encode()
     _missing(path, appended, {**parse_assignments(content.decode("utf-8"), origin=str(path)), **missing})  # read back
     write_private(path, appended, owner=(status.st_uid, status.st_gid))
+    return True
 
 
 def _missing(path: Path, content: bytes, values: Mapping[str, str]) -> dict[str, str]:

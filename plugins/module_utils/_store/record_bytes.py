@@ -34,6 +34,12 @@ def id_key(record_id: BsonValue) -> bytes:
     return encode({"_id": record_id})
 
 
+def is_storable_id(value: BsonValue) -> bool:
+    """Return whether a server stores this as `_id`. Source: MongoDB manual, "The _id Field"."""
+    names = value if isinstance(value, dict) else ()
+    return not isinstance(value, (list, bson.Regex)) and not any(name.startswith("$") for name in names)
+
+
 def decode_record(collection: str, raw: bytes) -> Document:
     """Return the record in BSON bytes. Raises OpsError record.undecodable, which names it."""
     try:

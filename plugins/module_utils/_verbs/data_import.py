@@ -83,7 +83,8 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             return _compared(destination)
         if destination.state == ImportState.ACCEPTED:
             raise imports.accepted(destination.source)
-        _require_budget(destination, warn)
+        if destination.state == "":
+            _require_budget(destination, warn)
         if check:
             return _result(bundle, transfer(destination, lambda: False), None, carried=False)
         lease = leases.acquire_within(opened.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5)
@@ -105,8 +106,21 @@ class _Turn:
 
     def begin(self) -> None:
         """Mark the import as under way: from now on it is not proven. Raises OpsError import.accepted, .overtaken."""
+        self._keeper.require()
+        imports.begin(self._destination.store, self._destination.source, self._token, self._facts())
+        self._begun = True
+
+    def note_bundle(self) -> bool:
+        """Note that a proof stands for this bundle too, which holds what is here already; return whether it is another.
+
+        WHY: what is accepted, and what counts as older, is what was imported last, though nothing had to be written.
+        """
+        self._keeper.require()
+        return imports.note_bundle(self._destination.store, self._destination.source, self._token, self._facts())
+
+    def _facts(self) -> JsonObject:
         manifest = self._destination.bundle.manifest
-        facts = {
+        return {
             "bundle_id": manifest["bundle_id"],
             "bundle_made_at": manifest["created_at"],
             "records": manifest["records"],
@@ -114,9 +128,6 @@ class _Turn:
             "source_provider": manifest["source"]["provider"],
             "source_digest": manifest["source_digest"],
         }
-        self._keeper.require()
-        imports.begin(self._destination.store, self._destination.source, self._token, facts)
-        self._begun = True
 
     def may_write(self) -> bool:
         """Return True; the import begins with the first write. Raises OpsError lease.lost, import.accepted, .overtaken.
@@ -171,6 +182,7 @@ def _checked(installation: Installation, bundle: Bundle, *, allow_older: bool) -
             code="destination.not_empty",
             hint="import into a fresh database; nothing was written",
         )
+    imports.require_made_by_now(installation.store, bundle.manifest["created_at"])
     if not allow_older:
         imports.require_not_older(mine, bundle.manifest["created_at"], bundle.manifest["bundle_id"])
     sealing = Sealing(installation.provider, layouts.by_name(bundle.manifest["layout"]))
@@ -200,17 +212,21 @@ def _import(destination: Destination, turn: _Turn, *, carry: Callable[[], bool])
         raise proof.refusal()
     _require_same_version(destination)
     newly_proven = written.any or destination.state != ImportState.PROVEN
+    newer = not newly_proven and turn.note_bundle()
     if newly_proven:
         turn.proven()
         note_layout(store, destination.sealing.layout)
         facts = {"source": source, "bundle": manifest["bundle_id"], "records": proof.records, "equal": proof.equal}
         counts = {"imported": written.imported, "updated": written.updated, "deleted": written.deleted}
         journal.append(store, "data_import", {**facts, **counts})
-    return _result(destination.bundle, written, proof, carried=carried or newly_proven)
+    return _result(destination.bundle, written, proof, carried=carried or newly_proven or newer)
 
 
 def _require_budget(destination: Destination, warn: Callable[[str], None]) -> None:
-    """Raises OpsError budget.exhausted before the first wrap, if all of the bundle's could be too many (X15)."""
+    """Raises OpsError budget.exhausted before anything is written, if all of a first bundle's wraps are too many.
+
+    Of later ones it is not known beforehand what differs: `keystore.spend` refuses before each wrap (X15).
+    """
     row = destination.installation.keystore.rows.get(destination.version)
     planned = sum(destination.bundle.manifest["sealed"].values())
     warning = gcm_budget.judge(destination.version, row.invocations if row else 0, planned)
@@ -247,9 +263,8 @@ def _carry(settings: Settings, bundle: Bundle, warn: Callable[[str], None]) -> b
     if missing and settings.secrets_file is None:
         warn(f"no secrets file at the destination: {', '.join(sorted(missing))} not written")
         return False
-    if missing and settings.secrets_file is not None:
-        private_files.append_assignments(Path(settings.secrets_file), missing)
-    return bool(missing)
+    # The file is read again there: another run may have written to it while this one waited for the lease (X22).
+    return bool(settings.secrets_file) and private_files.append_assignments(Path(settings.secrets_file or ""), missing)
 
 
 def _about(bundle: Bundle) -> JsonObject:

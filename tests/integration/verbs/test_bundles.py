@@ -212,8 +212,9 @@ def test_records_that_were_tampered_with_by_someone_who_knows_the_recipient_are_
 def test_a_manifest_that_does_not_match_is_refused(empty_env_site, exported, identity, field):
     path = exported / "manifest.json"
     manifest = json.loads(path.read_text())
-    kinds = {int: 3, str: "other", dict: {"other": 1}}
-    path.write_text(json.dumps({**manifest, field: kinds[type(manifest[field])]}))
+    other = {"records": 3, "layout": "other", "collections": {"other": 1}, "records_sha256": "other"}
+    other["source"] = {**manifest["source"], "database": "other"}
+    path.write_text(json.dumps({**manifest, field: other[field]}))
 
     assert refused(empty_env_site, exported, identity).code == "manifest.mismatch"
 

@@ -13,16 +13,22 @@ import hashlib
 import io
 import json
 import os
+import shutil
+from contextlib import contextmanager
 
 import bson
+import pymongo.monitoring
 import pyrage
 import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain import gcm_budget
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain import manifest as manifests
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.bundle_trust import Trust
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation import equality, opened_records
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation.checked_bundle import checked
-from ansible_collections.certautopilot.ops.plugins.module_utils._store import keystore
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import keystore, records
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
 
 from tests.support.sealed import envelope, plaintext_of
 
@@ -47,6 +53,35 @@ def export(env_site, identity):
         return dest, env_site.call("data_export", dest=str(dest), recipients=(public,), **options).values
 
     return make
+
+
+@pytest.fixture
+def store_of():
+    return lambda site: open_store(Secret(site.uri), site.name)
+
+
+@contextmanager
+def queries_of_updates():
+    """Yield the queries of all updates that clients made meanwhile send."""
+    queries = []
+
+    class Listener(pymongo.monitoring.CommandListener):
+        def started(self, event):
+            queries.extend(one["q"] for one in event.command.get("updates", ()))
+
+        def succeeded(self, event):
+            pass
+
+        def failed(self, event):
+            pass
+
+    listeners = pymongo.monitoring._LISTENERS
+    before = list(listeners.command_listeners)
+    pymongo.monitoring.register(Listener())
+    try:
+        yield queries
+    finally:
+        listeners.command_listeners[:] = before
 
 
 def key_of(identity):
@@ -397,6 +432,71 @@ def test_x3_what_is_accepted_is_the_bundle_that_was_seen_as_proven(empty_env_sit
 
     assert accepted["bundle"] == told["manifest"]["bundle_id"]
     assert told["manifest"]["bundle_id"] in json.dumps(entry, default=str)
+
+
+def test_x3_a_newer_bundle_of_the_same_content_is_what_was_imported_last(env_site, empty_env_site, export, identity):
+    older, _told = export("older")
+    made_at = json.loads((older / "manifest.json").read_text())["created_at"]
+    newer, told = export("newer")
+    while json.loads((newer / "manifest.json").read_text())["created_at"] <= made_at:
+        shutil.rmtree(newer)
+        newer, told = export("newer")
+    empty_env_site.call("data_import", src=str(older), identity_file=str(identity))
+
+    second = empty_env_site.call("data_import", src=str(newer), identity_file=str(identity))
+    third = empty_env_site.call("data_import", src=str(newer), identity_file=str(identity))
+    accepted = empty_env_site.call("migration_accept").values["migration"]
+
+    assert (second.changed, third.changed) == (True, False)
+    assert accepted["bundle"] == told["manifest"]["bundle_id"]
+
+
+def test_x5_a_replacement_is_looked_for_by_its_id_alone_and_made_only_where_the_record_is_what_was_read(
+    env_site, store_of
+):
+    env_site.db.bulk.insert_many([{"_id": n, "text": "x" * 200} for n in range(500)])
+    read = list(env_site.db.bulk.find({"_id": {"$lt": 50}}))
+    env_site.db.bulk.update_one({"_id": 7}, {"$set": {"text": "written meanwhile"}})
+
+    with queries_of_updates() as queries, store_of(env_site) as store:
+        replaced = records.replace_as_read(store, "bulk", [(one, {"_id": one["_id"], "new": True}) for one in read])
+
+    assert replaced == 49
+    assert env_site.db.bulk.find_one({"_id": 7})["text"] == "written meanwhile"
+    assert [set(query) for query in queries] == [{"_id"}] * 50  # a server looks one up without reading the others
+
+
+@pytest.mark.parametrize("size", [100, 9 * 1024 * 1024])
+def test_x5_a_record_of_any_size_is_replaced_only_while_it_is_what_was_read(env_site, store_of, size):
+    env_site.db.bulk.insert_many([{"_id": n, "text": "x" * size, "note": "as read"} for n in range(2)])
+    read = list(env_site.db.bulk.find(sort=[("_id", 1)]))
+    env_site.db.bulk.update_one({"_id": 1}, {"$set": {"note": "written meanwhile"}})
+
+    with store_of(env_site) as store:
+        replaced = records.replace_as_read(store, "bulk", [(one, {**one, "note": "new"}) for one in read])
+
+    assert replaced == 1
+    assert [d["note"] for d in env_site.db.bulk.find(sort=[("_id", 1)])] == ["new", "written meanwhile"]
+
+
+def test_x15_no_wrap_is_made_beyond_the_limit_whoever_makes_it(empty_env_site, store_of):
+    limit = gcm_budget.REFUSE_AT
+    empty_env_site.db.kek_versions.update_one({"_id": 1}, {"$set": {"invocations": limit - 10}})
+    with store_of(empty_env_site) as store:
+        keystore.spend(store, 1, 10)
+        with pytest.raises(OpsError) as refusal:
+            keystore.spend(store, 1, 1)
+
+    assert refusal.value.code == "budget.exhausted"
+    assert empty_env_site.db.kek_versions.find_one({"_id": 1})["invocations"] == limit
+
+
+def test_x15_an_import_that_changes_nothing_needs_no_budget(empty_env_site, export, identity):
+    bundle, _told = export()
+    empty_env_site.call("data_import", src=str(bundle), identity_file=str(identity))
+    empty_env_site.db.kek_versions.update_one({"_id": 1}, {"$set": {"invocations": 2**32 + 5}})
+
+    assert not empty_env_site.call("data_import", src=str(bundle), identity_file=str(identity)).changed
 
 
 def test_x15_an_import_that_could_exhaust_the_key_is_refused_before_the_first_wrap(empty_env_site, export, identity):

@@ -16,7 +16,7 @@ BODY = {
     "format": manifests.FORMAT,
     "bundle_id": "b",
     "created_at": "2026-11-24T09:00:00Z",
-    "source": {"install_id": "i"},
+    "source": {"install_id": "i", "provider": "env", "installed_at": "2026-11-24T09:00:00Z", "database": "d"},
     "layout": "binary/iv-first/aad-record-field",
     "catalogue": {},
     "collections": {"zones": 1},
