@@ -116,7 +116,6 @@ failure:
     hint: "repair or restore the listed records"
 """
 
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.what_travels import CARRIED
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import data_export
@@ -127,7 +126,7 @@ ARGUMENTS = with_installation(
     carry={
         "type": "list",
         "elements": "str",
-        "default": list(CARRIED),
+        "default": ["CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET"],
     },
 )
 

@@ -145,7 +145,6 @@ failure:
     hint: "copy it again and compare its SHA-256 with the manifest"
 """
 
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.what_travels import CARRIED
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import data_import
@@ -159,7 +158,7 @@ ARGUMENTS = with_installation(
     carry={
         "type": "list",
         "elements": "str",
-        "default": list(CARRIED),
+        "default": ["CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET"],
     },
     allow_older={"type": "bool", "default": False},
 )

@@ -123,3 +123,12 @@ def test_t11_every_module_starts_without_its_libraries_and_names_the_first_that_
         MODULES, "dependency.missing"
     )
     assert all(sys.executable in result["msg"] for result in results.values())
+
+
+@pytest.mark.parametrize("name", ["data_export", "data_import"])
+def test_what_travels_unless_others_are_named_is_one_list_though_modules_cannot_import_it(name):
+    # They import `_module` before anything else (X77), and the documentation has to spell defaults out anyhow.
+    carried = importlib.import_module(f"{PLUGINS}.module_utils._domain.what_travels").CARRIED
+    module = importlib.import_module(f"{PLUGINS}.modules.{name}")
+
+    assert module.ARGUMENTS["carry"]["default"] == list(carried)
