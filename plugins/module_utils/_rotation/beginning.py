@@ -24,7 +24,7 @@ from .._store.lease_renewal import Keeper
 from .._store.leases import Lease
 from .leader import Leader
 from .options import Options
-from .outcome import fenced
+from .outcome import fenced, swap_lost
 from .plan import draw, fits, require_budget, require_fleet, require_no_downgrade, require_only_source
 from .shared_work import Mine
 
@@ -51,14 +51,15 @@ class Beginning:
         `Leader.go` raises.
         """
         state = self._goes_on_in(record)
+        active = self._fenced()  # WHY before the rest: what is written then makes the record say another state
         if record is None or record.plan is None or state is None:
-            return self._led(self._planned(record), State.REWRAPPING)
-        return self._led(self._taken_up(record, record.plan, state), state, record)
+            return self._led(self._planned(record), active, State.REWRAPPING)
+        return self._led(self._taken_up(record, record.plan, state), active, state, record)
 
-    def _led(self, plan: Plan, state: State, record: Rotation | None = None) -> Result:
+    def _led(self, plan: Plan, active: Active | None, state: State, record: Rotation | None = None) -> Result:
         return Leader(
-            self._installation, plan, self._mine,
-            lease=self._lease, keeper=self._keeper, active=self._active(plan), options=self._options,
+            self._installation, plan, self._mine, lease=self._lease, keeper=self._keeper,
+            active=active or keystore.initialise_active(self._store, plan.active), options=self._options,
         ).go(state, record)  # fmt: skip
 
     def _goes_on_in(self, record: Rotation | None) -> State | None:
@@ -68,6 +69,8 @@ class Beginning:
             return None
         if record.state.ended or not fits(record.plan, self._installation, self._options):
             return None
+        if rotations.another_led_since(self._store, record):
+            return None  # what it moved, back or on, is in no counter of this one
         swapped = active.version == record.to_version
         return {
             State.REWRAPPING: State.REWRAPPING,
@@ -134,5 +137,17 @@ class Beginning:
                 created_by="kek-rotate",
             )
 
-    def _active(self, plan: Plan) -> Active:
-        return self._installation.keystore.active or keystore.initialise_active(self._store, plan.active)
+    def _fenced(self) -> Active | None:
+        """Return version and epoch, out of reach of a leader that was paused before its swap; None where there is none.
+
+        WHY a swap to the version that is active: it moves the epoch on. Whoever sleeps there expects the old one, and
+        does not swap when it wakes up: not this rotation, which may be meant to stop before it, and not another one.
+        """
+        active = self._installation.keystore.active
+        if active is None or not rotations.is_any_swapping(self._store, besides=active.version):
+            return active
+        self._keeper.require()
+        moved_on = keystore.swap_active(self._store, expected=active, to_version=active.version)
+        if moved_on is None:
+            raise swap_lost()
+        return moved_on

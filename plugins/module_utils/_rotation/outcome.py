@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._domain import exposure
 from .._domain.catalogue import Catalogue
@@ -181,6 +181,17 @@ def out_of_time(record: Rotation | None, options: Options, mine: Mine, retries: 
         before=plan.before,
         after=plan.after(active, record.remaining, record.total),
     )
+
+
+def with_reissue_list(result: Result, record: Rotation | None, store: Store, catalogue: Catalogue) -> Result:
+    """Return a result with the list of what must be reissued, where the rotation is a compromised one and complete.
+
+    WHY whoever finds it so: a run that dies after it said complete has told nobody.
+    """
+    if record is None or not record.compromised or record.state is not State.COMPLETE:
+        return result
+    rotation = {**rotation_of(result), **reissue_list(store, catalogue)}
+    return replace(result, values={**result.values, "rotation": rotation})
 
 
 def reissue_list(store: Store, catalogue: Catalogue) -> JsonObject:

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 
 from .._domain import rewrap_plan
@@ -170,7 +171,8 @@ class SharedWork:
             return
         done = False
         try:
-            with Keeper(lambda: ranges.renew(self._store, claim, lease_s=lease_s), lease_s) as kept:
+            renew = partial(ranges.renew, self._store, claim, lease_s=lease_s)
+            with Keeper(renew, lease_s, since=claim.asked_at) as kept:
                 self._stream.run(collection, documents, guard=kept.require)
             done = not self._mine.progress.timed_out
         except LeaseLost:

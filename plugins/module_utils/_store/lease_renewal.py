@@ -23,17 +23,18 @@ _SAFE_SHARE = 0.75  # of the life of a claim, after which a write must ask first
 class Keeper:
     """Renews a claim until it is left. Use as a context manager.
 
-    renew: extends the claim on the server by `lease_s` seconds; raises OpsError when it is not ours any more.
+    renew: extends the claim on the server by `lease_s` seconds; raises OpsError when it is not ours any more. since:
+    `clock()` from before the claim was asked for: the server's answer, or this process, may have been late.
     """
 
-    def __init__(self, renew: Callable[[], None], lease_s: float) -> None:
+    def __init__(self, renew: Callable[[], None], lease_s: float, *, since: float) -> None:
         self._renew = renew
         self._lease_s = lease_s
         self._guard = threading.Lock()
         self._lost: OpsError | None = None
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
-        self._fresh_until = _clock() + lease_s * _SAFE_SHARE
+        self._fresh_until = since + lease_s * _SAFE_SHARE
 
     def __enter__(self) -> Keeper:
         self._thread.start()
@@ -50,7 +51,7 @@ class Keeper:
         with self._guard:
             if self._lost is not None:
                 raise self._lost
-            if _clock() >= self._fresh_until:
+            if clock() >= self._fresh_until:
                 self._renewed()
 
     def _keep(self) -> None:
@@ -66,7 +67,7 @@ class Keeper:
 
     def _renewed(self) -> None:
         # WHY the clock is read first: the server's answer may be late, and the claim runs from when it was made.
-        asked = _clock()
+        asked = clock()
         try:
             self._renew()
         except LeaseLost as lost:
@@ -75,7 +76,7 @@ class Keeper:
         self._fresh_until = asked + self._lease_s * _SAFE_SHARE
 
 
-def _clock() -> float:
+def clock() -> float:
     """Return seconds of a clock that goes on while the machine sleeps, where there is one."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)

@@ -15,14 +15,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._domain.errors import LeaseHeld, LeaseLost, OpsError
 from .._domain.instants import rfc3339
 from .._domain.values import BsonValue, Document
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
-from .lease_renewal import Keeper
+from .lease_renewal import Keeper, clock
 from .server_clock import EXPIRED, expires_in
 
 COLLECTION = "locks"
@@ -32,11 +32,12 @@ FIRST_HOLDERS = 10  # how often the first lease of a name is asked for while oth
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that was held at the time it was returned."""
+    """A lease that was held at the time it was returned. asked_at: `lease_renewal.clock()` before it was asked for."""
 
     name: str
     owner: str
     token: int
+    asked_at: float = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def acquire(store: Store, name: str, *, lease_s: float = LEASE_S, purpose: str =
 
     purpose: what it is for, so that others can tell whether to wait for it.
     """
-    owner = uuid.uuid4().hex
+    owner, asked_at = uuid.uuid4().hex, clock()
 
     def taken(mine: BsonValue, theirs: str) -> Document:
         return {"$cond": [EXPIRED, mine, theirs]}
@@ -68,7 +69,7 @@ def acquire(store: Store, name: str, *, lease_s: float = LEASE_S, purpose: str =
     document = _taken_or_held(store, name, change)
     if document["owner"] != owner:
         raise held(name, document)
-    return Lease(name, owner, int(document["token"]))
+    return Lease(name, owner, int(document["token"]), asked_at)
 
 
 def _taken_or_held(store: Store, name: str, change: Document) -> Document:
@@ -116,21 +117,10 @@ def release(store: Store, lease: Lease) -> None:
 
 
 @contextmanager
-def holding(store: Store, name: str, *, lease_s: int = LEASE_S, wait_s: int = 0) -> Iterator[Lease]:
-    """Hold the lease for the block, renewed in the background; give it back on every way out.
-
-    wait_s: how long to wait for another holder; more than a lease lets a holder that was killed run out.
-    """
-    lease = acquire_within(store, name, lease_s=lease_s, wait_s=wait_s)
-    with kept(store, lease, lease_s=lease_s):
-        yield lease
-
-
-@contextmanager
 def kept(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> Iterator[Keeper]:
     """Renew an acquired lease in the background for the block; give it back on every way out."""
     try:
-        with Keeper(lambda: renew(store, lease, lease_s=lease_s), lease_s) as keeper:
+        with Keeper(lambda: renew(store, lease, lease_s=lease_s), lease_s, since=lease.asked_at) as keeper:
             yield keeper
     finally:
         with contextlib.suppress(OpsError):  # SAFE BECAUSE an unreachable database lets the lease run out by itself

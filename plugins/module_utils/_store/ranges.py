@@ -15,13 +15,14 @@ import socket
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._domain.errors import LeaseLost
 from .._domain.range_cuts import Range
 from .._domain.rotation import Plan
 from .._domain.values import Document
 from .connection import Store, driver_errors
+from .lease_renewal import clock
 from .server_clock import EXPIRED, NOT_EXPIRED, expires_in
 
 COLLECTION = "kek_ranges"
@@ -30,10 +31,11 @@ _POLL_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A range that was ours at the time it was returned."""
+    """A range that was ours at the time it was returned. asked_at: `lease_renewal.clock()` before it was asked for."""
 
     range_id: str
     owner: str
+    asked_at: float = field(compare=False)
 
 
 def lay(store: Store, plan: Plan, parts: Sequence[Range]) -> None:
@@ -70,11 +72,11 @@ def free(store: Store, plan: Plan) -> dict[str, list[tuple[str, Range]]]:
 
 def claim(store: Store, plan: Plan, range_id: str, *, lease_s: float) -> Claim | None:
     """Return the claim of a range, None when somebody else has it or it is done."""
-    owner = uuid.uuid4().hex
+    owner, asked_at = uuid.uuid4().hex, clock()
     mine = {"owner": owner, "host": socket.gethostname(), "pid": os.getpid(), "expires_at": expires_in(lease_s)}
     with driver_errors(store):
         outcome = store.collection(COLLECTION).update_one({"_id": range_id, **_free(plan)}, [{"$set": mine}])
-    return Claim(range_id, owner) if outcome.matched_count == 1 else None
+    return Claim(range_id, owner, asked_at) if outcome.matched_count == 1 else None
 
 
 def renew(store: Store, held: Claim, *, lease_s: float) -> None:

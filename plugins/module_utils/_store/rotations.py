@@ -37,6 +37,20 @@ def latest(store: Store) -> Rotation | None:
     return None if document is None else from_document(document)
 
 
+def another_led_since(store: Store, record: Rotation) -> bool:
+    """Return whether a rotation to another version was led since this one was: they share one lease and its tokens."""
+    later = {"_id": {"$ne": record.name}, "token": {"$gt": record.token}}
+    with driver_errors(store):
+        return store.collection(COLLECTION).find_one(later, {"_id": 1}) is not None
+
+
+def is_any_swapping(store: Store, *, besides: int) -> bool:
+    """Return whether a rotation was about to make its version active. besides: the version that is active already."""
+    about_to = {"state": str(State.SWAPPING), "to_version": {"$ne": besides}}
+    with driver_errors(store):
+        return store.collection(COLLECTION).find_one(about_to, {"_id": 1}) is not None
+
+
 def begin(store: Store, plan: Plan, token: int, *, fresh: bool) -> bool:
     """Write a plan, in state planning; False when a larger token fenced this leader off.
 

@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 
 from .._domain.catalogue import Found
 from .._domain.envelope import Envelope
 from .._domain.envelope_layout import Layout
 from .._domain.errors import OpsError
-from .._domain.instants import rfc3339
-from .._domain.listing import SHOWN, listed
+from .._domain.listing import SHOWN
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
@@ -33,9 +31,10 @@ from .._installation.every_envelope import EveryEnvelope
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import Sample, note_layout, remembered_layout
 from .._installation.survey import Survey
+from .._installation.version_in_use import require_out_of_use
 from .._keys.provider import Provider
 from .._rotation.leadership import LEASE_NAME, LEASE_S
-from .._store import dump, heartbeats, journal, keystore, leases, removed_version_validator, rotations
+from .._store import dump, journal, keystore, leases, removed_version_validator
 from .._store.keystore import KeyRow, KeyState
 
 
@@ -108,15 +107,16 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         removal = _planned(installation, options, warn)
         layout = None
         if removal.removes:
-            _require_out_of_use(installation, options)  # 1
+            require_out_of_use(installation, options.version, grace=options.grace)  # 1
             layout = _require_unused(removal, None)  # 2
         if check or not removal.changes:
             return removal.result()
-        with leases.holding(installation.store, LEASE_NAME, lease_s=LEASE_S):
+        lease = leases.acquire(installation.store, LEASE_NAME, lease_s=LEASE_S)
+        with leases.kept(installation.store, lease, lease_s=LEASE_S) as keeper:
             if removal.removes:
-                _remove(removal, layout)
+                _remove(removal, layout, keeper.require)
             if removal.after.state == KeyState.DESTROYED:
-                _destroy(removal)
+                _destroy(removal, keeper.require)
             facts = {"version": options.version, "key_destroyed": removal.destroys, "state": removal.after.state}
             journal.append(installation.store, "kek_remove", facts)
         return removal.result()
@@ -129,7 +129,11 @@ def _planned(installation: Installation, options: Options, warn: Callable[[str],
     """
     version, row = options.version, installation.keystore.rows.get(options.version)
     if row is None:
-        raise _refused("unknown_version", f"the keystore has no KEK version {version}", "see kek_info")
+        raise OpsError(
+            f"the keystore has no KEK version {version}",
+            code="remove.unknown_version",
+            hint="see kek_info",
+        )
     _require_confirmed(options, row, installation.provider)
     needed_by = _backups_with(options)
     for folder in needed_by:
@@ -148,45 +152,17 @@ def _require_confirmed(options: Options, row: KeyRow, provider: Provider) -> Non
     if not options.destroy_key:
         return
     if provider.key_admin is None:
-        raise _refused(
-            "no_key_to_destroy",
+        raise OpsError(
             f'provider "{provider.name}" has no key in an HSM',
-            f"delete the line of V{options.version} from secrets.env on every host, restart, and run it again without "
-            "destroy_key",
+            code="remove.no_key_to_destroy",
+            hint=f"delete the line of V{options.version} from secrets.env on every host, restart, and run it again "
+            "without destroy_key",
         )
     if not options.check_value or options.check_value != row.key.get("check_value"):
-        raise _refused(
-            "fingerprint",
+        raise OpsError(
             "destroy_key needs the key's check value as `check_value`, and it is not the one that was given",
-            "read it from kek_info (versions, key.check_value), and type it",
-        )
-
-
-def _require_out_of_use(installation: Installation, options: Options) -> None:
-    """Raises OpsError remove.active, .rotation_running, .in_use_by_process, .too_soon."""
-    version, active = options.version, installation.keystore.active
-    if active is None or active.version == version:
-        raise _refused("active", f"KEK version {version} is active", "rotate to a newer version first")
-    latest = rotations.latest(installation.store)
-    if latest is not None and not latest.state.ended:
-        raise _refused(
-            "rotation_running",
-            f'rotation "{latest.name}" is {latest.state}, expected complete',
-            f"run kek_rotate with to_version {latest.to_version} to its end",
-        )
-    using = [process.id for process in heartbeats.read(installation.store).live if process.current_version == version]
-    if using:
-        raise _refused(
-            "in_use_by_process",
-            f"live processes write with version {version}: {listed(using)}",
-            "they follow within a heartbeat (30 s); restart those that do not",
-        )
-    over = latest.updated_at + timedelta(seconds=options.grace) if latest is not None and latest.updated_at else None
-    if options.grace and (over is None or installation.store.server_time() < over):
-        raise _refused(
-            "too_soon",
-            f"the grace period of {options.grace} s since the rotation ends {rfc3339(over)}",
-            "wait, so that the backups of that time can still be read; or set `grace: 0`",
+            code="remove.fingerprint",
+            hint="read it from kek_info (versions, key.check_value), and type it",
         )
 
 
@@ -198,25 +174,25 @@ def _require_unused(removal: _Removal, known: Layout | None) -> Layout | None:
     version = removal.options.version
     found, places, opener = _read(removal, known)
     if found.by_version[version]:
-        raise _refused(
-            "in_use",
+        raise OpsError(
             f"{found.by_version[version]} envelope(s) are under version {version}: {', '.join(places)}",
-            "rotate again, with from_version left out; add fields outside the catalogue by `catalogue`",
+            code="remove.in_use",
+            hint="rotate again, with from_version left out; add fields outside the catalogue by `catalogue`",
         )
     if found.anomalies:
-        raise _refused(
-            "unreadable",
+        raise OpsError(
             f"{len(found.anomalies)} damaged envelope(s) may be under version {version}, the first: "
             f"{found.anomalies[0]['place']}: {found.anomalies[0]['reason']}",
-            "repair or remove them; kek_info lists them",
+            code="remove.unreadable",
+            hint="repair or remove them; kek_info lists them",
         )
     opener.finish()
     if opener.failed:
-        raise _refused(
-            "unreadable",
+        raise OpsError(
             f"{opener.failed} envelope(s) do not open, the first: "
             f"{opener.failures[0].place}: {opener.failures[0].reason}",
-            "they may need the version that is to be removed: repair or remove them first",
+            code="remove.unreadable",
+            hint="they may need the version that is to be removed: repair or remove them first",
         )
     return opener.layout
 
@@ -242,10 +218,10 @@ def _read(removal: _Removal, known: Layout | None) -> tuple[Survey, list[str], E
     return surveys.take(installation.store, installation.catalogue, each=each), places, opener
 
 
-def _remove(removal: _Removal, layout: Layout | None) -> None:
+def _remove(removal: _Removal, layout: Layout | None, require: Callable[[], None]) -> None:
     """Fence, read again, mark. Called with the rotations' lease, so nothing can make the version active any more.
 
-    layout: None where the first reading met no envelope.
+    layout: None where the first reading met no envelope. require: raises lease.lost where the lease may be another's.
     INVARIANT: active version and row are read again before the fence goes up, because a fence around the active version
     would stop all writes.
     """
@@ -254,19 +230,24 @@ def _remove(removal: _Removal, layout: Layout | None) -> None:
     row = fresh.rows.get(version)
     if fresh.active is None or fresh.active.version == version or row is None or row.state != state:
         raise _moved(version)
-    _require_out_of_use(replace(removal.installation, keystore=fresh), removal.options)  # another run may have led
+    require_out_of_use(  # another run may have led
+        replace(removal.installation, keystore=fresh), version, grace=removal.options.grace
+    )
+    require()
     removed_version_validator.raise_around(store, removal.fields, version)  # 3
     layout = _require_unused(removal, layout)  # 4: what was written meanwhile may lie about its version too (T6)
+    require()
     if not keystore.mark_removed(store, version, expected=state):  # 5
         raise _moved(version)
     if layout is not None:
         note_layout(store, layout)
 
 
-def _destroy(removal: _Removal) -> None:
+def _destroy(removal: _Removal, require: Callable[[], None]) -> None:
     """Destroy the HSM key if it is there, then say so in the row. A crash in between is finished by the next run."""
     installation, version = removal.installation, removal.options.version
     if removal.destroys:
+        require()
         journal.append(installation.store, key_material.VERB, key_material.begins(version))
         key_material.destroy(installation, version, str(removal.options.check_value))  # 6
     state = keystore.kept_state(removal.before.state)
@@ -282,19 +263,19 @@ def _backups_with(options: Options) -> list[str]:
     for folder in options.backups:
         manifest = dump.read_manifest(Path(folder))
         if manifest is None:
-            raise _refused("no_backup", f"{folder} is not a backup that db_backup made", "correct `backups`")
+            raise OpsError(
+                f"{folder} is not a backup that db_backup made",
+                code="remove.no_backup",
+                hint="correct `backups`",
+            )
         if options.version in manifest["kek_versions"]:
             needed.append(folder)
     return needed
 
 
 def _moved(version: int) -> OpsError:
-    return _refused(
-        "moved",
+    return OpsError(
         f"KEK version {version} changed its state while it was being removed",
-        "look at kek_info, then run it again",
+        code="remove.moved",
+        hint="look at kek_info, then run it again",
     )
-
-
-def _refused(code: str, found: str, hint: str) -> OpsError:
-    return OpsError(found, code=f"remove.{code}", hint=hint)

@@ -38,14 +38,13 @@ from .._rotation.outcome import (
     out_of_time,
     predicted,
     rotation_of,
-    swap_lost,
+    with_reissue_list,
 )
 from .._rotation.plan import draw, nothing_left, require_budget, require_fleet, require_loaded
 from .._rotation.shared_work import batch_size, part_of
-from .._store import install_lock, keystore, leases, rotations
+from .._store import install_lock, leases, rotations
 from .._store.connection import Store
 from .._store.keystore import Keystore
-from .._store.leases import Lease
 
 __all__ = ["LEASE_NAME", "LEASE_S", "Options", "run"]
 
@@ -74,8 +73,11 @@ def _over(store: Store, settings: Settings, options: Options, since: Rotation | 
     """Return the result of a run that has nothing to do, None when keys are needed to go on."""
     if options.state == "cancelled":
         return None if _can_be_cancelled(since) else _not_cancelled(options, since)
-    found = nothing_left(store, Catalogue(settings.catalogue), options, since)
-    return None if found is None else nothing_to_do(options, since, found)
+    catalogue = Catalogue(settings.catalogue)
+    found = nothing_left(store, catalogue, options, since)
+    if found is None:
+        return None
+    return with_reissue_list(nothing_to_do(options, since, found), since, store, catalogue)
 
 
 def _rotate(
@@ -93,7 +95,8 @@ def _rotate(
         now, record = read_again(installation), rotations.read(store, options.name)  # 4
         ended = ended_meanwhile(now, options, since, record)
         if ended is not None and record is not None:
-            return ended_elsewhere(record, ended, options.prove_wraps, mine.share(installation.provider.retries))
+            result = ended_elsewhere(record, ended, options.prove_wraps, mine.share(installation.provider.retries))
+            return with_reissue_list(result, record, store, installation.catalogue)
         return Beginning(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(record)  # 5, 6
 
 
@@ -111,7 +114,8 @@ def _cancel(installation: Installation, options: Options, *, check: bool, warn: 
     """Take an unfinished rotation back: every envelope to the active version again, and the record says cancelled.
 
     It is a rotation to the active version. It takes the lead even when nothing is to be moved: a leader may be about
-    to. Raises OpsError rotate.cannot_cancel when its version is active already: then it can only go forward.
+    to, and `Beginning` keeps one that sleeps from swapping. Raises OpsError rotate.cannot_cancel when its version is
+    active already: then it can only go forward.
     """
     store, back = installation.store, _back(options, installation.keystore)
     since = rotations.read(store, back.name)
@@ -120,32 +124,21 @@ def _cancel(installation: Installation, options: Options, *, check: bool, warn: 
     mine = part_of(back, since, lease_s=LEASE_S)
     lease = lead_or_help(installation, back, mine)
     if lease is None:
-        return out_of_time(rotations.read(store, back.name), back, mine, installation.provider.retries)
+        done = out_of_time(rotations.read(store, back.name), back, mine, installation.provider.retries)
+        return _as_cancelled(options, done, changed=done.changed)
     with leases.kept(store, lease, lease_s=LEASE_S) as keeper:
         now, record = read_again(installation), rotations.read(store, options.name)
         if not _can_be_cancelled(record):
-            return _not_cancelled(options, record)
+            return _not_cancelled(options, record, rewrapped=mine.share(installation.provider.retries).rewrapped)
         back = _back(options, now.keystore)
         done = Beginning(now, back, mine, lease=lease, keeper=keeper, warn=lambda _text: None).go(
             rotations.read(store, back.name)
         )
         if rotation_of(done)["state"] == State.COMPLETE:
             keeper.require()
-            _end(now, options, lease)
+            if not rotations.cancel(store, options.name, lease.token):
+                raise fenced(options.name)
     return _as_cancelled(options, done)
-
-
-def _end(installation: Installation, options: Options, lease: Lease) -> None:
-    """Say that a rotation was taken back. Raises OpsError rotate.swap_lost, rotate.fenced.
-
-    WHY a swap to the version that is active: it moves the epoch on. A leader of the cancelled rotation that was paused
-    just before its own swap expects the old epoch, and does not swap when it wakes up.
-    """
-    store, active = installation.store, installation.keystore.active
-    if active is None or keystore.swap_active(store, expected=active, to_version=active.version) is None:
-        raise swap_lost()
-    if not rotations.cancel(store, options.name, lease.token):
-        raise fenced(options.name)
 
 
 def _back(options: Options, keys: Keystore) -> Options:
@@ -166,23 +159,23 @@ def _can_be_cancelled(record: Rotation | None) -> bool:
     return record is not None and not record.state.ended
 
 
-def _as_cancelled(options: Options, done: Result) -> Result:
+def _as_cancelled(options: Options, done: Result, *, changed: bool = True) -> Result:
     """Return the result of the rotation back as the one of the rotation that was taken back."""
     shown = rotation_of(done)
     state = State.CANCELLED if shown["state"] == State.COMPLETE else State.REWRAPPING
     rotation = {**shown, "id": options.name, "state": str(state)}
-    return Result(changed=True, values={"rotation": rotation}, before=done.before, after=done.after)
+    return Result(changed=changed, values={"rotation": rotation}, before=done.before, after=done.after)
 
 
-def _not_cancelled(options: Options, record: Rotation | None) -> Result:
-    """Return the result of a cancellation that finds nothing to cancel."""
+def _not_cancelled(options: Options, record: Rotation | None, *, rewrapped: int = 0) -> Result:
+    """Return the result of a cancellation that finds nothing to cancel, or nothing more after it had helped another."""
     shown = Outcome(
         name=options.name,
         state=record.state if record is not None else None,
         from_versions=(),
         to_version=options.to_version,
         compromised=False,
-        rewrapped=0,
+        rewrapped=rewrapped,
         remaining=0,
     ).as_result()
-    return Result(changed=False, values={"rotation": shown}, before={}, after={})
+    return Result(changed=rewrapped > 0, values={"rotation": shown}, before={}, after={})

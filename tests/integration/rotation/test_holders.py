@@ -122,3 +122,48 @@ def test_t16_a_holder_that_was_stopped_before_its_swap_does_not_swap_after_the_r
     assert standing(rotatable) == before
     assert opened(rotatable, 1) == SECRETS
     assert woken.code == "rotate.swap_lost"
+
+
+def test_t16_a_holder_that_was_stopped_before_its_swap_does_not_swap_a_rotation_that_was_made_ready_meanwhile(
+    rotatable, rotating
+):
+    sleeper = rotating(stop={"fail_point": "swap_active", "nth": 1})
+    sleeper.wait_until_stopped()
+    ready = rotating(stop_before="swap").outcome()
+
+    sleeper.signal(signal.SIGCONT)
+    woken = sleeper.outcome()
+
+    assert (ready.code, ready.state) == ("", "ready")
+    assert rotatable.db.kek_versions.find_one({"_id": "active"})["version"] == 1
+    assert rotatable.db.kek_rotations.find_one({"_id": "to-2"})["state"] == "ready"
+    assert woken.code == "rotate.swap_lost"
+    assert rotating().outcome().state == "complete"
+
+
+def test_a_rotation_that_another_one_moved_back_in_part_is_planned_anew_and_counts_what_is_left(rotatable, rotating):
+    begun = rotating(hsm_share=9)  # one batch a second: it is killed with most of its work left
+    wait_for_a_moved_record(rotatable)
+    begun.kill()
+    begun.outcome()
+    back = rotating(to_version=1, allow_downgrade=True).outcome()
+
+    again = rotating(hsm_share=9)
+    wait_for_a_moved_record(rotatable)
+    again.kill()
+    again.outcome()
+
+    record = rotatable.db.kek_rotations.find_one({"_id": "to-2"})
+    left = rotatable.db.dns_credentials.count_documents({"kek_version": 1})
+    assert (back.code, back.state) == ("", "complete")
+    assert record["planned"] - record["moved"] >= left
+    assert rotating().outcome().state == "complete"
+
+
+def wait_for_a_moved_record(site):
+    """Return once a first record is under version 2, and the counters that are said once a second tell of it."""
+    deadline = time.monotonic() + 60
+    while not site.db.dns_credentials.count_documents({"kek_version": 2}):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(1.5)

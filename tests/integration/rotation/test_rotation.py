@@ -15,7 +15,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain import w
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import EnvProvider
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import KeyFailure
-from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import batch, deadline, pipeline
+from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import batch, deadline, leader, pipeline
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from bson import ObjectId
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -300,6 +300,23 @@ def test_t39_after_a_compromise_no_data_key_is_kept_and_the_reissue_list_is_orde
         assert deks[0] != deks[1]
     assert rotatable.db.kek_versions.find_one({"_id": 1})["state"] == "compromised"
     assert not rotatable.call("kek_rotate", to_version=2).changed
+
+
+def test_the_list_of_what_must_be_reissued_is_returned_again_after_a_run_that_died_before_it_could_return_it(
+    rotatable, monkeypatch
+):
+    def dies(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leader, "reissue_list", dies)
+    with pytest.raises(KeyboardInterrupt):
+        rotatable.call("kek_rotate", to_version=2, compromised=True)
+    monkeypatch.undo()
+
+    again = rotatable.call("kek_rotate", to_version=2, compromised=True)
+
+    assert not again.changed
+    assert again.values["rotation"]["reissue_total"] == len(again.values["rotation"]["reissue"]) == 12
 
 
 def dek_of(kek, record_id, sealed):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pymongo
 import pytest
@@ -300,20 +301,47 @@ def test_the_key_in_the_hsm_is_destroyed_only_with_its_check_value_and_only_that
 
 
 def test_a_rotation_back_between_judgement_and_lease_stops_the_removal_before_the_fence(rotated, monkeypatch):
-    real = kek_remove.leases.holding
+    real = kek_remove.leases.acquire
 
     def rotated_back_first(*arguments, **named):
         monkeypatch.undo()
         rotated.call("kek_rotate", to_version=1, allow_downgrade=True)
         return real(*arguments, **named)
 
-    monkeypatch.setattr(kek_remove.leases, "holding", rotated_back_first)
+    monkeypatch.setattr(kek_remove.leases, "acquire", rotated_back_first)
 
     with pytest.raises(OpsError) as refusal:
         rotated.call("kek_remove", version=1, grace=0)
 
     assert refusal.value.code == "remove.moved"
     rotated.db.dns_credentials.insert_one(credential(rotated.keks[1], b"the active version can still be written"))
+
+
+def test_x4_a_removal_that_slept_past_its_lease_neither_fences_nor_marks(rotated, monkeypatch):
+    monkeypatch.setattr(kek_remove, "LEASE_S", 1)
+    real = kek_remove.require_out_of_use
+    before = rotated.db.kek_versions.find_one({"_id": 1})
+    asked = []
+
+    def overtaken_meanwhile(*arguments, **named):
+        real(*arguments, **named)
+        asked.append(named)
+        if len(asked) == 2:  # the second time is under the lease
+            taken = {
+                "$set": {"owner": "another", "expires_at": datetime.now(UTC) + timedelta(hours=1)},
+                "$inc": {"token": 1},
+            }
+            rotated.db.locks.update_one({"_id": kek_remove.LEASE_NAME}, taken)
+            time.sleep(1.2)
+
+    monkeypatch.setattr(kek_remove, "require_out_of_use", overtaken_meanwhile)
+
+    with pytest.raises(OpsError) as refusal:
+        rotated.call("kek_remove", version=1, grace=0)
+
+    assert refusal.value.code == "lease.lost"
+    assert rotated.db.kek_versions.find_one({"_id": 1}) == before
+    rotated.db.dns_credentials.insert_one(credential(rotated.keks[1], b"no fence stops this"))
 
 
 def test_a_cancelled_rotation_does_not_block_removals_for_ever(rotated):

@@ -34,29 +34,39 @@ class Claim:
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(keepers, "_clock", lambda: now[0])
+    monkeypatch.setattr(keepers, "clock", lambda: now[0])
     return now
 
 
 def test_a_claim_is_renewed_without_being_asked():
     claim = Claim()
 
-    with Keeper(claim.renew, 0.03):
+    with Keeper(claim.renew, 0.03, since=keepers.clock()):
         assert claim.renewed.wait(timeout=30)
 
 
 def test_nothing_renews_after_it_was_left():
     claim = Claim()
-    with Keeper(claim.renew, 0.03) as keeper:
+    with Keeper(claim.renew, 0.03, since=keepers.clock()) as keeper:
         assert claim.renewed.wait(timeout=30)
 
     assert not keeper._thread.is_alive()
 
 
+def test_a_claim_whose_answer_was_late_is_asked_for_again_before_the_first_write(clock):
+    claim, asked_at = Claim(), clock[0]
+    clock[0] += 3600  # the process was stopped here, or the server was slow
+
+    with Keeper(claim.renew, 3600, since=asked_at) as keeper:
+        keeper.require()
+
+    assert claim.count == 1
+
+
 def test_a_fresh_claim_is_not_asked_for_again(clock):
     claim = Claim()
 
-    with Keeper(claim.renew, 3600) as keeper:
+    with Keeper(claim.renew, 3600, since=keepers.clock()) as keeper:
         keeper.require()
 
     assert claim.count == 0
@@ -65,7 +75,7 @@ def test_a_fresh_claim_is_not_asked_for_again(clock):
 def test_a_process_that_was_paused_asks_before_it_writes(clock):
     claim = Claim()
 
-    with Keeper(claim.renew, 3600) as keeper:
+    with Keeper(claim.renew, 3600, since=keepers.clock()) as keeper:
         clock[0] += 3600
         keeper.require()
         keeper.require()
@@ -75,7 +85,7 @@ def test_a_process_that_was_paused_asks_before_it_writes(clock):
 
 def test_a_lost_claim_stays_lost(clock):
     claim = Claim()
-    with Keeper(claim.renew, 3600) as keeper:
+    with Keeper(claim.renew, 3600, since=keepers.clock()) as keeper:
         clock[0] += 3600
         claim.error = LOST
         with pytest.raises(OpsError, match="gone"):
@@ -90,7 +100,7 @@ def test_a_lost_claim_stays_lost(clock):
 def test_a_server_that_is_away_stops_the_write_once_the_claim_is_old_and_not_before(clock):
     claim = Claim()
     claim.error = AWAY
-    with Keeper(claim.renew, 3600) as keeper:
+    with Keeper(claim.renew, 3600, since=keepers.clock()) as keeper:
         keeper.require()
         clock[0] += 3600
         with pytest.raises(OpsError, match="away"):
