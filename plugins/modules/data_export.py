@@ -81,6 +81,11 @@ manifest:
       description: Projects by id and name.
       type: list
       elements: dict
+    metadata:
+      description:
+        - Collection to C(options) and C(indexes) that travel with its records, and to what is C(left) behind, by
+          name.
+      type: dict
     source_digest:
       description: SHA-256 over every record of the source.
       type: str

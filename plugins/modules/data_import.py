@@ -120,6 +120,22 @@ manifest:
       description: Records the bundle does not hold.
       type: list
       elements: str
+    metadata:
+      description: Collections, indexes and validators of the source, by collection and name.
+      type: dict
+      contains:
+        made:
+          description: What was missing and was made, or would be in check mode.
+          type: list
+          elements: str
+        missing:
+          description: What is still missing, because the server refused it; a warning says why.
+          type: list
+          elements: str
+        different:
+          description: What the destination has of its own, other than the source's. It is left as it is.
+          type: list
+          elements: str
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.

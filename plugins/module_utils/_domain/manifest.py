@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TypedDict, cast, get_origin, get_type_hints, is_typeddict
 
 from .aead import keyed_digest
+from .collection_metadata import Described
 from .errors import OpsError
 from .values import BsonValue
 
@@ -37,8 +38,9 @@ class Manifest(TypedDict):
     """catalogue: collection -> sealed fields. collections: -> records. sealed: "collection.field" -> envelopes.
 
     records_sha256: of the encrypted file. source_digest: of the source's records as they were read. records_digest: the
-    end of the keyed chain. carried: names of secrets inside; carried_digest: keyed, of their values. seal: "" until
-    `sealed_manifest` made it.
+    end of the keyed chain. metadata: collection -> what of its options and indexes is inside, and what stays behind;
+    metadata_sha256: of what is inside. carried: names of secrets inside; carried_digest: keyed, of their values. seal:
+    "" until `sealed_manifest` made it.
     """
 
     format: str
@@ -54,6 +56,8 @@ class Manifest(TypedDict):
     records_sha256: str
     source_digest: str
     records_digest: str
+    metadata: dict[str, Described]
+    metadata_sha256: str
     recipients: list[str]
     carried: list[str]
     carried_digest: str
@@ -82,6 +86,7 @@ _INSIDE: Mapping[str, Callable[[BsonValue], bool]] = {
     "catalogue": lambda value: all(_is_texts(paths) for paths in value.values()),
     "collections": _is_counts,
     "sealed": _is_counts,
+    "metadata": lambda value: all(isinstance(one, dict) for one in value.values()),
     "projects": lambda value: all(isinstance(one, dict) for one in value),
     "recipients": _is_texts,
     "carried": _is_texts,

@@ -20,10 +20,11 @@ from typing import TypeAlias
 from .._domain import manifest as manifests
 from .._domain.bundle_trust import Trust
 from .._domain.catalogue import field_path
+from .._domain.collection_metadata import CollectionMetadata, from_documents
 from .._domain.errors import OpsError
 from .._domain.manifest import Manifest
 from .._domain.what_travels import is_of_users
-from .._store import bundle
+from .._store import bundle, collection_metadata
 from .._store.bundle import Identity, RecordsFile
 from .._store.driver import Document
 from .._store.record_bytes import id_key
@@ -38,7 +39,7 @@ OnRecord: TypeAlias = Callable[[str, OpenedRecord, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that was found sound. digest_key and carried came out of its encrypted part."""
+    """A bundle that was found sound. metadata, digest_key and carried came out of its encrypted part."""
 
     origin: Path
     records: RecordsFile
@@ -46,6 +47,7 @@ class Bundle:
     identity: Identity = field(repr=False)
     digest_key: bytes = field(repr=False)
     carried: dict[str, str] = field(repr=False)
+    metadata: tuple[CollectionMetadata, ...]
 
     def each_batch(self, on_batch: Callable[[str, list[OpenedRecord]], None]) -> None:
         """Call `on_batch(collection, opened records)` in order: one collection at a time, BATCH records or 16 MiB.
@@ -72,7 +74,7 @@ def checked(src: Path, identity_file: Path, trust: Trust) -> Iterator[Bundle]:
     with closing(RecordsFile(src / manifests.RECORDS_FILE)) as records:
         check = _Check(manifest, origin)
         _judged(records, identity, check)
-        yield Bundle(origin, records, manifest, identity, check.digest_key, check.carried)
+        yield Bundle(origin, records, manifest, identity, check.digest_key, check.carried, check.metadata)
 
 
 def _manifest_bytes(origin: Path) -> bytes:
@@ -115,6 +117,7 @@ class _Check:
         self._tally = _Tally()
         self.digest_key = b""
         self.carried: dict[str, str] = {}
+        self.metadata: tuple[CollectionMetadata, ...] = ()
 
     def __call__(self, frame: Document, size: int) -> None:
         if self._ended or frame.get("n") != self._next:
@@ -151,7 +154,16 @@ class _Check:
             if frame.get(name) != dict(self._manifest)[name]:
                 raise manifests.mismatch(str(self._origin), f'"{name}" differs')
         self.digest_key, self.carried = key, self._carried_in(frame)
+        self.metadata = self._metadata_in(frame)
         self._chain = manifests.Chain(key)
+
+    def _metadata_in(self, frame: Document) -> tuple[CollectionMetadata, ...]:
+        found = from_documents(frame.get("metadata"))
+        if found is None:
+            raise manifests.mismatch(str(self._origin), "its options and indexes of collections are none of an export")
+        if collection_metadata.sha256(found) != self._manifest["metadata_sha256"]:
+            raise manifests.mismatch(str(self._origin), '"metadata_sha256" differs')
+        return found
 
     def _carried_in(self, frame: Document) -> dict[str, str]:
         carried = frame.get("carried")

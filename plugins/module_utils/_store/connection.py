@@ -164,6 +164,21 @@ def driver_errors(store: Store, *, retry_hint: str = "run it again when the data
         ) from None
 
 
+def refusal_of(store: Store, command: Document) -> str:
+    """Run a command on the database; return why the server refuses it, "" where it does not.
+
+    Raises OpsError database.unauthorized, .unreachable, .error: those are no answers to what was asked.
+    """
+    with driver_errors(store):
+        try:
+            store.command(command)
+        except errors.OperationFailure as failure:
+            if failure.code in (_NOT_ALLOWED, _NOT_AUTHENTICATED):
+                raise
+            return f"the server refused it with code {failure.code}"
+    return ""
+
+
 def _unauthorized(where: str, code: int | None) -> Unauthorized:
     if code == _NOT_ALLOWED:
         return Unauthorized(

@@ -10,6 +10,7 @@ it is no backup.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -26,6 +27,8 @@ from .private_files import sync_folder
 MANIFEST_FILE = "backup.json"
 _SMALLEST = 5  # bytes: of an empty document
 _LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
+_LONGEST_NAME = 238  # bytes: longer file names are shortened, as mongodump does since release 100.1
+_KEPT_OF_NAME = 208  # bytes
 
 
 class DumpedCollection(TypedDict):
@@ -65,6 +68,10 @@ _REQUIRED = BackupManifest.__annotations__.keys() - {"views"}
 def write_collection(store: Store, collection: str, folder: Path, raws: Iterable[bytes]) -> DumpedCollection:
     """Write one collection, its documents given as BSON, and the options and indexes it has."""
     name = file_name(collection)
+    with driver_errors(store):
+        # WHY before the documents: what is created meanwhile is in neither, instead of an index over what is not there.
+        options = store.collection(collection).options()
+        indexes = [dict(index) for index in store.collection(collection).list_indexes()]
     digest, documents = hashlib.sha256(), 0
     with _private(folder / f"{name}.bson") as raw:
         for document in raws:
@@ -72,9 +79,6 @@ def write_collection(store: Store, collection: str, folder: Path, raws: Iterable
             digest.update(document)
             documents += 1
         _synced(raw)
-    with driver_errors(store):
-        options = store.collection(collection).options()
-        indexes = [dict(index) for index in store.collection(collection).list_indexes()]
     metadata = {"indexes": indexes, "options": options, "collectionName": collection, "type": "collection"}
     written = _write_metadata(folder / f"{name}.metadata.json", metadata)
     return {
@@ -90,7 +94,7 @@ def write_views(store: Store, folder: Path) -> dict[str, str]:
     written = {}
     for one in store.collections():
         if one.kind != COLLECTION:
-            metadata = {"options": one.options, "collectionName": one.name, "type": one.kind}
+            metadata = {"indexes": [], "options": one.options, "collectionName": one.name, "type": one.kind}
             written[one.name] = _write_metadata(folder / f"{file_name(one.name)}.metadata.json", metadata)
     return written
 
@@ -105,8 +109,17 @@ def _write_metadata(path: Path, metadata: Document) -> str:
 
 
 def file_name(collection: str) -> str:
-    """Return the file's base name as mongodump makes it: reserved characters percent-encoded."""
-    return quote(collection, safe="!$&'()*+,;=:@ ~")
+    """Return the base name of a collection's files as mongodump makes it: percent-encoded, and shortened if too long.
+
+    WHY nothing is left as it is: mongorestore reads "+" as a blank in newer releases, and as itself in older ones; it
+    finds the name of a shortened one in the metadata. Source: mongo-tools 100.18, mongodump/prepare.go.
+    """
+    name = quote(collection, safe="")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    # WHY SHA-1: mongodump's way; it only tells names apart.
+    digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
+    return f"{name[:_KEPT_OF_NAME]}%24{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def read_back(path: Path, on_document: Callable[[bytes], None]) -> DumpedCollection:
@@ -168,10 +181,10 @@ def damaged_file(folder: Path, manifest: BackupManifest) -> str | None:
 def _digests(manifest: BackupManifest) -> dict[str, str]:
     """Return file name -> SHA-256, for every file that a backup has."""
     digests = {}
-    for name, entry in manifest["collections"].items():
+    for entry in manifest["collections"].values():
         digests[entry["file"]] = entry["sha256"]
         if "metadata_sha256" in entry:
-            digests[f"{file_name(name)}.metadata.json"] = entry["metadata_sha256"]
+            digests[f"{entry['file'].removesuffix('.bson')}.metadata.json"] = entry["metadata_sha256"]
     for name, sha256 in manifest.get("views", {}).items():
         digests[f"{file_name(name)}.metadata.json"] = sha256
     return digests

@@ -97,6 +97,14 @@ def require_mine(store: Store, source_install_id: str, bundle_id: str, token: in
         raise _stopped(source_install_id, found)
 
 
+def require_open(store: Store, source_install_id: str, token: int) -> None:
+    """Raises OpsError import.accepted, import.overtaken where a proven import may not be added to any more."""
+    with driver_errors(store):
+        found = store.collection(COLLECTION).find_one({"_id": source_install_id}) or {}
+    if found.get("state") == ImportState.ACCEPTED.value or found.get("token", token) > token:
+        raise _stopped(source_install_id, found)
+
+
 def proven(store: Store, source_install_id: str, bundle_id: str, token: int) -> None:
     """Mark this import as proven. Raises OpsError import.accepted, import.overtaken: it is not under way any more."""
     mine = {"bundle_id": bundle_id, "token": token}

@@ -66,6 +66,39 @@ def holds(store: Store, fields: Mapping[str, Iterable[str]], version: int) -> bo
     )
 
 
+def without_fence(options: Document) -> Document:
+    """Return a collection's options as they would be without our fence; a validator of one clause is that clause."""
+    foreign, _versions = _parts(options.get("validator") or {})
+    if not foreign:
+        return {key: value for key, value in options.items() if not key.startswith("validat")}
+    return {**options, "validator": _whole(foreign)}
+
+
+def keep_beside(store: Store, collection: str, options: Document) -> bool:
+    """Give a collection this validator, or {} for none, and leave our fence in it as it is.
+
+    options: validator, validationLevel, validationAction. Return False, and change nothing, where the fence stands and
+    a validator that only warns or is moderate would take it down.
+    """
+    held = _options(store, collection)
+    how = {
+        name: options.get(name, usual)
+        for name, usual in (("validationLevel", "strict"), ("validationAction", "error"))
+        if name in options or name in held
+    }
+    fence = [clause for clause in _clauses(held.get("validator") or {}) if _versions_refused(clause)]
+    if fence and not set(how.values()) <= {"strict", "error"}:
+        return False
+    foreign, _none = _parts(options.get("validator") or {})
+    with driver_errors(store):
+        store.command({"collMod": collection, "validator": _whole([*foreign, *fence]), **how})
+    return True
+
+
+def _whole(clauses: Sequence[Document]) -> Document:
+    return clauses[0] if len(clauses) == 1 else {"$and": list(clauses)} if clauses else {}
+
+
 def _options(store: Store, collection: str) -> Document:
     with driver_errors(store):
         return dict(store.collection(collection).options())
@@ -80,12 +113,21 @@ def _validator(foreign: Sequence[Document], paths: Iterable[str], versions: Sequ
 
 def _parts(validator: Document) -> tuple[list[Document], set[int]]:
     """Return (clauses that are not ours, versions that our clause refuses)."""
-    clauses = list(validator["$and"]) if set(validator) == {"$and"} else [dict(validator)] if validator else []
     foreign, versions = [], set[int]()
-    for clause in clauses:
-        refused = clause.get("$nor") if set(clause) == {"$nor"} else None
-        if refused and set(refused[0]) == {OUR_TAG}:
-            versions.update(int(version) for version in refused[0][OUR_TAG]["$in"])
-        else:
+    for clause in _clauses(validator):
+        refused = _versions_refused(clause)
+        versions.update(refused)
+        if not refused:
             foreign.append(clause)
     return foreign, versions
+
+
+def _clauses(validator: Document) -> list[Document]:
+    return list(validator["$and"]) if set(validator) == {"$and"} else [dict(validator)] if validator else []
+
+
+def _versions_refused(clause: Document) -> list[int]:
+    """Return the versions that a clause of ours refuses, [] for another's."""
+    refused: list[Document] = (clause.get("$nor") or []) if set(clause) == {"$nor"} else []
+    ours = bool(refused) and set(refused[0]) == {OUR_TAG}
+    return [int(version) for version in refused[0][OUR_TAG]["$in"]] if ours else []

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._domain import manifest as manifests
-from .._domain.aead import keyed_digest
 from .._domain.bundle_trust import manifest_sha256
 from .._domain.catalogue import Catalogue, Found, outside_catalogue
+from .._domain.collection_metadata import CollectionMetadata
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.listing import LISTED_AT_MOST, listed
@@ -32,10 +32,11 @@ from .._domain.settings import Settings
 from .._domain.values import JsonObject
 from .._installation import opened_records
 from .._installation import survey as surveys
+from .._installation.carried import Carried, carried_from
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
-from .._store import bundle, private_files
+from .._store import bundle, collection_metadata, private_files
 from .._store.bundle import Recipient
 from .._store.connection import Store
 from .._store.driver import Document
@@ -52,14 +53,6 @@ class Options:
     dest: str
     recipients: tuple[str, ...]
     carry: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Carried:
-    """values: by name, that travel inside the encrypted part. digest: keyed, to tell when one changed (X7)."""
-
-    values: dict[str, str] = field(repr=False)
-    digest: str
 
 
 @dataclass(slots=True)
@@ -87,7 +80,8 @@ class _Working:
     installation: Installation
     sealing: Sealing
     recipients: list[Recipient]
-    carried: _Carried
+    carried: Carried
+    metadata: tuple[CollectionMetadata, ...]
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -99,21 +93,24 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     recipients = bundle.recipients_from(options.recipients)
     dest = Path(options.dest)
     with open_installation(settings) as installation:
-        carried = _carried(settings, options.carry, warn)
-        existing = _existing(dest, options, installation.catalogue, carried)
+        carried = carried_from(settings, options.carry, warn)
+        metadata = collection_metadata.read_all(installation.store)
+        existing = _existing(dest, options, installation.catalogue, carried, metadata)
         if check:
             return _predicted(installation, dest, existing, warn)
         if existing is not None and database_digest(installation.store).hex() == existing["source_digest"]:
             return _unchanged(existing)
         sample = surveys.sample_of(installation.store, installation.catalogue)
         layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
-        _say_what_stays(installation.store, warn)
-        working = _Working(installation, Sealing(installation.provider, layout), recipients, carried)
+        _say_what_stays(installation.store, metadata, warn)
+        working = _Working(installation, Sealing(installation.provider, layout), recipients, carried, metadata)
         written = _write(working, dest, options)
         return Result(changed=True, values=_told(written), before={}, after=_facts(written))
 
 
-def _existing(dest: Path, options: Options, catalogue: Catalogue, carried: _Carried) -> Manifest | None:
+def _existing(
+    dest: Path, options: Options, catalogue: Catalogue, carried: Carried, metadata: tuple[CollectionMetadata, ...]
+) -> Manifest | None:
     """Return the manifest of a complete bundle for these very options, None where there is none."""
     try:
         text = (dest / manifests.MANIFEST_FILE).read_text("utf-8")
@@ -125,6 +122,7 @@ def _existing(dest: Path, options: Options, catalogue: Catalogue, carried: _Carr
         and found["catalogue"] == _fields(catalogue)
         and found["carried"] == sorted(carried.values)
         and found["carried_digest"] == carried.digest
+        and found["metadata_sha256"] == collection_metadata.sha256(metadata)
     )
     if not same or not (dest / manifests.RECORDS_FILE).exists():
         return None
@@ -160,22 +158,13 @@ def _predicted(
     return Result(changed=True, values={"manifest": predicted, "manifest_sha256": _there(dest)}, before={}, after=after)
 
 
-def _say_what_stays(store: Store, warn: Callable[[str], None]) -> None:
+def _say_what_stays(store: Store, metadata: tuple[CollectionMetadata, ...], warn: Callable[[str], None]) -> None:
     views = store.view_names()
     if views:
         warn(f"views and time series are not exported, make them again at the destination: {listed(list(views))}")
-
-
-def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], None]) -> _Carried:
-    values = {name: settings.secrets[name].reveal() for name in names if name in settings.secrets}
-    for name in names:
-        if name not in values:
-            warn(f"{name} is not in the secrets file and is not carried to the destination")
-    # WHY a key of what does not travel: the digest is readable beside the bundle, and nobody must guess a value by it.
-    others = [f"{name}={value.reveal()}" for name, value in sorted(settings.secrets.items()) if name not in values]
-    key = keyed_digest(b"carried", *(other.encode() for other in others))
-    pairs = [f"{name}={value}".encode() for name, value in sorted(values.items())]
-    return _Carried(values, keyed_digest(key, *pairs).hex())
+    left = [f"{one.name}: {what}" for one in metadata for what in one.left]
+    if left:
+        warn(f"options and indexes that are not exported, decide whether the destination needs them: {listed(left)}")
 
 
 def _write(working: _Working, dest: Path, options: Options) -> Manifest:
@@ -200,6 +189,8 @@ def _write(working: _Working, dest: Path, options: Options) -> Manifest:
             "records_sha256": sha256,
             "source_digest": counts.digest.hex(),
             "records_digest": counts.records_digest,
+            "metadata": {one.name: one.described() for one in working.metadata},
+            "metadata_sha256": collection_metadata.sha256(working.metadata),
             "recipients": sorted(options.recipients),
             "carried": sorted(working.carried.values),
             "carried_digest": working.carried.digest,
@@ -246,6 +237,7 @@ def _header(working: _Working, digest_key: bytes) -> Document:
         },
         "layout": working.sealing.layout.name,
         "digest_key": digest_key,
+        "metadata": [one.as_document() for one in working.metadata],
         "carried": working.carried.values,
     }
 

@@ -9,6 +9,7 @@
 4. What the source no longer has is removed.
 5. Carried secrets are written where they are missing.
 6. Every record is opened again and compared. A walk that found everything equal is this proof already.
+7. The source's indexes and validators are made where they are missing.
 
 Kill it anywhere and run it again: what is equal is left alone.
 """
@@ -23,6 +24,7 @@ from .._domain import envelope_layout as layouts
 from .._domain import gcm_budget
 from .._domain.bundle_trust import BY_DIGEST, Trust, require_listed
 from .._domain.catalogue import Catalogue
+from .._domain.collection_metadata import differences
 from .._domain.errors import OpsError
 from .._domain.listing import listed
 from .._domain.manifest import Manifest
@@ -34,14 +36,13 @@ from .._domain.what_travels import CARRIED
 from .._installation import equality
 from .._installation.checked_bundle import Bundle, checked
 from .._installation.equality import Proof
+from .._installation.import_turn import MadeMetadata, Turn
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import note_layout
 from .._installation.sealing import Sealing
 from .._installation.transfer import Destination, Written, transfer
-from .._store import imports, journal, keystore, leases, private_files, records
+from .._store import collection_metadata, imports, journal, keystore, leases, private_files, records
 from .._store.imports import ImportState
-from .._store.lease_renewal import Keeper
-from .._store.leases import Lease
 
 LEASE_NAME = "kek-import"
 LEASE_S = 30
@@ -79,72 +80,24 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         )
         older = options.allow_older or options.mode in COMPARE
         destination = _checked(installation, bundle, allow_older=older)  # 2
+        missing, different = differences(bundle.metadata, collection_metadata.read_all(opened.store))
         if options.mode in COMPARE:
-            return _compared(destination)
+            found = MadeMetadata([], missing, different)
+            found.say(warn)
+            return _compared(destination, found)
         if destination.state == ImportState.ACCEPTED:
             raise imports.accepted(destination.source)
         if destination.state == "":
             _require_budget(destination, warn)
         if check:
-            return _result(bundle, transfer(destination, lambda: False), None, carried=False)
+            made = MadeMetadata(missing, [], different)
+            return _result(bundle, transfer(destination, lambda: False), None, made, carried=False)
         lease = leases.acquire_within(opened.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5)
         with leases.kept(opened.store, lease, lease_s=LEASE_S) as keeper:
             # WHY again: another run may have imported, or somebody accepted, while this one waited for the lease.
             destination = _checked(installation, bundle, allow_older=older)
-            turn = _Turn(destination, lease, keeper)
-            return _import(destination, turn, carry=lambda: _carry(settings, bundle, warn))
-
-
-class _Turn:
-    """A run's right to write: the lease, and the import's record under its token."""
-
-    def __init__(self, destination: Destination, lease: Lease, keeper: Keeper) -> None:
-        self._destination = destination
-        self._token = lease.token
-        self._keeper = keeper
-        self._begun = False
-
-    def begin(self) -> None:
-        """Mark the import as under way: from now on it is not proven. Raises OpsError import.accepted, .overtaken."""
-        self._keeper.require()
-        imports.begin(self._destination.store, self._destination.source, self._token, self._facts())
-        self._begun = True
-
-    def note_bundle(self) -> bool:
-        """Note that a proof stands for this bundle too, which holds what is here already; return whether it is another.
-
-        WHY: what is accepted, and what counts as older, is what was imported last, though nothing had to be written.
-        """
-        self._keeper.require()
-        return imports.note_bundle(self._destination.store, self._destination.source, self._token, self._facts())
-
-    def _facts(self) -> JsonObject:
-        manifest = self._destination.bundle.manifest
-        return {
-            "bundle_id": manifest["bundle_id"],
-            "bundle_made_at": manifest["created_at"],
-            "records": manifest["records"],
-            "layout": manifest["layout"],
-            "source_provider": manifest["source"]["provider"],
-            "source_digest": manifest["source_digest"],
-        }
-
-    def may_write(self) -> bool:
-        """Return True; the import begins with the first write. Raises OpsError lease.lost, import.accepted, .overtaken.
-
-        WHY so late where a proof exists: a run that changes nothing must not take it back.
-        """
-        if not self._begun:
-            self.begin()
-        self._keeper.require()
-        imports.require_mine(
-            self._destination.store, self._destination.source, self._destination.bundle_id, self._token
-        )
-        return True
-
-    def proven(self) -> None:
-        self.may_write()
-        imports.proven(self._destination.store, self._destination.source, self._destination.bundle_id, self._token)
+            turn = Turn(destination, lease, keeper)
+            return _import(destination, turn, missing, carry=lambda: _carry(settings, bundle, warn), warn=warn)
 
 
 def _catalogue(settings: Settings, manifest: Manifest) -> Catalogue:
@@ -190,16 +143,19 @@ def _checked(installation: Installation, bundle: Bundle, *, allow_older: bool) -
     return Destination(installation, sealing, bundle, state, installation.keystore.active.version)
 
 
-def _compared(destination: Destination) -> Result:
+def _compared(destination: Destination, metadata: MadeMetadata) -> Result:
     proof = equality.prove(destination.installation, destination.sealing, destination.bundle)
     if not proof.holds:
         raise proof.refusal()
     facts = {"records": proof.records, "equal": proof.equal}
-    manifest = {**_about(destination.bundle), **proof.as_result()}
+    manifest = {**_about(destination.bundle), **proof.as_result(), "metadata": metadata.as_result()}
     return Result(changed=False, values={"manifest": manifest}, before=facts, after=facts)
 
 
-def _import(destination: Destination, turn: _Turn, *, carry: Callable[[], bool]) -> Result:
+def _import(
+    destination: Destination, turn: Turn, missing: list[str], *, carry: Callable[[], bool],
+    warn: Callable[[str], None],
+) -> Result:  # fmt: skip
     manifest, store, source = destination.bundle.manifest, destination.store, destination.source
     if destination.state != ImportState.PROVEN:
         turn.begin()
@@ -211,6 +167,8 @@ def _import(destination: Destination, turn: _Turn, *, carry: Callable[[], bool])
     if not proof.holds:
         raise proof.refusal()
     _require_same_version(destination)
+    metadata = turn.make_metadata(missing)  # 7
+    metadata.say(warn)
     newly_proven = written.any or destination.state != ImportState.PROVEN
     newer = not newly_proven and turn.note_bundle()
     if newly_proven:
@@ -219,7 +177,7 @@ def _import(destination: Destination, turn: _Turn, *, carry: Callable[[], bool])
         facts = {"source": source, "bundle": manifest["bundle_id"], "records": proof.records, "equal": proof.equal}
         counts = {"imported": written.imported, "updated": written.updated, "deleted": written.deleted}
         journal.append(store, "data_import", {**facts, **counts})
-    return _result(destination.bundle, written, proof, carried=carried or newly_proven or newer)
+    return _result(destination.bundle, written, proof, metadata, carried=carried or newly_proven or newer)
 
 
 def _require_budget(destination: Destination, warn: Callable[[str], None]) -> None:
@@ -277,11 +235,11 @@ def _about(bundle: Bundle) -> JsonObject:
     }
 
 
-def _result(bundle: Bundle, written: Written, proof: Proof | None, *, carried: bool) -> Result:
+def _result(bundle: Bundle, written: Written, proof: Proof | None, metadata: MadeMetadata, *, carried: bool) -> Result:
     outcome: JsonObject = proof.as_result() if proof else {"records": bundle.manifest["records"]}
     return Result(
-        changed=written.any or carried,
-        values={"manifest": {**_about(bundle), **outcome, **written.as_result()}},
+        changed=written.any or carried or bool(metadata.made),
+        values={"manifest": {**_about(bundle), **outcome, **written.as_result(), "metadata": metadata.as_result()}},
         before={"equal": written.found.equal},
         after={"equal": bundle.manifest["records"]},
     )

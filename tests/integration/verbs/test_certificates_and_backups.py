@@ -260,6 +260,19 @@ def test_a_folder_with_something_else_in_it_is_no_place_for_a_backup(env_site, t
     assert refusal.value.code == "backup.not_empty"
 
 
+def test_x83_a_collection_whose_name_is_too_long_for_a_file_is_in_the_backup_with_its_name(env_site, tmp_path):
+    name = "證" * 60
+    env_site.db[name].insert_one({"_id": 1})
+
+    manifest = env_site.call("db_backup", dest=str(tmp_path / "backup")).values["manifest"]
+
+    file = tmp_path / "backup" / env_site.name / manifest["collections"][name]["file"]
+    told = json.loads(file.with_name(file.name.removesuffix(".bson") + ".metadata.json").read_text("utf-8"))
+    assert bson.decode_all(file.read_bytes()) == [{"_id": 1}]
+    assert told["collectionName"] == name
+    assert not env_site.call("db_backup", dest=str(tmp_path / "backup")).changed
+
+
 def test_a_backup_that_does_not_read_back_leaves_nothing_behind(env_site, tmp_path, monkeypatch):
     real = dump.write_collection
 

@@ -107,6 +107,10 @@ def field(change_one):
     return in_sealed(lambda frame: change_one(frame["o"][0]))
 
 
+def in_metadata(**changes):
+    return lambda head, _body, _manifest: head["metadata"][0].update(changes)
+
+
 SOURCE = {"install_id": "i", "provider": "env", "installed_at": "2026-01-01T00:00:00Z", "database": "d"}
 SHAPES = {
     "digest is a number": digest_of(200_000_000),
@@ -133,6 +137,15 @@ SHAPES = {
     ),
     "no source": in_header("source", {}),
     "an install id that is a number": in_header("source", {**SOURCE, "install_id": 5}),
+    "no metadata": lambda head, _body, _manifest: head.pop("metadata"),
+    "metadata of bookkeeping": in_metadata(name="kek_versions"),
+    "metadata of a collection of the server": in_metadata(name="system.users"),
+    "an option that is not carried": in_metadata(options={"capped": True, "size": 1}),
+    "a validator that is a number": in_metadata(options={"validator": 5}),
+    "an index without a key": in_metadata(indexes=[{"name": "x"}]),
+    "an index over _id": in_metadata(indexes=[{"name": "x", "key": {"_id": 1}, "unique": True}]),
+    "an index with an unknown option": in_metadata(indexes=[{"name": "x", "key": {"a": 1}, "storageEngine": {}}]),
+    "metadata that the manifest does not know": in_metadata(indexes=[{"name": "x", "key": {"a": 1}}]),
     "an unknown layout": in_header("layout", "nonsense"),
     "a catalogue of numbers": in_manifest("catalogue", {"x": 5}),
     "a catalogue of lists of numbers": in_manifest("catalogue", {"x": [5]}),

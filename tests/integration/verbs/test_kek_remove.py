@@ -18,6 +18,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors i
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_remove
 from bson import ObjectId
 
+from tests.support import repository
 from tests.support.processes import repository_environment
 from tests.support.sealed import credential, envelope, plaintext_of
 
@@ -205,6 +206,20 @@ def test_t5_an_envelope_that_lies_about_its_version_stops_the_removal_of_the_one
 
     assert refusal.code == "remove.unreadable"
     assert str(liar["_id"]) in refusal.message
+
+
+def test_x19_a_payload_that_a_rotation_of_env_does_not_open_is_found_before_its_old_version_goes(env_site):
+    env_site.add_kek(2)
+    env_site.write()
+    sealed = env_site.db.dns_credentials.find_one()["encrypted_api_key"]
+    flipped = bytes([sealed["ciphertext"][0] ^ 1]) + sealed["ciphertext"][1:]
+    env_site.db.dns_credentials.update_one({}, {"$set": {"encrypted_api_key.ciphertext": flipped}})
+
+    rotated = env_site.call("kek_rotate", to_version=2, prove_wraps="all")
+
+    assert rotated.values["rotation"]["state"] == "complete"
+    assert "No payload is opened" in (repository.text("docs/docsite/rst/guide_rotation.rst"))
+    assert refused(env_site).code == "remove.unreadable"
 
 
 def test_backups_that_need_the_version_are_named(env_site, tmp_path):

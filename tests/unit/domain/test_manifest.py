@@ -28,6 +28,8 @@ BODY = {
     "records_digest": "22",
     "recipients": [],
     "carried": [],
+    "metadata": {"zones": {"options": [], "indexes": ["by_name"], "left": []}},
+    "metadata_sha256": "44",
     "carried_digest": "33",
 }
 

@@ -32,7 +32,7 @@ REVEALED_IN = {
     "_module/configuration.py": "variables that are no secrets; variables become settings",
     "_module/redaction.py": "what Ansible must mask",
     "_store/connection.py": "the URI goes to the driver",
-    "_verbs/data_export.py": "carried values go into the encrypted bundle",
+    "_installation/carried.py": "carried values go into the encrypted bundle",
 }
 
 
