@@ -20,8 +20,8 @@ from .._installation import survey as surveys
 from .._installation.installation import Installation
 from .._installation.sealing import Failure
 from .._installation.survey import Survey
-from .._store import heartbeats, journal, keystore, ranges, records, rotations
-from .._store.changes import Since, changed_since
+from .._store import changes, heartbeats, journal, keystore, ranges, records, rotations
+from .._store.changes import Since
 from .._store.keystore import Active
 from .._store.lease_renewal import Keeper
 from .._store.leases import Lease
@@ -56,6 +56,7 @@ class Leader:
         self._passed = False
         self._total = plan.total
         self._behind: tuple[tuple[str, str], ...] = ()
+        self._all_moved_at: Since | None = None  # before the survey that found nothing left to move
 
     def go(self, state: State, record: Rotation | None) -> Result:
         """Return what was done, from this state on. record: the record of a rotation that is taken up.
@@ -109,6 +110,7 @@ class Leader:
 
         Raises OpsError catalogue.outside for an envelope that came meanwhile and is where nobody listed one (T4).
         """
+        since = changes.begin(self._store)
         with self._mine.deadline.paused():
             found = self._surveyed()
         found.require_catalogued()
@@ -120,6 +122,7 @@ class Leader:
         self._plan = replace(self._plan, from_versions=tuple(sorted({*self._plan.from_versions, *left} - {to_version})))
         self._total = found.total
         counted = sum(left.values())
+        self._all_moved_at = None if left else since
         if not rotations.verified(self._store, self._plan, self._token, total=found.total, left=counted):
             raise fenced(self._plan.name)
         # WHY not by the number alone: what a whole pass of this turn left came after it, and can move.
@@ -137,10 +140,10 @@ class Leader:
         plan, store, catalogue = self._plan, self._store, self._installation.catalogue
         others = [name for name in records.data_collections(store) if name not in plan.bare]
         since = Since.of(plan.since)
-        changes = changed_since(store, since, apart_from=others) if since is not None and plan.bare else None
-        if changes is None:
+        told = changes.changed_since(store, since, apart_from=others) if since is not None and plan.bare else None
+        if told is None:
             return surveys.take(store, catalogue)
-        return surveys.take_again(store, catalogue, plan.bare, changes)
+        return surveys.take_again(store, catalogue, plan.bare, told)
 
     def _swap(self) -> bool:
         if self._active.version != self._plan.to_version:
@@ -164,7 +167,7 @@ class Leader:
             # WHY before the pass: what a process sealed before it followed is in the database by then, and is found.
             verdict = who_writes_with(heartbeats.read(self._store).processes, self._plan.to_version)
             self._swept.clear()  # WHY: a part that was swept before the look at the fleet proves nothing after it
-            moved = self._pass()
+            moved = 0 if self._is_untouched() else self._pass()
             if self._progress.failures or self._mine.over():
                 return False
             if verdict.ready and not moved:
@@ -177,6 +180,16 @@ class Leader:
                 return False
             if not verdict.ready:
                 time.sleep(POLL_S)
+
+    def _is_untouched(self) -> bool:
+        """Return whether no record that may hold envelopes changed since a survey found all of them moved (ADR-0028).
+
+        A pass would find nothing then. Where the server cannot tell the answer is False.
+        """
+        if self._all_moved_at is None:
+            return False
+        plain = set(records.data_collections(self._store)) - set(self._installation.catalogue.collections())
+        return changes.changed_since(self._store, self._all_moved_at, apart_from=plain) == {}
 
     def _settling_for_s(self) -> float:
         since = rotations.settling_since(self._store, self._plan.name, self._mine.run)

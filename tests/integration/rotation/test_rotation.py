@@ -324,6 +324,53 @@ def dek_of(kek, record_id, sealed):
     return AESGCM(kek).decrypt(sealed["wrapped_dek"][:12], sealed["wrapped_dek"][12:], aad)
 
 
+@pytest.fixture
+def sweeps(monkeypatch):
+    """The collections that a leader passes over after the swap."""
+    swept, real = [], leader.SharedWork.sweep
+
+    def sweep(self, collection, guard):
+        swept.append(collection)
+        return real(self, collection, guard)
+
+    monkeypatch.setattr(leader.SharedWork, "sweep", sweep)
+    return swept
+
+
+def test_after_a_swap_nothing_is_read_again_where_the_server_tells_that_nothing_changed(rotatable, sweeps):
+    rotatable.db.zones.insert_one({"_id": "in no catalogue"})
+
+    assert rotatable.call("kek_rotate", to_version=2).values["rotation"]["state"] == "complete"
+    assert sweeps == []
+
+
+def test_after_a_swap_everything_is_read_again_where_the_server_cannot_tell_what_changed(
+    rotatable, sweeps, monkeypatch
+):
+    monkeypatch.setattr(leader.changes, "begin", lambda _store: None)
+
+    rotatable.call("kek_rotate", to_version=2)
+
+    assert "dns_credentials" in sweeps
+
+
+@pytest.mark.parametrize("moment", ["swap_active", "repair_states"])
+def test_what_is_sealed_under_the_old_version_around_the_swap_is_moved(rotatable, sweeps, monkeypatch, moment):
+    real = getattr(leader.keystore, moment)
+
+    def sealed_meanwhile(*arguments, **named):
+        rotatable.db.dns_credentials.insert_one(credential(rotatable.keks[1], b"secret late"))
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(leader.keystore, moment, sealed_meanwhile)
+
+    rotation = rotatable.call("kek_rotate", to_version=2).values["rotation"]
+
+    assert (rotation["state"], rotation["rewrapped"]) == ("complete", 13)
+    assert b"secret late" in secrets_under(rotatable, 2)
+    assert "dns_credentials" in sweeps
+
+
 def test_a_share_limit_spaces_the_batches_out(rotatable, monkeypatch):
     slept = []
     clock = types.SimpleNamespace(monotonic=lambda: 0.0, sleep=slept.append)

@@ -92,13 +92,13 @@ def test_x11_an_envelope_beside_a_text_that_cannot_be_decoded_is_named_by_everyt
 
 
 def test_x11_a_plain_record_that_cannot_be_decoded_and_comes_during_a_rotation_is_not_in_its_way(site, monkeypatch):
-    ask = leader.changed_since
+    ask = leader.changes.changed_since
 
     def changed(store, since, **named):
-        site.db.zones.insert_one({"_id": "came late", "comment": STORED.decode()})
+        site.db.zones.replace_one({"_id": "came late"}, {"comment": STORED.decode()}, upsert=True)
         return ask(store, since, **named)
 
-    monkeypatch.setattr(leader, "changed_since", changed)
+    monkeypatch.setattr(leader.changes, "changed_since", changed)
 
     rotation = site.call("kek_rotate", to_version=2).values["rotation"]
 
