@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ansible.module_utils.basic import AnsibleModule
 
 from .._domain.errors import OpsError
+from .._domain.file_failures import file_failure
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
 from .._keys import registry
-from . import dependencies, redaction
+from . import dependencies, redaction, signals
 from .arguments import EXCLUSIVE, Spec
 from .configuration import settings_from
 from .json_values import plain_object
@@ -59,12 +60,19 @@ def run_module(
     failure: OpsError | None = None
     answer: JsonObject = {}
     try:
-        dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
-        settings = _settings(module) if installed else Settings()
-        result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
+        with signals.unwinding():
+            dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
+            settings = _settings(module) if installed else Settings()
+            result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
         answer = plain_object(result.as_result(diff=bool(module._diff)))
     except OpsError as refusal:
         failure = refusal
+    except signals.Stopped as stopped:
+        failure = stopped.as_failure()
+    except OSError as cause:
+        # SAFE BECAUSE only the path is shown, and it is one that was named or made by us; the net under `failures_of`.
+        named = isinstance(cause.filename, str)
+        failure = file_failure(cause.filename, cause, writing=True) if named else unexpected(cause)
     except Exception as surprise:  # noqa: BLE001 - the last net: whatever escapes must not print its text
         failure = unexpected(surprise)
     # WHY down here: inside `except`, fail_json adds the pending traceback at -vvv, and its last line is that text.

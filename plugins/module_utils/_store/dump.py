@@ -10,22 +10,27 @@ it is no backup.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NotRequired, TypedDict, cast
 from urllib.parse import quote
 
-from .._domain.errors import OpsError
+from .._domain.errors import FileMissing, OpsError
+from .._domain.file_failures import failures_of
 from .connection import COLLECTION, Store, driver_errors
 from .driver import Document, bson
-from .private_files import sync_folder
+from .opener import open_trusted
+from .private_files import new_file, read_trusted, sync_folder
 
 MANIFEST_FILE = "backup.json"
 _SMALLEST = 5  # bytes: of an empty document
 _LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
+_LONGEST, _KEPT = 238, 208  # characters, as mongodump has them: with .metadata.json.gz it is 255
 
 
 class DumpedCollection(TypedDict):
@@ -71,7 +76,6 @@ def write_collection(store: Store, collection: str, folder: Path, raws: Iterable
             raw.write(document)
             digest.update(document)
             documents += 1
-        _synced(raw)
     with driver_errors(store):
         options = store.collection(collection).options()
         indexes = [dict(index) for index in store.collection(collection).list_indexes()]
@@ -100,13 +104,20 @@ def _write_metadata(path: Path, metadata: Document) -> str:
     content = bson.json_util.dumps(metadata, json_options=bson.json_util.CANONICAL_JSON_OPTIONS).encode()
     with _private(path) as raw:
         raw.write(content)
-        _synced(raw)
     return hashlib.sha256(content).hexdigest()
 
 
 def file_name(collection: str) -> str:
-    """Return the file's base name as mongodump makes it: reserved characters percent-encoded."""
-    return quote(collection, safe="!$&'()*+,;=:@ ~")
+    """Return the file's base name as mongodump makes it: reserved characters percent-encoded, long ones shortened.
+
+    WHY shortened: a file name has at most 255 bytes, and a character of Chinese takes nine. A digest stands for what is
+    cut off; the whole name is in the metadata, where mongorestore reads it.
+    """
+    name = quote(collection, safe="!$&'()*+,;=:@ ~")
+    if len(name) <= _LONGEST:
+        return name
+    digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
+    return f"{name[:_KEPT]}%24{base64.urlsafe_b64encode(digest).decode('ascii').rstrip('=')}"
 
 
 def read_back(path: Path, on_document: Callable[[bytes], None]) -> DumpedCollection:
@@ -115,7 +126,7 @@ def read_back(path: Path, on_document: Callable[[bytes], None]) -> DumpedCollect
     Raises OpsError backup.damaged where it ends early or is no BSON. What need not be decoded is not (X11).
     """
     digest, documents = hashlib.sha256(), 0
-    with path.open("rb") as raw:
+    with open_trusted(path, private=True) as raw, failures_of(path, writing=False):
         while head := raw.read(_LENGTH):
             whole = head + raw.read(max(int.from_bytes(head, "little") - _LENGTH, 0))
             digest.update(whole)
@@ -132,7 +143,7 @@ def read_back(path: Path, on_document: Callable[[bytes], None]) -> DumpedCollect
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as raw:
+    with open_trusted(path, private=False) as raw, failures_of(path, writing=False):
         return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
@@ -140,15 +151,14 @@ def write_manifest(folder: Path, manifest: BackupManifest) -> None:
     """Write the backup's own manifest and make the folder durable."""
     with _private(folder / MANIFEST_FILE) as raw:
         raw.write((json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
-        _synced(raw)
     sync_folder(folder)
 
 
 def read_manifest(folder: Path) -> BackupManifest | None:
-    """Return the manifest of a finished backup, None for any other folder."""
+    """Return the manifest of a finished backup, None for any other folder. Raises OpsError file.*."""
     try:
-        found = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_trusted(folder / MANIFEST_FILE))
+    except (FileMissing, ValueError):
         return None
     if not isinstance(found, Mapping) or not set(found) >= _REQUIRED:
         return None
@@ -177,10 +187,10 @@ def _digests(manifest: BackupManifest) -> dict[str, str]:
     return digests
 
 
-def _private(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-
-
-def _synced(raw: BinaryIO) -> None:
-    raw.flush()
-    os.fsync(raw.fileno())
+@contextmanager
+def _private(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new 0600 file; at the end it is on the disk. Raises OpsError file.*."""
+    with failures_of(path), new_file(path) as raw:
+        yield raw
+        raw.flush()
+        os.fsync(raw.fileno())

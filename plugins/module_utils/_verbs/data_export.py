@@ -12,7 +12,6 @@ says first whether it still is of this very state.
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from .._domain import manifest as manifests
 from .._domain.aead import keyed_digest
 from .._domain.bundle_trust import manifest_sha256
 from .._domain.catalogue import Catalogue, Found, outside_catalogue
-from .._domain.errors import OpsError
+from .._domain.errors import FileMissing, OpsError
 from .._domain.instants import rfc3339
 from .._domain.listing import LISTED_AT_MOST, listed
 from .._domain.manifest import Manifest
@@ -35,7 +34,7 @@ from .._installation import survey as surveys
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
-from .._store import bundle, private_files
+from .._store import bundle, private_files, unfinished
 from .._store.bundle import Recipient
 from .._store.connection import Store
 from .._store.driver import Document
@@ -98,6 +97,8 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         )
     recipients = bundle.recipients_from(options.recipients)
     dest = Path(options.dest)
+    if private_files.require_fit(dest) and not check:
+        unfinished.remove_dead(dest)
     with open_installation(settings) as installation:
         carried = _carried(settings, options.carry, warn)
         existing = _existing(dest, options, installation.catalogue, carried)
@@ -115,10 +116,10 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
 
 def _existing(dest: Path, options: Options, catalogue: Catalogue, carried: _Carried) -> Manifest | None:
     """Return the manifest of a complete bundle for these very options, None where there is none."""
+    content = _manifest_there(dest)
     try:
-        text = (dest / manifests.MANIFEST_FILE).read_text("utf-8")
-        found = manifests.parse(text, origin=str(dest / manifests.MANIFEST_FILE))
-    except (FileNotFoundError, UnicodeDecodeError, OpsError):
+        found = manifests.parse(content.decode("utf-8"), origin=str(dest / manifests.MANIFEST_FILE))
+    except (UnicodeDecodeError, OpsError):
         return None
     same = (
         found["recipients"] == sorted(options.recipients)
@@ -179,9 +180,7 @@ def _carried(settings: Settings, names: tuple[str, ...], warn: Callable[[str], N
 
 
 def _write(working: _Working, dest: Path, options: Options) -> Manifest:
-    folder = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
-    private_files.private_folder(folder)
-    try:
+    with private_files.working_folder(dest) as folder:
         digest_key, counts = os.urandom(DIGEST_KEY_LENGTH), _Counts()
         header = _header(working, digest_key)
         frames = _frames(working, header, digest_key, counts)
@@ -209,8 +208,6 @@ def _write(working: _Working, dest: Path, options: Options) -> Manifest:
         private_files.write_private(folder / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
         _swap(folder, dest)
         return sealed
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fields(catalogue: Catalogue) -> dict[str, list[str]]:
@@ -223,13 +220,7 @@ def _swap(working: Path, dest: Path) -> None:
     A crash between the two leaves records and an older manifest that does not fit them: import refuses, the next export
     repairs it.
     """
-    if dest.exists():
-        for name in (manifests.RECORDS_FILE, manifests.MANIFEST_FILE):
-            (working / name).replace(dest / name)
-        private_files.sync_folder(dest)
-    else:
-        working.replace(dest)
-    private_files.sync_folder(dest.parent)
+    private_files.put_in_place(working, dest, last=manifests.MANIFEST_FILE)
 
 
 def _header(working: _Working, digest_key: bytes) -> Document:
@@ -278,8 +269,16 @@ def _told(manifest: Manifest) -> JsonObject:
 
 def _there(dest: Path) -> str:
     """Return the digest of the manifest that is there, "" for none: in check mode an importer still has that one."""
-    path = dest / manifests.MANIFEST_FILE
-    return manifest_sha256(path.read_bytes()) if path.is_file() else ""
+    content = _manifest_there(dest)
+    return manifest_sha256(content) if content else ""
+
+
+def _manifest_there(dest: Path) -> bytes:
+    """Return the manifest file of a bundle, b"" where there is none. Raises OpsError file.*."""
+    try:
+        return private_files.read_trusted(dest / manifests.MANIFEST_FILE)
+    except FileMissing:
+        return b""
 
 
 def _public(manifest: Manifest) -> JsonObject:
