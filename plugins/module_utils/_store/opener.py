@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one opener of files that hold or decide secrets, and the one look at folders in which such files are made.
 
-What is judged is the opened file, and never the path again: between two looks a path may lead elsewhere. ADR-0025.
+What is checked is the opened file, and never the path again: between two looks a path may lead elsewhere. ADR-0025.
 """
 
 from __future__ import annotations
