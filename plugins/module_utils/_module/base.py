@@ -62,9 +62,11 @@ def run_module(
     try:
         with signals.unwinding():
             dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
+            given = set(module.no_log_values)  # by options; Ansible shows those in `invocation`, so they stay masked
             settings = _settings(module) if installed else Settings()
             result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
         answer = plain_object(result.as_result(diff=bool(module._diff)))
+        _keep_names(module, settings, answer, given)
     except OpsError as refusal:
         failure = refusal
     except signals.Stopped as stopped:
@@ -105,6 +107,19 @@ def _settings(module: AnsibleModule) -> Settings:
     module.no_log_values.update(redaction.masked_values(settings))
     dependencies.require(*registry.needs(settings))
     return settings
+
+
+def _keep_names(module: AnsibleModule, settings: Settings, answer: JsonObject, given: set[str]) -> None:
+    """Have Ansible leave names and paths of the result whole, though a secret is a word in them; warn of that (X37)."""
+    for name, word in redaction.words_in(settings, answer).items():
+        masked = word in given
+        module.warn(
+            f"{name} is an ordinary word, and one in this result: "
+            + ("names and paths in it are masked; give it in a file" if masked else "it is not masked there")
+            + "; choose another secret, by chance"
+        )
+        if not masked:
+            module.no_log_values.discard(word)
 
 
 def _options(options: type[Options], params: Mapping[str, object]) -> Options:
