@@ -35,6 +35,12 @@ options:
       - V(/dev/null) for an installation that has none yet.
     type: path
     default: /etc/certautopilot/secrets.env
+  service_user:
+    description:
+      - User as which the service runs, where files belong to it. Files are believed only where root, the user that
+        runs the module or this one owns them, and nobody else can write them. Links are not followed.
+    type: str
+    default: ""
   catalogue:
     description:
       - More sealed fields, as a dictionary of collection to a list of dotted paths; an element of an array is C(*).

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -255,6 +256,12 @@ def test_install_refuses_options_that_its_kept_files_contradict_and_names_them_w
         other_port = subprocess.run([*command, "-e", '{"install_server_port": 1}'], check=False, **run)
         secret = '{"install_extra_secrets": {"VENDOR_SETTING": "value-not-to-be-shown"}}'
         other_secret = subprocess.run([*command, "-e", secret], check=False, **run)
+        os.mkfifo(tmp_path / "fifo", 0o600)
+        (tmp_path / "link").symlink_to(lab.folder / "old" / "uri")
+        odd = [
+            subprocess.run([*command, "-e", f"install_{file}={tmp_path / kind}"], check=False, timeout=60, **run)
+            for file, kind in (("pkcs11_pin_file", "fifo"), ("kek_file", "link"), ("pkcs11_pin_file", "link"))
+        ]
     finally:
         lab.down()
 
@@ -264,3 +271,5 @@ def test_install_refuses_options_that_its_kept_files_contradict_and_names_them_w
     assert "install.secrets_differ" in other_secret.stdout + other_secret.stderr
     assert "VENDOR_SETTING" in other_secret.stdout + other_secret.stderr
     assert "value-not-to-be-shown" not in other_secret.stdout + other_secret.stderr
+    said = [(one.returncode, "install.secret_file" in one.stdout + one.stderr) for one in odd]
+    assert said == [(2, True), (0, False), (2, True)]  # X24, X25; provider pkcs11 reads no KEK

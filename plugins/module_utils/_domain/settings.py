@@ -65,6 +65,7 @@ class Settings:
 
     keks: version -> 32 bytes. secrets: the secrets file, NAME -> value. secrets_file: its path, None where there is
     none. hsm_environment: variables of the secrets file that a device's library reads; the service has them too.
+    service_uid: an owner of files who is trusted besides root, None for no other.
     """
 
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -75,6 +76,7 @@ class Settings:
     secrets: Mapping[str, Secret[str]] = field(default_factory=dict, repr=False)
     secrets_file: str | None = None
     hsm_environment: Mapping[str, str] = field(default_factory=dict)
+    service_uid: int | None = None
 
     def require(self, setting: Setting) -> str:
         """Return the text of a setting. Raises OpsError settings.missing."""
@@ -106,6 +108,7 @@ def resolve(
     secrets: Mapping[str, Secret[str]] | None = None,
     secrets_file: str | None = None,
     hsm_environment: Mapping[str, str] | None = None,
+    service_uid: int | None = None,
 ) -> Settings:
     """Return the settings that all sources agree on. Raises OpsError settings.*, env_kek.*."""
     found: dict[Setting, Secret[str]] = {}
@@ -126,6 +129,7 @@ def resolve(
         secrets=secrets or {},
         secrets_file=secrets_file,
         hsm_environment=hsm_environment or {},
+        service_uid=service_uid,
     )
 
 

@@ -21,12 +21,13 @@ from .._domain import manifest as manifests
 from .._domain.bundle_trust import Trust
 from .._domain.catalogue import field_path
 from .._domain.collection_metadata import CollectionMetadata, from_documents
-from .._domain.errors import OpsError
+from .._domain.errors import FileMissing, OpsError
 from .._domain.manifest import Manifest
 from .._domain.what_travels import is_of_users
 from .._store import bundle, collection_metadata
 from .._store.bundle import Identity, RecordsFile
 from .._store.driver import Document
+from .._store.private_files import read_trusted
 from .._store.record_bytes import id_key
 from .._store.records import BATCH_BYTES
 from . import opened_records
@@ -61,27 +62,26 @@ class Bundle:
 
 
 @contextmanager
-def checked(src: Path, identity_file: Path, trust: Trust) -> Iterator[Bundle]:
-    """Yield the bundle in folder `src`, its file open. Raises OpsError manifest.*, bundle.*; nothing is written."""
+def checked(src: Path, identity_file: Path, trust: Trust, *, service_uid: int | None = None) -> Iterator[Bundle]:
+    """Yield the bundle in folder `src`, its file open; write nothing. Raises OpsError manifest.*, bundle.*, file.*."""
     origin = src / manifests.MANIFEST_FILE
-    content = _manifest_bytes(origin)
+    content = _manifest_bytes(origin, service_uid)
     trust.judge(content, origin=str(origin))
     try:
         manifest = manifests.parse(content.decode("utf-8"), origin=str(origin))
     except UnicodeDecodeError:
         raise OpsError(f"{origin} is not text", code="manifest.malformed", hint="copy the bundle again") from None
-    identity = bundle.identity_from(identity_file)
-    with closing(RecordsFile(src / manifests.RECORDS_FILE)) as records:
+    identity = bundle.identity_from(identity_file, service_uid=service_uid)
+    with closing(RecordsFile(src / manifests.RECORDS_FILE, service_uid=service_uid)) as records:
         check = _Check(manifest, origin)
         _judged(records, identity, check)
         yield Bundle(origin, records, manifest, identity, check.digest_key, check.carried, check.metadata)
 
 
-def _manifest_bytes(origin: Path) -> bytes:
+def _manifest_bytes(origin: Path, service_uid: int | None) -> bytes:
     try:
-        with bundle.open_regular(origin) as raw:
-            return raw.read(MANIFEST_AT_MOST)
-    except FileNotFoundError:
+        return read_trusted(origin, at_most=MANIFEST_AT_MOST, service_uid=service_uid)
+    except FileMissing:
         raise OpsError(
             f"no manifest at {origin}", code="manifest.missing", hint="is `src` the bundle's folder?"
         ) from None

@@ -34,6 +34,7 @@ MONGODB: Spec = {
     **_options(DATABASE_URI, DATABASE),
     "config_file": {"type": "path", "default": DEFAULT_CONFIG_FILE},
     "secrets_file": {"type": "path", "default": DEFAULT_SECRETS_FILE, "no_log": False},
+    "service_user": {"type": "str", "default": ""},
     "catalogue": {"type": "dict", "default": {}},
 }
 PROVIDER: Spec = {

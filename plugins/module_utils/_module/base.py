@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ansible.module_utils.basic import AnsibleModule
 
 from .._domain.errors import OpsError
+from .._domain.file_failures import file_failure
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
 from .._keys import registry
-from . import dependencies, redaction
+from . import dependencies, redaction, signals
 from .arguments import EXCLUSIVE, Spec
 from .configuration import settings_from
 from .json_values import plain_object
@@ -59,12 +60,21 @@ def run_module(
     failure: OpsError | None = None
     answer: JsonObject = {}
     try:
-        dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
-        settings = _settings(module) if installed else Settings()
-        result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
+        with signals.unwinding():
+            dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
+            given = set(module.no_log_values)  # by options; Ansible shows those in `invocation`, so they stay masked
+            settings = _settings(module) if installed else Settings()
+            result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
         answer = plain_object(result.as_result(diff=bool(module._diff)))
+        _keep_names(module, settings, answer, given)
     except OpsError as refusal:
         failure = refusal
+    except signals.Stopped as stopped:
+        failure = stopped.as_failure()
+    except OSError as cause:
+        # SAFE BECAUSE only the path is shown, and it is one that was named or made by us; the net under `failures_of`.
+        named = isinstance(cause.filename, str)
+        failure = file_failure(cause.filename, cause, writing=True) if named else unexpected(cause)
     except Exception as surprise:  # noqa: BLE001 - the last net: whatever escapes must not print its text
         failure = unexpected(surprise)
     # WHY down here: inside `except`, fail_json adds the pending traceback at -vvv, and its last line is that text.
@@ -97,6 +107,20 @@ def _settings(module: AnsibleModule) -> Settings:
     module.no_log_values.update(redaction.masked_values(settings))
     dependencies.require(*registry.needs(settings))
     return settings
+
+
+def _keep_names(module: AnsibleModule, settings: Settings, answer: JsonObject, given: set[str]) -> None:
+    """Have Ansible leave names and paths of the result whole, though a secret is a word in them; warn of that (X37)."""
+    words = redaction.words_in(settings, answer)
+    left = {word for word in words if word not in given}
+    module.no_log_values -= left
+    # WHY not which: whoever reads the log would know whose words to try.
+    for some, consequence in (
+        (left, "names and paths of this result are not masked for it"),
+        (words - left, "names and paths of this result are masked; give it in a file instead of an option"),
+    ):
+        if some:
+            module.warn(f"a secret of this installation is an ordinary word: {consequence}; choose another, by chance")
 
 
 def _options(options: type[Options], params: Mapping[str, object]) -> Options:

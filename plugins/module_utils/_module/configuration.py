@@ -4,7 +4,8 @@
 """Where settings come from on a host: options, their files, the environment, secrets.env and config.yaml.
 
 The only place that reads configuration files. A default file that is not there is passed over; a file that was named
-must be there. Files that hold secrets must not be readable by others.
+must be there. Files that hold secrets must not be readable by others, and none may be written by others: config.yaml
+says which library is loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from .._domain.errors import FileMissing, OpsError
 from .._domain.secret import Secret
 from .._domain.settings import Setting, Settings, Source, conflict, resolve
 from .._keys import registry
-from .._store.private_files import read_private_text
+from .._store.opener import uid_of
+from .._store.private_files import read_private_text, read_trusted
 
 try:
     import yaml
@@ -38,38 +40,46 @@ def settings_from(params: Params, *, environment: Mapping[str, str], warn: Calla
 
     params: the module's options. environment: the process's. Raises OpsError file.*, settings.*, env_kek.*.
     """
-    secrets_file, secrets = _secrets(params.get("secrets_file"))
+    service_uid = uid_of(str(params.get("service_user") or ""))
+    secrets_file, secrets = _secrets(params.get("secrets_file"), service_uid)
     ours = _hidden({name: value for name, value in environment.items() if name.startswith("CERTAUTOPILOT_")})
     for place, variables in (("environment", ours), (f"secrets file {secrets_file}", secrets)):
         if OBSOLETE in variables:
             warn(f"{OBSOLETE} is set in {place}; it has no effect, because the active version is in the keystore")
-    sources = [*_options(params), Source("the environment", _named(ours), ours)]
+    sources = [*_options(params, service_uid), Source("the environment", _named(ours), ours)]
     if secrets_file is not None:
         sources.append(Source(f"secrets file {secrets_file}", _named(secrets), secrets))
-    sources.extend(_config(params.get("config_file")))
+    sources.extend(_config(params.get("config_file"), service_uid))
     catalogue = _catalogue(params.get("catalogue") or {})
     hsm = _hsm_variables(secrets, secrets_file, environment)
-    return resolve(sources, catalogue=catalogue, secrets=secrets, secrets_file=secrets_file, hsm_environment=hsm)
+    return resolve(
+        sources,
+        catalogue=catalogue,
+        secrets=secrets,
+        secrets_file=secrets_file,
+        hsm_environment=hsm,
+        service_uid=service_uid,
+    )
 
 
-def _options(params: Params) -> list[Source]:
+def _options(params: Params, service_uid: int | None) -> list[Source]:
     known = registry.all_settings()
     given = {setting: str(params[setting.name]) for setting in known if params.get(setting.name) is not None}
     sources = [Source("the module's options", given)]
     for setting in known:
         if setting.secret and params.get(setting.file_option) is not None:
             path = Path(str(params[setting.file_option]))
-            text = read_private_text(path, empty_code=setting.empty_code)
+            text = read_private_text(path, empty_code=setting.empty_code, service_uid=service_uid)
             sources.append(Source(f"{setting.file_option} {path}", {setting: text}))
     return sources
 
 
-def _secrets(named: object) -> tuple[str | None, dict[str, Secret[str]]]:
+def _secrets(named: object, service_uid: int | None) -> tuple[str | None, dict[str, Secret[str]]]:
     path = Path(str(named or DEFAULT_SECRETS_FILE))
     if str(path) == NO_FILE:
         return None, {}
     try:
-        content = read_private_text(path)
+        content = read_private_text(path, service_uid=service_uid)
     except FileMissing:
         if str(path) == DEFAULT_SECRETS_FILE:
             return None, {}
@@ -77,15 +87,17 @@ def _secrets(named: object) -> tuple[str | None, dict[str, Secret[str]]]:
     return str(path), _hidden(parse_assignments(content, origin=str(path)))
 
 
-def _config(named: object) -> list[Source]:
+def _config(named: object, service_uid: int | None) -> list[Source]:
     path = Path(str(named or DEFAULT_CONFIG_FILE))
+    if str(path) == NO_FILE:
+        return []
     try:
-        content = path.read_text("utf-8")
-    except FileNotFoundError:
+        content = read_trusted(path, service_uid=service_uid).decode("utf-8")
+    except FileMissing:
         if str(path) == DEFAULT_CONFIG_FILE:
             return []
         raise FileMissing(f"no file {path}", hint="correct `config_file`") from None
-    except (OSError, UnicodeDecodeError) as cause:
+    except UnicodeDecodeError as cause:
         raise OpsError(
             f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"
         ) from None

@@ -12,14 +12,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 from .._domain.errors import FileMissing, OpsError
+from .._domain.file_failures import failures_of
 from . import private_files
 from .driver import Document
+from .opener import open_trusted
 from .record_bytes import decode, encode
 
 try:
@@ -57,13 +58,13 @@ def recipients_from(texts: Sequence[str]) -> list[Recipient]:
         ) from None
 
 
-def identity_from(path: Path) -> Identity:
+def identity_from(path: Path, *, service_uid: int | None = None) -> Identity:
     """Return the age identity in a 0600 file.
 
-    Raises OpsError bundle.identity_missing, bundle.identity_invalid, file.unreadable, file.permissions.
+    Raises OpsError bundle.identity_missing, bundle.identity_invalid, file.*.
     """
     try:
-        lines = private_files.read_private(path).decode("ascii").splitlines()
+        lines = private_files.read_private(path, service_uid=service_uid).decode("ascii").splitlines()
         keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
         if len(keys) != 1:
             raise ValueError
@@ -89,16 +90,15 @@ def new_identity() -> tuple[str, str]:
 
 
 def write(path: Path, frames: Iterator[Document], recipients: Sequence[Recipient]) -> str:
-    """Encrypt the frames into a new 0600 file, synced to disk; return its SHA-256 in hex."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as raw:
+    """Encrypt the frames into a new 0600 file, synced to disk; return its SHA-256 in hex. Raises OpsError file.*."""
+    with failures_of(path), private_files.new_file(path) as raw:
         sink, source = _Hashing(raw), _Frames(frames)
         try:
             pyrage.encrypt_io(source, sink, list(recipients))
         except (pyrage.EncryptError, OSError) as cause:
             if source.failure is not None:
                 raise source.failure from None
-            raise OpsError(
+            raise sink.failure or OpsError(
                 f"cannot write {path} ({type(cause).__name__})", code="bundle.write_failed", hint="is the disk full?"
             ) from None
         raw.flush()
@@ -109,12 +109,12 @@ def write(path: Path, frames: Iterator[Document], recipients: Sequence[Recipient
 class RecordsFile:
     """The encrypted file of a bundle, opened once. WHY: a path that is opened again may lead to another file (X8)."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it. Raises OpsError bundle.missing, bundle.not_a_file."""
+    def __init__(self, path: Path, *, service_uid: int | None = None) -> None:
+        """Open it. Raises OpsError bundle.missing, file.*."""
         self.path = path
         try:
-            self._raw = open_regular(path)
-        except FileNotFoundError:
+            self._raw = open_trusted(path, private=False, service_uid=service_uid)
+        except FileMissing:
             raise _missing(path) from None
 
     def close(self) -> None:
@@ -130,21 +130,6 @@ class RecordsFile:
         _decrypted(self.path, source, identity, on_frame)
         source.readall()  # WHY: what stands behind the last chunk is part of the file, and of its hash
         return source.digest.hexdigest()
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Return a file of a bundle, opened for reading. Raises FileNotFoundError, OpsError bundle.not_a_file."""
-    try:
-        # WHY not blocking: a FIFO would hang here until somebody writes into it; a file knows no difference.
-        raw = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    except (FileNotFoundError, NotADirectoryError) as cause:
-        raise FileNotFoundError(path) from cause
-    except OSError as cause:
-        raise _not_a_file(path, cause.strerror or type(cause).__name__) from None
-    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-        raw.close()
-        raise _not_a_file(path, "it is no regular file")
-    return raw
 
 
 def _decrypted(path: Path, source: _HashedSource, identity: Identity, on_frame: OnFrame) -> None:
@@ -177,20 +162,12 @@ def _missing(path: Path) -> OpsError:
     return OpsError(f"no bundle at {path}", code="bundle.missing", hint="export it or copy it again")
 
 
-def _not_a_file(path: Path, found: str) -> OpsError:
-    return OpsError(
-        f"cannot open {path}: {found}",
-        code="bundle.not_a_file",
-        hint="copy the bundle again, as files and without links",
-    )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex. Raises OpsError bundle.missing."""
+def file_sha256(path: Path, *, service_uid: int | None = None) -> str:
+    """Return the SHA-256 of a file in hex. Raises OpsError bundle.missing, file.*."""
     try:
-        with path.open("rb") as raw:
+        with open_trusted(path, private=False, service_uid=service_uid) as raw:
             return hashlib.file_digest(raw, "sha256").hexdigest()
-    except FileNotFoundError:
+    except FileMissing:
         raise _missing(path) from None
 
 
@@ -201,7 +178,7 @@ class _Frames(io.RawIOBase):
         super().__init__()
         self._frames = frames
         self._pending = bytearray()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def read(self, size: int = -1, /) -> bytes:
         try:
@@ -209,7 +186,7 @@ class _Frames(io.RawIOBase):
                 self._pending += encode(next(self._frames))
         except StopIteration:
             pass
-        except Exception as failure:  # WHY: the binding would replace it by its own and lose code and hint
+        except BaseException as failure:  # WHY: the binding would replace it by its own and lose code and hint
             self.failure = failure
             raise
         cut = len(self._pending) if size < 0 else size
@@ -244,10 +221,15 @@ class _Hashing:
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self.digest = hashlib.sha256()
+        self.failure: BaseException | None = None
 
     def write(self, chunk: bytes) -> int:
         self.digest.update(chunk)
-        self._raw.write(chunk)
+        try:
+            self._raw.write(chunk)
+        except BaseException as failure:  # WHY: the binding would replace it by its own, without the errno
+            self.failure = failure
+            raise
         return len(chunk)
 
     def flush(self) -> None:

@@ -14,15 +14,18 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NotRequired, TypedDict, cast
 from urllib.parse import quote
 
-from .._domain.errors import OpsError
+from .._domain.errors import FileMissing, OpsError
+from .._domain.file_failures import failures_of
 from .connection import COLLECTION, Store, driver_errors
 from .driver import Document, bson
-from .private_files import sync_folder
+from .opener import open_trusted
+from .private_files import new_file, read_trusted, sync_folder
 
 MANIFEST_FILE = "backup.json"
 _SMALLEST = 5  # bytes: of an empty document
@@ -78,7 +81,6 @@ def write_collection(store: Store, collection: str, folder: Path, raws: Iterable
             raw.write(document)
             digest.update(document)
             documents += 1
-        _synced(raw)
     metadata = {"indexes": indexes, "options": options, "collectionName": collection, "type": "collection"}
     written = _write_metadata(folder / f"{name}.metadata.json", metadata)
     return {
@@ -104,7 +106,6 @@ def _write_metadata(path: Path, metadata: Document) -> str:
     content = bson.json_util.dumps(metadata, json_options=bson.json_util.CANONICAL_JSON_OPTIONS).encode()
     with _private(path) as raw:
         raw.write(content)
-        _synced(raw)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -128,7 +129,7 @@ def read_back(path: Path, on_document: Callable[[bytes], None]) -> DumpedCollect
     Raises OpsError backup.damaged where it ends early or is no BSON. What need not be decoded is not (X11).
     """
     digest, documents = hashlib.sha256(), 0
-    with path.open("rb") as raw:
+    with open_trusted(path, private=True) as raw, failures_of(path, writing=False):
         while head := raw.read(_LENGTH):
             whole = head + raw.read(max(int.from_bytes(head, "little") - _LENGTH, 0))
             digest.update(whole)
@@ -143,9 +144,9 @@ def read_back(path: Path, on_document: Callable[[bytes], None]) -> DumpedCollect
     return {"documents": documents, "sha256": digest.hexdigest(), "file": path.name}
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, *, service_uid: int | None = None) -> str:
     """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as raw:
+    with open_trusted(path, private=False, service_uid=service_uid) as raw, failures_of(path, writing=False):
         return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
@@ -153,15 +154,14 @@ def write_manifest(folder: Path, manifest: BackupManifest) -> None:
     """Write the backup's own manifest and make the folder durable."""
     with _private(folder / MANIFEST_FILE) as raw:
         raw.write((json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
-        _synced(raw)
     sync_folder(folder)
 
 
-def read_manifest(folder: Path) -> BackupManifest | None:
-    """Return the manifest of a finished backup, None for any other folder."""
+def read_manifest(folder: Path, *, service_uid: int | None = None) -> BackupManifest | None:
+    """Return the manifest of a finished backup, None for any other folder. Raises OpsError file.*."""
     try:
-        found = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_trusted(folder / MANIFEST_FILE, service_uid=service_uid))
+    except (FileMissing, ValueError):
         return None
     if not isinstance(found, Mapping) or not set(found) >= _REQUIRED:
         return None
@@ -169,11 +169,11 @@ def read_manifest(folder: Path) -> BackupManifest | None:
     return cast(BackupManifest, found) if whole else None
 
 
-def damaged_file(folder: Path, manifest: BackupManifest) -> str | None:
+def damaged_file(folder: Path, manifest: BackupManifest, *, service_uid: int | None = None) -> str | None:
     """Return the first file of a backup that is missing, or not what was written; None when all are."""
     for name, sha256 in _digests(manifest).items():
         path = folder / manifest["database"] / name
-        if not path.is_file() or file_sha256(path) != sha256:
+        if not path.is_file() or file_sha256(path, service_uid=service_uid) != sha256:
             return str(path)
     return None
 
@@ -190,10 +190,10 @@ def _digests(manifest: BackupManifest) -> dict[str, str]:
     return digests
 
 
-def _private(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-
-
-def _synced(raw: BinaryIO) -> None:
-    raw.flush()
-    os.fsync(raw.fileno())
+@contextmanager
+def _private(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new 0600 file; at the end it is on the disk. Raises OpsError file.*."""
+    with failures_of(path), new_file(path) as raw:
+        yield raw
+        raw.flush()
+        os.fsync(raw.fileno())

@@ -26,9 +26,10 @@ from .._installation import survey as surveys
 from .._installation.installation import Installation, open_database, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
-from .._store import private_files, record_bytes, records
+from .._store import private_files, record_bytes, records, unfinished
 from .._store.connection import Store
 from .._store.driver import Document
+from .._store.opener import open_trusted
 
 CERTIFICATES, PRIVATE_KEYS, PROJECTS = "certificates", "certificate_private_keys", "projects"
 PRIVATE_KEY = ("encrypted_key",)  # steps to the field
@@ -52,6 +53,7 @@ class _Source:
     store: Store
     installation: Installation | None
     sealing: Sealing | None
+    service_uid: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class _Exported:
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Export. Raises OpsError export.*, certificate.malformed, record.unreadable, file.*."""
     _require_sense(options)
-    passphrase = _passphrase(options)
+    passphrase = _passphrase(settings, options)
     with _opened(settings, warn, with_keys=options.include_keys) as source:
         projects = _projects(source.store, options)
         chosen = _chosen(source.store, options, projects)
@@ -110,11 +112,12 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     )
 
 
-def _passphrase(options: Options) -> Secret[bytes] | None:
-    """Return the passphrase. Raises FileMissing, OpsError file.unreadable, file.permissions, passphrase.empty."""
+def _passphrase(settings: Settings, options: Options) -> Secret[bytes] | None:
+    """Return the passphrase. Raises OpsError file.*, passphrase.empty."""
     if options.passphrase_file is None:
         return None
-    return Secret(private_files.read_private(Path(options.passphrase_file), empty_code="passphrase.empty"))
+    path = Path(options.passphrase_file)
+    return Secret(private_files.read_private(path, empty_code="passphrase.empty", service_uid=settings.service_uid))
 
 
 def _require_sense(options: Options) -> None:
@@ -140,12 +143,12 @@ def _require_sense(options: Options) -> None:
 def _opened(settings: Settings, warn: Callable[[str], None], *, with_keys: bool) -> Iterator[_Source]:
     if not with_keys:
         with open_database(settings) as store:
-            yield _Source(store, None, None)
+            yield _Source(store, None, None, settings.service_uid)
         return
     with open_installation(settings) as installation:
         sample = surveys.sample_of(installation.store, installation.catalogue)
         layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
-        yield _Source(installation.store, installation, Sealing(installation.provider, layout))
+        yield _Source(installation.store, installation, Sealing(installation.provider, layout), settings.service_uid)
 
 
 def _projects(store: Store, options: Options) -> dict[bytes, tuple[str, str]]:
@@ -221,7 +224,7 @@ def _export(
             fingerprint=fingerprint(material.certificate_pem),
             not_after=rfc3339(document.get("not_after")),
             has_key=key is not None,
-            written=_write(folder, content, passphrase, check=check),
+            written=_write(folder, content, passphrase, source.service_uid, check=check),
         )
 
 
@@ -240,16 +243,32 @@ def _keys(source: _Source, ids: list[BsonValue]) -> dict[bytes, bytes]:
     }
 
 
-def _write(folder: Path, content: Document, passphrase: Secret[bytes] | None, *, check: bool) -> int:
-    """Write the files that differ; return how many did."""
+def _write(
+    folder: Path, content: Document, passphrase: Secret[bytes] | None, service_uid: int | None, *, check: bool
+) -> int:
+    """Write the files that differ; return how many did. Raises OpsError file.*."""
+    ours = (folder.parent.parent, folder.parent, folder)  # `dest`, of the project, of the certificate
+    for place in ours:
+        if not check:
+            private_files.private_folder(place, service_uid=service_uid)
+        elif not private_files.require_fit(place, service_uid=service_uid):
+            return len(content)
+    if not check:
+        unfinished.remove_dead(folder)
     written = 0
     for name, new in content.items():
-        path = folder / name
-        if path.exists() and same(name, path.read_bytes(), new, passphrase) and not path.stat().st_mode & 0o077:
+        if _is_there(folder / name, new, passphrase, service_uid):
             continue
         written += 1
         if not check:
-            private_files.private_folder(folder.parent)
-            private_files.private_folder(folder)
-            private_files.write_private(path, new)
+            private_files.write_private(folder / name, new, service_uid=service_uid)
     return written
+
+
+def _is_there(path: Path, new: bytes, passphrase: Secret[bytes] | None, service_uid: int | None) -> bool:
+    """Return whether a file has this content already, and nobody else can read it. What cannot be read is replaced."""
+    try:
+        with open_trusted(path, private=True, service_uid=service_uid) as raw:
+            return same(path.name, raw.read(), new, passphrase)
+    except OpsError:
+        return False

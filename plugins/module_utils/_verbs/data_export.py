@@ -12,7 +12,6 @@ says first whether it still is of this very state.
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from .._domain import manifest as manifests
 from .._domain.bundle_trust import manifest_sha256
 from .._domain.catalogue import Catalogue, Found, outside_catalogue
 from .._domain.collection_metadata import CollectionMetadata
-from .._domain.errors import OpsError
+from .._domain.errors import FileMissing, OpsError
 from .._domain.instants import rfc3339
 from .._domain.listing import LISTED_AT_MOST, listed
 from .._domain.manifest import Manifest
@@ -36,7 +35,7 @@ from .._installation.carried import Carried, carried_from
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
-from .._store import bundle, collection_metadata, private_files
+from .._store import bundle, collection_metadata, private_files, unfinished
 from .._store.bundle import Recipient
 from .._store.connection import Store
 from .._store.driver import Document
@@ -92,30 +91,50 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         )
     recipients = bundle.recipients_from(options.recipients)
     dest = Path(options.dest)
+    if private_files.require_fit(dest, service_uid=settings.service_uid) and not check:
+        unfinished.remove_dead(dest)
     with open_installation(settings) as installation:
         carried = carried_from(settings, options.carry, warn)
         metadata = collection_metadata.read_all(installation.store)
-        existing = _existing(dest, options, installation.catalogue, carried, metadata)
+        there = _There(dest, settings.service_uid)
+        existing = _existing(there, options, installation.catalogue, carried, metadata)
         if check:
-            return _predicted(installation, dest, existing, warn)
+            return _predicted(installation, there, existing, warn)
         if existing is not None and database_digest(installation.store).hex() == existing["source_digest"]:
             return _unchanged(existing)
         sample = surveys.sample_of(installation.store, installation.catalogue)
         layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
         _say_what_stays(installation.store, metadata, warn)
         working = _Working(installation, Sealing(installation.provider, layout), recipients, carried, metadata)
-        written = _write(working, dest, options)
+        written = _write(working, there, options)
         return Result(changed=True, values=_told(written), before={}, after=_facts(written))
 
 
+@dataclass(frozen=True, slots=True)
+class _There:
+    """Where a bundle is, or will be. service_uid: whose files are believed there besides ours."""
+
+    dest: Path
+    service_uid: int | None
+
+    def manifest(self) -> bytes:
+        """Return the manifest file, b"" where there is none. Raises OpsError file.*."""
+        try:
+            return private_files.read_trusted(self.dest / manifests.MANIFEST_FILE, service_uid=self.service_uid)
+        except FileMissing:
+            return b""
+
+    def records_sha256(self) -> str:
+        return bundle.file_sha256(self.dest / manifests.RECORDS_FILE, service_uid=self.service_uid)
+
+
 def _existing(
-    dest: Path, options: Options, catalogue: Catalogue, carried: Carried, metadata: tuple[CollectionMetadata, ...]
+    there: _There, options: Options, catalogue: Catalogue, carried: Carried, metadata: tuple[CollectionMetadata, ...]
 ) -> Manifest | None:
     """Return the manifest of a complete bundle for these very options, None where there is none."""
     try:
-        text = (dest / manifests.MANIFEST_FILE).read_text("utf-8")
-        found = manifests.parse(text, origin=str(dest / manifests.MANIFEST_FILE))
-    except (FileNotFoundError, UnicodeDecodeError, OpsError):
+        found = manifests.parse(there.manifest().decode("utf-8"), origin=str(there.dest / manifests.MANIFEST_FILE))
+    except (UnicodeDecodeError, OpsError):
         return None
     same = (
         found["recipients"] == sorted(options.recipients)
@@ -124,9 +143,9 @@ def _existing(
         and found["carried_digest"] == carried.digest
         and found["metadata_sha256"] == collection_metadata.sha256(metadata)
     )
-    if not same or not (dest / manifests.RECORDS_FILE).exists():
+    if not same or not (there.dest / manifests.RECORDS_FILE).exists():
         return None
-    return found if bundle.file_sha256(dest / manifests.RECORDS_FILE) == found["records_sha256"] else None
+    return found if there.records_sha256() == found["records_sha256"] else None
 
 
 def _unchanged(existing: Manifest) -> Result:
@@ -140,7 +159,7 @@ def _facts(manifest: Manifest) -> JsonObject:
 
 
 def _predicted(
-    installation: Installation, dest: Path, existing: Manifest | None, warn: Callable[[str], None]
+    installation: Installation, there: _There, existing: Manifest | None, warn: Callable[[str], None]
 ) -> Result:
     """Return what an export would write, from one read that opens a sample only."""
     found, digest = surveys.take_with_digest(installation.store, installation.catalogue)
@@ -155,7 +174,9 @@ def _predicted(
         "layout": layout.name,
         "source_digest": digest.hex(),
     }
-    return Result(changed=True, values={"manifest": predicted, "manifest_sha256": _there(dest)}, before={}, after=after)
+    content = there.manifest()  # in check mode an importer still has the one that is there
+    values: JsonObject = {"manifest": predicted, "manifest_sha256": manifest_sha256(content) if content else ""}
+    return Result(changed=True, values=values, before={}, after=after)
 
 
 def _say_what_stays(store: Store, metadata: tuple[CollectionMetadata, ...], warn: Callable[[str], None]) -> None:
@@ -167,10 +188,8 @@ def _say_what_stays(store: Store, metadata: tuple[CollectionMetadata, ...], warn
         warn(f"options and indexes that are not exported, decide whether the destination needs them: {listed(left)}")
 
 
-def _write(working: _Working, dest: Path, options: Options) -> Manifest:
-    folder = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
-    private_files.private_folder(folder)
-    try:
+def _write(working: _Working, there: _There, options: Options) -> Manifest:
+    with private_files.working_folder(there.dest, service_uid=there.service_uid) as folder:
         digest_key, counts = os.urandom(DIGEST_KEY_LENGTH), _Counts()
         header = _header(working, digest_key)
         frames = _frames(working, header, digest_key, counts)
@@ -198,10 +217,8 @@ def _write(working: _Working, dest: Path, options: Options) -> Manifest:
         }
         sealed = manifests.sealed_manifest(body, digest_key)
         private_files.write_private(folder / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
-        _swap(folder, dest)
+        _swap(folder, there.dest)
         return sealed
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fields(catalogue: Catalogue) -> dict[str, list[str]]:
@@ -214,13 +231,7 @@ def _swap(working: Path, dest: Path) -> None:
     A crash between the two leaves records and an older manifest that does not fit them: import refuses, the next export
     repairs it.
     """
-    if dest.exists():
-        for name in (manifests.RECORDS_FILE, manifests.MANIFEST_FILE):
-            (working / name).replace(dest / name)
-        private_files.sync_folder(dest)
-    else:
-        working.replace(dest)
-    private_files.sync_folder(dest.parent)
+    private_files.put_in_place(working, dest, last=manifests.MANIFEST_FILE)
 
 
 def _header(working: _Working, digest_key: bytes) -> Document:
@@ -266,12 +277,6 @@ def _frames(working: _Working, header: Document, digest_key: bytes, counts: _Cou
 def _told(manifest: Manifest) -> JsonObject:
     """Return what a module shows of a bundle, and the digest by which the importer knows it again."""
     return {"manifest": _public(manifest), "manifest_sha256": manifest_sha256(manifests.text(manifest).encode())}
-
-
-def _there(dest: Path) -> str:
-    """Return the digest of the manifest that is there, "" for none: in check mode an importer still has that one."""
-    path = dest / manifests.MANIFEST_FILE
-    return manifest_sha256(path.read_bytes()) if path.is_file() else ""
 
 
 def _public(manifest: Manifest) -> JsonObject:

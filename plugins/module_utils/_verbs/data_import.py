@@ -70,7 +70,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     """Import or compare. Raises OpsError bundle.*, manifest.*, carry.*, destination.*, import.*, record.unreadable."""
     trust = Trust(options.trust, options.manifest_sha256 or "")
     with (
-        checked(Path(options.src), Path(options.identity_file), trust) as bundle,  # 1
+        checked(Path(options.src), Path(options.identity_file), trust, service_uid=settings.service_uid) as bundle,  # 1
         open_installation(settings) as opened,
     ):
         require_listed(bundle.carried, options.carry)
@@ -221,8 +221,10 @@ def _carry(settings: Settings, bundle: Bundle, warn: Callable[[str], None]) -> b
     if missing and settings.secrets_file is None:
         warn(f"no secrets file at the destination: {', '.join(sorted(missing))} not written")
         return False
+    if settings.secrets_file is None:
+        return False
     # The file is read again there: another run may have written to it while this one waited for the lease (X22).
-    return bool(settings.secrets_file) and private_files.append_assignments(Path(settings.secrets_file or ""), missing)
+    return private_files.append_assignments(Path(settings.secrets_file), missing, service_uid=settings.service_uid)
 
 
 def _about(bundle: Bundle) -> JsonObject:

@@ -9,8 +9,6 @@ of the very bytes in the dump. A folder without manifest is an unfinished backup
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from .._installation.layout_detection import remembered_layout
 from .._installation.opened_records import unreadable
 from .._installation.sealing import Failure
 from .._installation.survey import Survey
-from .._store import dump, private_files, records
+from .._store import dump, private_files, records, unfinished
 from .._store.connection import Store
 from .._store.dump import BackupManifest, DumpedCollection
 from .._store.every_record import DatabaseDigest, database_digest
@@ -43,21 +41,21 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     """Back up. Raises OpsError backup.*, record.unreadable, and what opening an installation raises."""
     dest = Path(options.dest)
     with open_installation(settings) as installation:
-        existing = dump.read_manifest(dest)
-        if existing is None and dest.exists() and any(dest.iterdir()):
+        existing = _existing(dest, settings.service_uid, check=check)
+        if existing is None and dest.exists() and _occupied(dest):
             raise OpsError(
                 f"{dest} is not empty and holds no finished backup",
                 code="backup.not_empty",
                 hint="choose another `dest`, or remove the unfinished one",
             )
         if existing is None and not check:
-            manifest, facts = _write(installation, dest, warn)
+            manifest, facts = _write(installation, dest, warn, settings.service_uid)
             return Result(changed=True, values={"manifest": manifest}, before={}, after=facts)
         digest = database_digest(installation.store)
         facts = _facts(digest)
         if existing is None:
             return Result(changed=True, values={"manifest": facts}, before={}, after=facts)
-        damaged = dump.damaged_file(dest, existing)
+        damaged = dump.damaged_file(dest, existing, service_uid=settings.service_uid)
         if damaged is not None:
             raise OpsError(
                 f"{damaged} is not what was written on {existing['created_at']}, or it is gone",
@@ -73,18 +71,36 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         )
 
 
+def _existing(dest: Path, service_uid: int | None, *, check: bool) -> BackupManifest | None:
+    """Return the manifest of the finished backup in a folder, None for none. Raises OpsError file.*."""
+    if not private_files.require_fit(dest, service_uid=service_uid):
+        return None
+    if not check:
+        unfinished.remove_dead(dest, rescue=lambda left: _finish(left, dest))
+    return dump.read_manifest(dest, service_uid=service_uid)
+
+
+def _finish(left: Path, dest: Path) -> None:
+    """Finish a backup whose run died between the last two moves: all but its manifest is in place already."""
+    if [one.name for one in left.iterdir()] == [dump.MANIFEST_FILE] and not (dest / dump.MANIFEST_FILE).exists():
+        (left / dump.MANIFEST_FILE).replace(dest / dump.MANIFEST_FILE)
+
+
+def _occupied(dest: Path) -> bool:
+    """Return whether something is in a folder. A new file system has lost+found at its top."""
+    return any(one.name != "lost+found" and not unfinished.is_unfinished(one.name) for one in dest.iterdir())
+
+
 def _facts(digest: DatabaseDigest) -> dict[str, object]:
     return {"documents": digest.documents, "source_digest": digest.hex()}
 
 
 def _write(
-    installation: Installation, dest: Path, warn: Callable[[str], None]
+    installation: Installation, dest: Path, warn: Callable[[str], None], service_uid: int | None
 ) -> tuple[BackupManifest, dict[str, object]]:
-    working = dest.parent / f".{dest.name}.{uuid.uuid4().hex}"
-    folder = working / installation.store.name
-    private_files.private_folder(working)
-    private_files.private_folder(folder)
-    try:
+    with private_files.working_folder(dest, service_uid=service_uid) as working:
+        folder = working / installation.store.name
+        folder.mkdir(mode=0o700)
         digest = DatabaseDigest()
         written = {
             name: dump.write_collection(installation.store, name, folder, _raws(installation.store, name, digest))
@@ -106,13 +122,8 @@ def _write(
         }
         private_files.sync_folder(folder)
         dump.write_manifest(working, manifest)
-        if dest.exists():
-            dest.rmdir()
-        working.replace(dest)
-        private_files.sync_folder(dest.parent)
+        private_files.put_in_place(working, dest, last=dump.MANIFEST_FILE)
         return manifest, _facts(digest)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
 
 
 def _raws(store: Store, collection: str, digest: DatabaseDigest) -> Iterator[bytes]:

@@ -104,7 +104,7 @@ class _Removal:
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Remove. Raises OpsError remove.*, lease.held while a rotation runs, and what opening an installation raises."""
     with open_installation(settings) as installation:
-        removal = _planned(installation, options, warn)
+        removal = _planned(installation, options, settings.service_uid, warn)
         layout = None
         if removal.removes:
             require_out_of_use(installation, options.version, grace=options.grace)  # 1
@@ -122,7 +122,9 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         return removal.result()
 
 
-def _planned(installation: Installation, options: Options, warn: Callable[[str], None]) -> _Removal:
+def _planned(
+    installation: Installation, options: Options, service_uid: int | None, warn: Callable[[str], None]
+) -> _Removal:
     """Return what is to be done.
 
     Raises OpsError remove.unknown_version, .no_key_to_destroy, .fingerprint, .no_backup, .key_not_found.
@@ -135,7 +137,7 @@ def _planned(installation: Installation, options: Options, warn: Callable[[str],
             hint="see kek_info",
         )
     _require_confirmed(options, row, installation.provider)
-    needed_by = _backups_with(options)
+    needed_by = _backups_with(options, service_uid)
     for folder in needed_by:
         warn(f"backup {folder} needs KEK version {version}: without its key it cannot be read")
     fields = {name: installation.catalogue.fields(name) for name in installation.catalogue.collections()}
@@ -257,11 +259,11 @@ def _destroy(removal: _Removal, require: Callable[[], None]) -> None:
         raise _moved(version)
 
 
-def _backups_with(options: Options) -> list[str]:
-    """Return the backup folders whose envelopes need the version. Raises OpsError remove.no_backup."""
+def _backups_with(options: Options, service_uid: int | None) -> list[str]:
+    """Return the backup folders whose envelopes need the version. Raises OpsError remove.no_backup, file.*."""
     needed = []
     for folder in options.backups:
-        manifest = dump.read_manifest(Path(folder))
+        manifest = dump.read_manifest(Path(folder), service_uid=service_uid)
         if manifest is None:
             raise OpsError(
                 f"{folder} is not a backup that db_backup made",

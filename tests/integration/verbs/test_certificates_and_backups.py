@@ -304,3 +304,59 @@ def test_a_backup_with_an_envelope_that_does_not_open_is_no_backup(env_site, tmp
 def test_in_check_mode_a_backup_writes_nothing(env_site, tmp_path):
     assert env_site.call("db_backup", check=True, dest=str(tmp_path / "backup")).changed
     assert not (tmp_path / "backup").exists()
+
+
+def _exported(site, dest, **named):
+    return site.call("cert_export", dest=str(dest), formats=WITH_KEYS[:2], include_keys=True, **named)
+
+
+@pytest.mark.parametrize("below", [(), ("payments",), ("payments", "own-csr")], ids=["dest", "project", "certificate"])
+def test_x24_a_key_is_not_written_through_a_link_that_somebody_planted(stocked, tmp_path, below):
+    site, elsewhere, dest = stocked, tmp_path / "elsewhere", tmp_path / "out"
+    elsewhere.mkdir()
+    planted = dest.joinpath(*below)
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.symlink_to(elsewhere)
+
+    with pytest.raises(OpsError) as refused:
+        _exported(site, dest)
+
+    assert (refused.value.code, str(planted) in refused.value.message) == ("file.kind", True)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_x24_a_link_in_the_place_of_a_key_is_replaced_and_what_it_leads_to_stays(stocked, tmp_path):
+    site, dest, victim = stocked, tmp_path / "out", tmp_path / "victim"
+    _exported(site, dest)
+    victim.write_text("theirs")
+    planted = sorted(dest.rglob("key.pem"))[0]
+    planted.unlink()
+    planted.symlink_to(victim)
+
+    again = _exported(site, dest)
+
+    assert (again.changed, victim.read_text(), planted.is_symlink()) == (True, "theirs", False)
+    assert not _exported(site, dest).changed
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_x24_keys_are_not_written_where_others_may_write(stocked, tmp_path, check):
+    dest = tmp_path / "out"
+    dest.mkdir()
+    dest.chmod(0o777)
+
+    with pytest.raises(OpsError) as refused:
+        _exported(stocked, dest, check=check)
+
+    assert (refused.value.code, list(dest.iterdir())) == ("file.permissions", [])
+
+
+def test_x27_a_key_that_a_killed_run_left_is_gone_though_nothing_else_changes(stocked, tmp_path):
+    site, dest = stocked, tmp_path / "out"
+    _exported(site, dest)
+    left = sorted(dest.rglob("key.pem"))[0].with_name(".certautopilot-unfinished.0123456789abcdef")
+    left.write_text("-----BEGIN PRIVATE KEY-----")
+
+    again = _exported(site, dest)
+
+    assert (again.changed, left.exists()) == (False, False)

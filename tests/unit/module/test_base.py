@@ -194,3 +194,29 @@ def test_a_missing_library_is_named_with_minimum_and_interpreter(call, files, mo
     assert "pymongo >= 4.9" in result["msg"]
     assert sys.executable in result["msg"]
     assert calls == []
+
+
+def test_x37_names_and_paths_are_whole_though_a_secret_is_a_word_in_them_and_the_operator_is_warned(call, files):
+    with open(files["secrets_file"], "a", encoding="ascii") as secrets:
+        secrets.write("CERTAUTOPILOT_JWT_SECRET=credentials\nCERTAUTOPILOT_API_KEY_PEPPER=q8-Zr5-Lm2\n")
+    verb, _calls = recorder(Result(True, {"path": "/backup/dns_credentials.bson", "leak": "x q8-Zr5-Lm2"}, {}, {}))
+
+    result = call(module_of(verb), **files)
+
+    assert (result["path"], result["leak"]) == ("/backup/dns_credentials.bson", "x ********")
+    assert any("a secret of this installation is an ordinary word" in str(warning) for warning in result["warnings"])
+
+
+def test_x37_a_failure_and_a_secret_that_was_given_as_an_option_stay_masked(call, files):
+    def refusing(settings, options, *, check, warn):
+        raise OpsError("it says credentials", code="demo.leak", hint="none")
+
+    with open(files["secrets_file"], "a", encoding="ascii") as secrets:
+        secrets.write("CERTAUTOPILOT_JWT_SECRET=credentials\n")
+    verb, _calls = recorder(Result(True, {"path": "/backup/mypinword.bson"}, {}, {}))
+
+    failed, given = call(module_of(refusing), **files), call(module_of(verb), **files, pkcs11_pin="mypinword")
+
+    assert "credentials" not in failed["msg"]
+    assert "mypinword" not in str(given)
+    assert any("a secret of this installation is an ordinary word" in str(warning) for warning in given["warnings"])

@@ -73,12 +73,12 @@ def test_t11_a_named_file_that_is_missing_is_refused_by_its_path(host, option):
 
 
 @pytest.mark.parametrize("option", ["config_file", "secrets_file", "mongodb_uri_file", "pkcs11_pin_file"])
-def test_t11_a_folder_or_bytes_that_are_no_text_are_unreadable(host, option):
+def test_t11_a_folder_and_bytes_that_are_no_text_are_refused(host, option):
     binary = host.folder / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
     binary.chmod(0o600)
 
-    assert refusal(host, **{option: str(host.folder)}).code == "file.unreadable"
+    assert refusal(host, **{option: str(host.folder)}).code == "file.kind"
     assert refusal(host, **{option: str(binary)}).code == "file.unreadable"
 
 

@@ -17,6 +17,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._module.redactio
     forms,
     masked_values,
     passwords_in,
+    words_in,
 )
 
 PIN = "pin/7531 7531"
@@ -76,3 +77,31 @@ def test_what_is_too_short_is_not_masked_for_the_gaps_would_show_it(short):
 @pytest.mark.parametrize("uri", ["mongodb://h/db", "mongodb://user@h/db", "mongodb://[broken", "", "nonsense"])
 def test_a_uri_without_a_password_has_none(uri):
     assert list(passwords_in(uri)) == []
+
+
+def resolved(**secrets):
+    return resolve([], secrets={name: Secret(value) for name, value in secrets.items()})
+
+
+@pytest.mark.parametrize(
+    ("secret", "result", "found"),
+    [
+        ("credentials", {"file": "dns_credentials.bson"}, True),
+        ("credentials", {"collections": {"dns_credentials": 3}}, True),
+        ("credentials", {"paths": ["/backup/credentials/x"]}, True),
+        ("dns_credentials", ("dns_credentials",), True),
+        ("credentials", {"file": "dns.bson", "count": 3, "none": None}, False),
+        ("7531-7531", {"file": "7531-7531.bson"}, False),
+        ("Xk9credentials", {"file": "Xk9credentials.bson"}, False),
+        ("dns", {"file": "dns_credentials.bson"}, False),
+    ],
+)
+def test_x37_only_a_word_that_the_result_holds_is_a_reason_not_to_mask_it(secret, result, found):
+    assert words_in(resolved(JWT_SECRET=secret, OTHER="dns"), result) == ({secret} if found else set())
+
+
+def test_x37_a_word_as_the_password_of_a_uri_is_named_without_the_uri():
+    known = {setting.name: setting for setting in registry.all_settings()}
+    settings = resolve([Source("test", {known["mongodb_uri"]: "mongodb://app:credentials@a.example/cap"})])
+
+    assert words_in(settings, ["dns_credentials.bson"]) == {"credentials"}

@@ -63,7 +63,7 @@ def test_a_missing_file_keeps_the_code_of_what_was_meant_to_be_in_it(tmp_path, r
 
 @pytest.mark.parametrize("reader", [private_files.read_private, private_files.read_private_text, identity_from])
 def test_a_folder_is_no_file_and_no_surprise(tmp_path, reader):
-    assert code_of(reader, tmp_path) == "file.unreadable"
+    assert code_of(reader, tmp_path) == "file.kind"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"  \n", b"\t"])
