@@ -16,12 +16,22 @@ description:
   - Writes a dump in the folder format of mongodump, reads it back, counts it, and opens every envelope in it with
     the installation's KEK.
   - Only then does the folder get its name. The source is only read; an old backup is never overwritten.
-  - The KEK is not in the backup; keep C(secrets.env) or the HSM's own backup with it, from the same moment.
+  - A KEK in an HSM is not in the backup; keep the HSM's own backup with it, from the same moment. C(secrets.env) is
+    in it where O(recipients) say who may open it.
 options:
   dest:
     description: Folder of the backup. It must not hold a backup of another state of the database.
     type: path
     required: true
+  recipients:
+    description:
+      - Public keys (C(age1...)) to which O(secrets_file) is encrypted into the backup, as C(secrets.env.age).
+      - Without any it is left out, with a warning, because a copy in clear beside the dump would open all of it.
+    type: list
+    elements: str
+    default: []
+requirements:
+  - pyrage >= 1.2
 extends_documentation_fragment:
   - certautopilot.ops._attributes
   - certautopilot.ops._attributes.changes
@@ -36,6 +46,7 @@ EXAMPLES = r"""
 - name: Back up before a migration
   certautopilot.ops.db_backup:
     dest: /var/backups/certautopilot/pre-migration
+    recipients: ["{{ backup_officer_age_key }}"]
   become: true
 """
 
@@ -54,6 +65,9 @@ manifest:
       type: int
     collections:
       description: Collection to file, count and SHA-256.
+      type: dict
+    secrets:
+      description: The encrypted secrets file, its name, SHA-256 and recipients; absent where it was left out.
       type: dict
     source_digest:
       description: SHA-256 over every record of the source.
@@ -87,11 +101,14 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._module.argument
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import db_backup
 
-ARGUMENTS = with_installation(dest={"type": "path", "required": True})
+ARGUMENTS = with_installation(
+    dest={"type": "path", "required": True},
+    recipients={"type": "list", "elements": "str", "default": []},
+)
 
 
 def main() -> None:
-    run_module(ARGUMENTS, db_backup.Options, db_backup.run)
+    run_module(ARGUMENTS, db_backup.Options, db_backup.run, needs=("pyrage",))
 
 
 if __name__ == "__main__":

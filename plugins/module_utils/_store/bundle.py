@@ -106,6 +106,16 @@ def write(path: Path, frames: Iterator[Document], recipients: Sequence[Recipient
     return sink.digest.hexdigest()
 
 
+def write_sealed(path: Path, content: bytes, recipients: Sequence[Recipient]) -> str:
+    """Encrypt bytes into a new 0600 file, synced to disk; return its SHA-256 in hex. Raises OpsError file.*."""
+    sealed = pyrage.encrypt(content, list(recipients))
+    with failures_of(path), private_files.new_file(path) as raw:
+        raw.write(sealed)
+        raw.flush()
+        os.fsync(raw.fileno())
+    return hashlib.sha256(sealed).hexdigest()
+
+
 class RecordsFile:
     """The encrypted file of a bundle, opened once. WHY: a path that is opened again may lead to another file (X8)."""
 

@@ -46,10 +46,18 @@ class DumpedCollection(TypedDict):
     metadata_sha256: NotRequired[str]
 
 
+class SealedSecrets(TypedDict):
+    """The secrets file in a backup: its name there, its SHA-256 in hex, the age public keys that open it."""
+
+    file: str
+    sha256: str
+    recipients: list[str]
+
+
 class BackupManifest(TypedDict):
     """What a finished backup says of itself. source_digest: of the records in it, see `DatabaseDigest`.
 
-    views: name of a view -> SHA-256 of the file that says how it was made.
+    views: name of a view -> SHA-256 of the file that says how it was made. secrets: of the installation, encrypted.
     """
 
     created_at: str
@@ -62,10 +70,11 @@ class BackupManifest(TypedDict):
     kek_versions: list[int]
     source_digest: str
     views: NotRequired[dict[str, str]]
+    secrets: NotRequired[SealedSecrets]
 
 
 # WHY not __required_keys__: with annotations that are text, Python 3.11 counts what need not be there as well.
-_REQUIRED = BackupManifest.__annotations__.keys() - {"views"}
+_REQUIRED = BackupManifest.__annotations__.keys() - {"views", "secrets"}
 
 
 def write_collection(store: Store, collection: str, folder: Path, raws: Iterable[bytes]) -> DumpedCollection:
@@ -171,8 +180,11 @@ def read_manifest(folder: Path, *, service_uid: int | None = None) -> BackupMani
 
 def damaged_file(folder: Path, manifest: BackupManifest, *, service_uid: int | None = None) -> str | None:
     """Return the first file of a backup that is missing, or not what was written; None when all are."""
-    for name, sha256 in _digests(manifest).items():
-        path = folder / manifest["database"] / name
+    secrets = manifest.get("secrets")
+    beside = {Path(secrets["file"]): secrets["sha256"]} if secrets else {}
+    dumped = {Path(manifest["database"], name): sha256 for name, sha256 in _digests(manifest).items()}
+    for name, sha256 in {**dumped, **beside}.items():
+        path = folder / name
         if not path.is_file() or file_sha256(path, service_uid=service_uid) != sha256:
             return str(path)
     return None

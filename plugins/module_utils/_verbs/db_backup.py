@@ -10,7 +10,7 @@ of the very bytes in the dump. A folder without manifest is an unfinished backup
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._domain.errors import OpsError
@@ -24,22 +24,28 @@ from .._installation.layout_detection import remembered_layout
 from .._installation.opened_records import unreadable
 from .._installation.sealing import Failure
 from .._installation.survey import Survey
-from .._store import dump, private_files, records, unfinished
+from .._store import bundle, dump, private_files, records, unfinished
+from .._store.bundle import Recipient
 from .._store.connection import Store
-from .._store.dump import BackupManifest, DumpedCollection
+from .._store.dump import BackupManifest, DumpedCollection, SealedSecrets
 from .._store.every_record import DatabaseDigest, database_digest
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """dest: folder of the backup; the dump is made in it as mongodump would, `dest/<database>/<collection>.bson`."""
+    """dest: folder of the backup; the dump is made in it as mongodump would, `dest/<database>/<collection>.bson`.
+
+    recipients: age public keys to which the secrets file is encrypted; without any it is no part of the backup (X35).
+    """
 
     dest: str
+    recipients: tuple[str, ...] = ()
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Back up. Raises OpsError backup.*, record.unreadable, and what opening an installation raises."""
     dest = Path(options.dest)
+    secrets = _secrets(settings, options, warn)
     with open_installation(settings) as installation:
         existing = _existing(dest, settings.service_uid, check=check)
         if existing is None and dest.exists() and _occupied(dest):
@@ -49,7 +55,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
                 hint="choose another `dest`, or remove the unfinished one",
             )
         if existing is None and not check:
-            manifest, facts = _write(installation, dest, warn, settings.service_uid)
+            manifest, facts = _write(installation, dest, warn, secrets, settings.service_uid)
             return Result(changed=True, values={"manifest": manifest}, before={}, after=facts)
         digest = database_digest(installation.store)
         facts = _facts(digest)
@@ -62,10 +68,51 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
                 code="backup.damaged",
                 hint="keep it aside and take a new backup in another `dest`; this one cannot be relied on",
             )
+        _require_recipients(dest, existing, options)
         if existing["source_digest"] == digest.hex():
             return Result(changed=False, values={"manifest": existing}, before=facts, after=facts)
         raise OpsError(
             f"{dest} holds a backup of {existing['created_at']} that is not of the database as it is now",
+            code="backup.exists",
+            hint="choose another `dest`; an old backup is never overwritten",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """The secrets file as it is, and to whom it is encrypted."""
+
+    name: str
+    content: bytes = field(repr=False)
+    recipients: list[str]
+    keys: list[Recipient] = field(repr=False)
+
+    def write(self, folder: Path) -> SealedSecrets:
+        file = f"{self.name}.age"
+        sha256 = bundle.write_sealed(folder / file, self.content, self.keys)
+        return {"file": file, "sha256": sha256, "recipients": self.recipients}
+
+
+def _secrets(settings: Settings, options: Options, warn: Callable[[str], None]) -> _Secrets | None:
+    """Return what is encrypted into the backup. Raises OpsError bundle.recipient_invalid, file.*."""
+    if settings.secrets_file is None:
+        return None
+    path = Path(settings.secrets_file)
+    if not options.recipients:
+        warn(f"{path} is not in the backup: keep it elsewhere, or give `recipients` to whom it is encrypted")
+        return None
+    keys = bundle.recipients_from(options.recipients)
+    content = private_files.read_private(path, service_uid=settings.service_uid) + b"\n"
+    return _Secrets(path.name, content, sorted(options.recipients), keys)
+
+
+def _require_recipients(dest: Path, existing: BackupManifest, options: Options) -> None:
+    """Raises OpsError backup.exists where a backup has the secrets encrypted to others than are asked for."""
+    kept = existing.get("secrets")
+    if options.recipients and (kept is None or kept["recipients"] != sorted(options.recipients)):
+        raise OpsError(
+            f"{dest} holds a backup of {existing['created_at']} with the secrets file "
+            + ("encrypted to other recipients" if kept else "left out"),
             code="backup.exists",
             hint="choose another `dest`; an old backup is never overwritten",
         )
@@ -96,7 +143,11 @@ def _facts(digest: DatabaseDigest) -> dict[str, object]:
 
 
 def _write(
-    installation: Installation, dest: Path, warn: Callable[[str], None], service_uid: int | None
+    installation: Installation,
+    dest: Path,
+    warn: Callable[[str], None],
+    secrets: _Secrets | None,
+    service_uid: int | None,
 ) -> tuple[BackupManifest, dict[str, object]]:
     with private_files.working_folder(dest, service_uid=service_uid) as working:
         folder = working / installation.store.name
@@ -120,6 +171,8 @@ def _write(
             "source_digest": digest.hex(),
             "views": views,
         }
+        if secrets is not None:
+            manifest["secrets"] = secrets.write(working)
         private_files.sync_folder(folder)
         dump.write_manifest(working, manifest)
         private_files.put_in_place(working, dest, last=dump.MANIFEST_FILE)

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import subprocess
 from pathlib import Path
 
 import bson
+import pyrage
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import dump
@@ -360,3 +362,68 @@ def test_x27_a_key_that_a_killed_run_left_is_gone_though_nothing_else_changes(st
     again = _exported(site, dest)
 
     assert (again.changed, left.exists()) == (False, False)
+
+
+@pytest.fixture
+def officers():
+    """Two age identities; the first keeps backups."""
+    return [pyrage.x25519.Identity.generate() for _number in range(2)]
+
+
+def test_x35_the_secrets_file_is_in_a_backup_encrypted_to_its_recipients_and_in_no_other_form(
+    env_site, tmp_path, officers
+):
+    options = {"dest": str(tmp_path / "backup"), "recipients": (str(officers[0].to_public()),)}
+
+    written = env_site.call("db_backup", **options)
+    again = env_site.call("db_backup", **options)
+
+    sealed = (tmp_path / "backup" / "secrets.env.age").read_bytes()
+    assert pyrage.decrypt(sealed, [officers[0]]) == env_site.secrets_file.read_bytes()
+    assert written.values["manifest"]["secrets"]["sha256"] == hashlib.sha256(sealed).hexdigest()
+    assert not again.changed
+    assert modes(tmp_path / "backup") == {"0o600"}
+    kek = env_site.keks[1].hex().encode()
+    assert [path for path in (tmp_path / "backup").rglob("*") if path.is_file() and kek in path.read_bytes()] == []
+
+
+def test_x35_without_recipients_the_secrets_file_is_left_out_and_the_operator_is_told(env_site, tmp_path):
+    manifest = env_site.call("db_backup", dest=str(tmp_path / "backup")).values["manifest"]
+
+    assert "secrets" not in manifest
+    assert sorted(path.name for path in (tmp_path / "backup").iterdir()) == ["backup.json", env_site.name]
+    assert any("is not in the backup" in warning for warning in env_site.warnings)
+
+
+@pytest.mark.parametrize("before", [(), (1,)])
+def test_x35_a_backup_that_others_can_open_is_not_taken_for_the_one_that_is_wanted(
+    env_site, tmp_path, officers, before
+):
+    recipients = tuple(str(officers[number].to_public()) for number in before)
+    env_site.call("db_backup", dest=str(tmp_path / "backup"), recipients=recipients)
+
+    with pytest.raises(OpsError) as refusal:
+        env_site.call("db_backup", dest=str(tmp_path / "backup"), recipients=(str(officers[0].to_public()),))
+
+    assert refusal.value.code == "backup.exists"
+
+
+def test_x35_a_secrets_file_that_is_not_what_was_written_makes_the_backup_a_damaged_one(env_site, tmp_path, officers):
+    options = {"dest": str(tmp_path / "backup"), "recipients": (str(officers[0].to_public()),)}
+    env_site.call("db_backup", **options)
+    with (tmp_path / "backup" / "secrets.env.age").open("ab") as sealed:
+        sealed.write(b"x")
+
+    with pytest.raises(OpsError) as refusal:
+        env_site.call("db_backup", **options)
+
+    assert refusal.value.code == "backup.damaged"
+    assert "secrets.env.age" in refusal.value.message
+
+
+def test_x35_what_is_no_public_key_is_refused_before_anything_is_read(env_site, tmp_path):
+    with pytest.raises(OpsError) as refusal:
+        env_site.call("db_backup", dest=str(tmp_path / "backup"), recipients=("age1nonsense",))
+
+    assert refusal.value.code == "bundle.recipient_invalid"
+    assert not (tmp_path / "backup").exists()
