@@ -45,6 +45,8 @@ options:
     description:
       - More sealed fields, as a dictionary of collection to a list of dotted paths; an element of an array is C(*).
       - Added to the built-in catalogue. An envelope that is in neither stops every module that must find all of them.
+      - A path that begins with C(!) says that what is there only looks like an envelope. A whole envelope is taken for
+        one all the same. What is said so is noted in the journal of the database.
     type: dict
     default: {}
 requirements:

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Union
 
-from .envelope import REQUIRED, SEALED, has_envelope_keys
+from .envelope import REQUIRED, SEALED, has_envelope_keys, parse
 from .errors import OpsError
 from .listing import LISTED_AT_MOST, listed
 from .values import BsonValue
 
 Steps = tuple[Union[str, int], ...]  # noqa: UP007 - Ansible's pylint knows no `|` outside of annotations
 """Concrete keys to a value inside a document, array indexes as numbers."""
+
+NO_ENVELOPE = "!"
+"""Begins a path of which an operator says that what is there is no envelope."""
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "certificate_private_keys": ("encrypted_key",),
@@ -61,12 +64,20 @@ class Found:
 
 
 class Catalogue:
-    """The sealed fields: the built-in ones and those an operator added. Immutable."""
+    """The sealed fields: the built-in ones and those an operator added. Immutable.
+
+    extra: collection -> dotted paths. One that begins with NO_ENVELOPE says that what is there is none, whatever it
+    looks like, unless it is a whole one or the field is a sealed one (X18).
+    """
 
     def __init__(self, extra: Mapping[str, tuple[str, ...]] | None = None) -> None:
         merged = {name: set(paths) for name, paths in BUILT_IN.items()}
+        declared = set[tuple[str, str]]()
         for name, paths in (extra or {}).items():
-            merged.setdefault(name, set()).update(paths)
+            declared.update((name, path.removeprefix(NO_ENVELOPE)) for path in paths if path.startswith(NO_ENVELOPE))
+            if sealed := {path for path in paths if not path.startswith(NO_ENVELOPE)}:
+                merged.setdefault(name, set()).update(sealed)
+        self._no_envelopes = {(name, path) for name, path in declared if path not in merged.get(name, ())}
         self._fields = {name: tuple(sorted(paths)) for name, paths in sorted(merged.items())}
         self._certain: Mapping[str, tuple[tuple[str, ...], ...]] = {
             name: tuple(tuple(path.split(".")) for path in paths if "*" not in path)
@@ -80,6 +91,18 @@ class Catalogue:
     def fields(self, collection: str) -> tuple[str, ...]:
         """Return the dotted paths of a collection's sealed fields, sorted."""
         return self._fields.get(collection, ())
+
+    @property
+    def no_envelopes(self) -> list[str]:
+        """Return the places that an operator declared to hold no envelope, as "collection.field", sorted."""
+        return sorted(f"{name}.{path}" for name, path in self._no_envelopes)
+
+    def as_listed(self) -> dict[str, list[str]]:
+        """Return collection -> paths, from which the same catalogue can be made again."""
+        listed_paths = {name: list(paths) for name, paths in self._fields.items()}
+        for name, path in sorted(self._no_envelopes):
+            listed_paths.setdefault(name, []).append(NO_ENVELOPE + path)
+        return listed_paths
 
     def sole_field(self, collection: str) -> str | None:
         """Return the sealed field of a collection that has one, on the first level; None for any other."""
@@ -126,7 +149,17 @@ class Catalogue:
                 value = _at(document, path)
                 if value is not None:
                     founds.append(Found(collection, record_id, path, value))
-        return founds
+        return [found for found in founds if not self._is_none(found)] if self._no_envelopes else founds
+
+    def _is_none(self, found: Found) -> bool:
+        """Return whether an operator says that this is no envelope. A whole one is one, whoever says so."""
+        if (found.collection, found.field) not in self._no_envelopes:
+            return False
+        try:
+            parse(found.value)
+        except OpsError:
+            return True
+        return False
 
 
 def is_alone(field: str, document: Mapping[str, BsonValue]) -> bool:
@@ -154,8 +187,9 @@ def outside_catalogue(places: list[str]) -> OpsError:
     return OpsError(
         f"found {len(places)} envelope(s) outside the catalogue: {listed(places)}",
         code="catalogue.outside",
-        hint="add each as `catalogue: {collection: [field.path]}` so that it is re-wrapped and exported too; one "
-        "below a key with a dot in its name cannot be listed: give the key another name",
+        hint="add each as `catalogue: {collection: [field.path]}` so that it is re-wrapped and exported too; what only "
+        "looks like one, as `['!field.path']`; one below a key with a dot in its name cannot be listed: give the key "
+        "another name",
         outside_catalogue=places[:LISTED_AT_MOST],
     )
 

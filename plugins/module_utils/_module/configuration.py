@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .._domain.catalogue import BUILT_IN, NO_ENVELOPE
 from .._domain.environment_file import grammar, parse_assignments
 from .._domain.errors import FileMissing, OpsError
 from .._domain.secret import Secret
@@ -138,6 +139,15 @@ def _catalogue(given: Params) -> dict[str, tuple[str, ...]]:
                 f"catalogue entry {name} is not a list of field paths",
                 code="settings.catalogue",
                 hint="write it as catalogue: {collection: [field.path]}",
+            )
+        sealed = {path for path in (*BUILT_IN.get(str(name), ()), *paths) if not path.startswith(NO_ENVELOPE)}
+        both = sorted(path for path in paths if path.removeprefix(NO_ENVELOPE) in sealed - {path})
+        if both:
+            raise OpsError(
+                f"catalogue entry {name} says that {both[0].removeprefix(NO_ENVELOPE)} holds no envelope, and it is a "
+                "sealed field",
+                code="settings.catalogue",
+                hint="leave one of the two out; a damaged envelope is repaired or removed, and kek_info names it",
             )
     return {str(name): tuple(paths) for name, paths in given.items()}
 

@@ -244,7 +244,8 @@ class Leader:
             self._plan, shown, remaining, self._mine.share(self._installation.provider.retries),
             failures=self._progress.failures.values(), prove_wraps=self._mine.proof.mode,
         )  # fmt: skip
-        journal.append(self._store, "kek_rotate", {"id": name, "state": str(shown), "rewrapped": outcome.rewrapped})
+        facts = {"id": name, "state": str(shown), "rewrapped": outcome.rewrapped}
+        journal.append(self._store, "kek_rotate", facts, no_envelopes=self._installation.catalogue.no_envelopes)
         if self._progress.failures:
             raise incomplete(outcome, swapped=shown is State.SETTLING)
         if self._behind:

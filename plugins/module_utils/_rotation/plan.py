@@ -91,7 +91,7 @@ def fits(plan: Plan, installation: Installation, options: Options) -> bool:
 
 def digest_of(catalogue: Catalogue) -> str:
     """Return which fields a catalogue knows, as SHA-256 in hex."""
-    fields = [[name, list(catalogue.fields(name))] for name in catalogue.collections()]
+    fields = [[name, paths] for name, paths in catalogue.as_listed().items()]
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 

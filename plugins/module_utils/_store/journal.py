@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .._domain.instants import rfc3339
 from .connection import Store, driver_errors
@@ -20,15 +20,16 @@ COLLECTION = "kek_journal"
 _FIRST = "0" * 64
 
 
-def append(store: Store, verb: str, facts: Mapping[str, object]) -> None:
-    """Append one entry. facts: JSON-clean, never a secret."""
+def append(store: Store, verb: str, facts: Mapping[str, object], *, no_envelopes: Sequence[str] = ()) -> None:
+    """Append one entry. facts: JSON-clean, never a secret. no_envelopes: what an operator declared to be none (X18)."""
+    noted = {**facts, "no_envelopes": list(no_envelopes)} if no_envelopes else dict(facts)
     collection = store.collection(COLLECTION)
     while True:
         with driver_errors(store):
             last = collection.find_one(sort=[("_id", -1)])
             number, previous = (last["_id"] + 1, last["hash"]) if last else (1, _FIRST)
             at = store.server_time()
-            entry = {"_id": number, "at": at, "verb": verb, "facts": dict(facts), "previous": previous}
+            entry = {"_id": number, "at": at, "verb": verb, "facts": noted, "previous": previous}
             entry["hash"] = entry_hash(entry)
             try:
                 collection.insert_one(entry)

@@ -138,7 +138,7 @@ def _existing(
         return None
     same = (
         found["recipients"] == sorted(options.recipients)
-        and found["catalogue"] == _fields(catalogue)
+        and found["catalogue"] == catalogue.as_listed()
         and found["carried"] == sorted(carried.values)
         and found["carried_digest"] == carried.digest
         and found["metadata_sha256"] == collection_metadata.sha256(metadata)
@@ -200,7 +200,7 @@ def _write(working: _Working, there: _There, options: Options) -> Manifest:
             "created_at": rfc3339(header["created_at"]),
             "source": header["source"],
             "layout": working.sealing.layout.name,
-            "catalogue": _fields(working.installation.catalogue),
+            "catalogue": working.installation.catalogue.as_listed(),
             "collections": dict(counts.collections),
             "sealed": dict(counts.sealed),
             "records": counts.records,
@@ -219,10 +219,6 @@ def _write(working: _Working, there: _There, options: Options) -> Manifest:
         private_files.write_private(folder / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
         _swap(folder, there.dest)
         return sealed
-
-
-def _fields(catalogue: Catalogue) -> dict[str, list[str]]:
-    return {name: list(catalogue.fields(name)) for name in catalogue.collections()}
 
 
 def _swap(working: Path, dest: Path) -> None:

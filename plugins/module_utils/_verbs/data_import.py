@@ -176,7 +176,8 @@ def _import(
         note_layout(store, destination.sealing.layout)
         facts = {"source": source, "bundle": manifest["bundle_id"], "records": proof.records, "equal": proof.equal}
         counts = {"imported": written.imported, "updated": written.updated, "deleted": written.deleted}
-        journal.append(store, "data_import", {**facts, **counts})
+        declared = destination.installation.catalogue.no_envelopes
+        journal.append(store, "data_import", {**facts, **counts}, no_envelopes=declared)
     return _result(destination.bundle, written, proof, metadata, carried=carried or newly_proven or newer)
 
 

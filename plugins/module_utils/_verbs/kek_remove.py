@@ -118,7 +118,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             if removal.after.state == KeyState.DESTROYED:
                 _destroy(removal, keeper.require)
             facts = {"version": options.version, "key_destroyed": removal.destroys, "state": removal.after.state}
-            journal.append(installation.store, "kek_remove", facts)
+            journal.append(installation.store, "kek_remove", facts, no_envelopes=installation.catalogue.no_envelopes)
         return removal.result()
 
 

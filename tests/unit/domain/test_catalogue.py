@@ -156,3 +156,12 @@ def test_t4_whatever_holds_an_envelope_has_one_of_the_telling_names_in_its_bytes
 
     assert catalogue.envelopes(collection, document)
     assert any(name.encode() + b"\0" in encode(document) for name in catalogue.telling_names(collection))
+
+
+def test_x18_a_bundle_cannot_declare_a_sealed_field_away():
+    catalogue = Catalogue({"dns_credentials": ("!encrypted_api_key",), "logins": ("!token", "token")})
+
+    assert catalogue.no_envelopes == []
+    assert Catalogue({name: tuple(paths) for name, paths in catalogue.as_listed().items()}).as_listed() == (
+        catalogue.as_listed()
+    )
