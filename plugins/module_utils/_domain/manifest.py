@@ -76,7 +76,9 @@ def _is_texts(value: object) -> bool:
 
 
 def _is_counts(value: object) -> bool:
-    return isinstance(value, dict) and all(type(one) is int and one >= 0 for one in value.values())
+    return isinstance(value, dict) and all(
+        isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in value.values()
+    )
 
 
 # WHY so closely: a manifest that somebody else wrote must be refused by name, not fail where it is used (X20).

@@ -193,10 +193,10 @@ def test_a_run_waits_for_the_plan_of_a_leader_of_its_rotation_for_as_long_as_the
     monkeypatch.setattr(leadership, "_PATIENCE_S", 0)
     with open_store(Secret(rotatable.uri), rotatable.name) as store:
         lease = leases.acquire(store, "kek-rotate", purpose="to-2")
-        surveyed = threading.Timer(3, leases.release, (store, lease))
+        surveyed = threading.Timer(5, leases.release, (store, lease))
         surveyed.start()
 
-        done = rotatable.call("kek_rotate", to_version=2, max_seconds=1)
+        done = rotatable.call("kek_rotate", to_version=2, max_seconds=3)
         surveyed.join()
 
     assert done.values["rotation"]["state"] == "complete"

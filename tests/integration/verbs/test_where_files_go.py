@@ -74,7 +74,7 @@ def test_x83_an_empty_mount_point_is_written_inside_and_stays_a_mount_point(env_
 
 @EVERY_WRITER
 def test_x83_a_small_disk_mounted_at_dest_is_full_and_the_parents_is_not_touched(env_site, tmp_path, verb):
-    env_site.db.events.insert_many({"text": os.urandom(50_000).hex()} for _ in range(20))
+    env_site.db.events.insert_many({"text": os.urandom(50_000).hex()} for _number in range(20))
     dest = tmp_path / "mounted"
     dest.mkdir()
     with tmpfs(dest, size=256 * 1024):
@@ -87,7 +87,7 @@ def test_x83_a_small_disk_mounted_at_dest_is_full_and_the_parents_is_not_touched
 
 @EVERY_WRITER
 def test_x83_a_file_that_may_not_grow_is_named_with_its_errno(env_site, tmp_path, verb):
-    env_site.db.events.insert_many({"text": os.urandom(50_000).hex()} for _ in range(20))
+    env_site.db.events.insert_many({"text": os.urandom(50_000).hex()} for _number in range(20))
     with largest_file(64 * 1024):
         refused = refusal(env_site, verb, tmp_path / "new")
 

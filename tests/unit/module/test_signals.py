@@ -72,7 +72,7 @@ def test_x27_a_second_signal_does_not_end_the_unwinding(tmp_path):
     process = start(tmp_path, slow=0.5)
 
     process.send_signal(signal.SIGTERM)
-    for _ in range(3):
+    for _number in range(3):
         process.send_signal(signal.SIGINT)
     answer = json.loads(process.communicate(timeout=20)[0])
 

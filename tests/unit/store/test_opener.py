@@ -172,7 +172,7 @@ def test_no_descriptor_is_left_open_by_a_refusal(tmp_path):
     path = put(tmp_path / "pin", mode=0o666)
     before = len(list(Path("/proc/self/fd").iterdir()))
 
-    for _ in range(20):
+    for _number in range(20):
         with pytest.raises(OpsError):
             opener.open_trusted(path, private=True)
 
