@@ -138,7 +138,7 @@ def differences(
 ) -> tuple[list[str], list[str]]:
     """Return (what is missing and can be made, what is there and differs), as "collection: index name" and the like.
 
-    What a destination has besides is its own.
+    What a destination has besides is its own; it is told where it may refuse or remove the source's records.
     """
     there = {one.name: one for one in found}
     missing, different = list[str](), list[str]()
@@ -159,6 +159,12 @@ def differences(
                 missing.append(f"{one.name}: index {index['name']}")
             elif not same_index(index, indexes[index["name"]]):
                 different.append(f"{one.name}: index {index['name']}")
+        named = {index["name"] for index in one.indexes}
+        different += [
+            f"{one.name}: index {name}"
+            for name, index in indexes.items()
+            if name not in named and decides_about_records(index)
+        ]
         wants, holds = (_validator(which) for which in (one, has))
         if wants and not holds:
             missing.append(f"{one.name}: validator")

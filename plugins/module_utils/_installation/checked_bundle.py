@@ -161,8 +161,12 @@ class _Check:
         found = from_documents(frame.get("metadata"))
         if found is None:
             raise manifests.mismatch(str(self._origin), "its options and indexes of collections are none of an export")
-        if collection_metadata.sha256(found) != self._manifest["metadata_sha256"]:
-            raise manifests.mismatch(str(self._origin), '"metadata_sha256" differs')
+        for name, says in (
+            ("metadata_sha256", collection_metadata.sha256(found)),
+            ("metadata", {one.name: one.described() for one in found}),
+        ):
+            if dict(self._manifest)[name] != says:
+                raise manifests.mismatch(str(self._origin), f'"{name}" differs')
         return found
 
     def _carried_in(self, frame: Document) -> dict[str, str]:

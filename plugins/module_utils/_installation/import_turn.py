@@ -56,10 +56,10 @@ class Turn:
         self._keeper.require()
         imports.begin(self._destination.store, self._destination.source, self._token, self._facts())
         self._begun = True
-        self._keeper.require()
-        special = [one for one in self._destination.bundle.metadata if one.is_made_specially]
-        collection_metadata.create_missing(self._destination.store, special)
-        collection_metadata.lower(self._destination.store, self._destination.bundle.metadata)
+        store, wanted = self._destination.store, self._destination.bundle.metadata
+        special = [one for one in wanted if one.is_made_specially]
+        collection_metadata.create_missing(store, special, guard=self._keeper.require)
+        collection_metadata.lower(store, wanted, guard=self._keeper.require)
 
     def note_bundle(self) -> bool:
         """Note that a proof stands for this bundle too, which holds what is here already; return whether it is another.
@@ -100,8 +100,7 @@ class Turn:
         """
         store, wanted = self._destination.store, self._destination.bundle.metadata
         guard = self.may_write if self._begun else self._may_add
-        guard()
-        refused = collection_metadata.create_missing(store, wanted)
+        refused = collection_metadata.create_missing(store, wanted, guard=guard)
         refused |= collection_metadata.make(store, wanted, guard=guard)
         missing, different = differences(wanted, collection_metadata.read_all(store))
         return MadeMetadata([one for one in before if one not in missing], missing, different, refused)

@@ -133,7 +133,7 @@ def _catalogue(given: Params) -> dict[str, tuple[str, ...]]:
         if (
             not isinstance(paths, list)
             or not paths
-            or not all(isinstance(path, str) and path.strip() for path in paths)
+            or not all(isinstance(path, str) and path.removeprefix(NO_ENVELOPE).strip() for path in paths)
         ):
             raise OpsError(
                 f"catalogue entry {name} is not a list of field paths",

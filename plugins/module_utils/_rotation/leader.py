@@ -16,6 +16,7 @@ from .._domain.fleet_gate import who_writes_with
 from .._domain.result import Result
 from .._domain.rotation import Plan, Rotation
 from .._domain.rotation_states import PASSES_AT_MOST, State
+from .._domain.values import JsonObject
 from .._installation import survey as surveys
 from .._installation.installation import Installation
 from .._installation.sealing import Failure
@@ -26,7 +27,16 @@ from .._store.keystore import Active
 from .._store.lease_renewal import Keeper
 from .._store.leases import Lease
 from .options import Options
-from .outcome import FAILURES_LISTED, Outcome, failures_of, fenced, incomplete, not_settled, reissue_list, swap_lost
+from .outcome import (
+    FAILURES_LISTED,
+    Outcome,
+    failures_of,
+    fenced,
+    incomplete,
+    not_settled,
+    swap_lost,
+    with_reissue_list,
+)
 from .shared_work import Mine, SharedWork
 
 POLL_S = 1.0
@@ -250,11 +260,10 @@ class Leader:
             raise incomplete(outcome, swapped=shown is State.SETTLING)
         if self._behind:
             raise not_settled(outcome, self._behind)
-        rotation = outcome.as_result()
-        if self._plan.compromised and self._state is State.COMPLETE:
-            rotation |= reissue_list(self._store, self._installation.catalogue)
         after = self._plan.after(self._active.version, remaining, self._total)
-        return Result(changed=True, values={"rotation": rotation}, before=self._plan.before, after=after)
+        values: JsonObject = {"rotation": outcome.as_result()}
+        result = Result(changed=True, values=values, before=self._plan.before, after=after)
+        return with_reissue_list(result, record, self._store, self._installation.catalogue)
 
     def _enter(self, state: State) -> None:
         if not rotations.advance(self._store, self._plan.name, self._token, leaves=self._state, enters=state):

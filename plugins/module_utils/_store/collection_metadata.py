@@ -33,9 +33,8 @@ def read_all(store: Store) -> tuple[CollectionMetadata, ...]:
     found = []
     for one in store.collections():
         if one.kind == COLLECTION and is_of_users(one.name):
-            with driver_errors(store):
-                indexes = [dict(index) for index in store.collection(one.name).list_indexes()]
-            found.append(metadata_of(one.name, removed_version_validator.without_fence(one.options), indexes))
+            options = removed_version_validator.without_fence(one.options)
+            found.append(metadata_of(one.name, options, store.indexes(one.name)))
     return tuple(found)
 
 
@@ -44,18 +43,27 @@ def sha256(metadata: Sequence[CollectionMetadata]) -> str:
     return hashlib.sha256(encode({"metadata": [one.as_document() for one in metadata]})).hexdigest()
 
 
-def create_missing(store: Store, wanted: Sequence[CollectionMetadata]) -> dict[str, str]:
-    """Create the collections that are not there, with what only a new one can be given; return what was refused."""
+def create_missing(
+    store: Store, wanted: Sequence[CollectionMetadata], *, guard: Callable[[], object]
+) -> dict[str, str]:
+    """Create the collections that are not there, with what only a new one can be given; return what was refused.
+
+    guard: asked before each of them; raises where we may not write.
+    """
     existing, refused = {one.name for one in store.collections()}, dict[str, str]()
     for one in wanted:
         if one.name not in existing:
             options = {key: one.options[key] for key in AT_CREATION if key in one.options}
+            guard()
             refused |= _refused(store, f"{one.name}: collection", {"create": one.name, **options})
     return refused
 
 
-def lower(store: Store, wanted: Sequence[CollectionMetadata]) -> None:
-    """Take out of the way what `make` makes again: validators, and indexes that refuse or remove records."""
+def lower(store: Store, wanted: Sequence[CollectionMetadata], *, guard: Callable[[], object]) -> None:
+    """Take out of the way what `make` makes again: validators, and indexes that refuse or remove records.
+
+    guard: asked before each of them; raises where we may not write.
+    """
     found = {one.name: one for one in read_all(store)}
     for one in wanted:
         here = found.get(one.name)
@@ -65,16 +73,18 @@ def lower(store: Store, wanted: Sequence[CollectionMetadata]) -> None:
         for index in one.indexes:
             held = there.get(index["name"])
             if held is not None and decides_about_records(index) and same_index(index, held):
+                guard()
                 with driver_errors(store):
                     store.command({"dropIndexes": one.name, "index": index["name"]})
         if one.options.get("validator") and same(one.options["validator"], here.options.get("validator")):
+            guard()
             removed_version_validator.keep_beside(store, one.name, {})
 
 
 def make(store: Store, wanted: Sequence[CollectionMetadata], *, guard: Callable[[], object]) -> dict[str, str]:
     """Make the indexes and validators that are missing; return what could not be made -> why.
 
-    guard: asked before each of them, because an index over many records takes its time; raises where we may not write.
+    guard: asked before each of them, as an index over many records takes its time; raises where we may not write.
     """
     found = {one.name: one for one in read_all(store)}
     refused = dict[str, str]()

@@ -90,6 +90,11 @@ class Store:
         """Return the names of the collections that keep documents of their own, sorted."""
         return tuple(one.name for one in self.collections() if one.kind == COLLECTION)
 
+    def indexes(self, collection: str) -> list[Document]:
+        """Return the indexes of a collection as the server tells them, the one over `_id` among them."""
+        with driver_errors(self):
+            return [dict(index) for index in self.collection(collection).list_indexes()]
+
     def view_names(self) -> tuple[str, ...]:
         """Return the names of views and time series, which show documents that are kept elsewhere, sorted (X13)."""
         return tuple(one.name for one in self.collections() if one.kind != COLLECTION)

@@ -80,10 +80,10 @@ _REQUIRED = BackupManifest.__annotations__.keys() - {"views", "secrets"}
 def write_collection(store: Store, collection: str, folder: Path, raws: Iterable[bytes]) -> DumpedCollection:
     """Write one collection, its documents given as BSON, and the options and indexes it has."""
     name = file_name(collection)
+    # WHY before the documents: what is created meanwhile is in neither, instead of an index over what is not there.
+    indexes = store.indexes(collection)
     with driver_errors(store):
-        # WHY before the documents: what is created meanwhile is in neither, instead of an index over what is not there.
         options = store.collection(collection).options()
-        indexes = [dict(index) for index in store.collection(collection).list_indexes()]
     digest, documents = hashlib.sha256(), 0
     with _private(folder / f"{name}.bson") as raw:
         for document in raws:

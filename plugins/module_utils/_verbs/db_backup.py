@@ -29,6 +29,7 @@ from .._store.bundle import Recipient
 from .._store.connection import Store
 from .._store.dump import BackupManifest, DumpedCollection, SealedSecrets
 from .._store.every_record import DatabaseDigest, database_digest
+from .._store.opener import open_trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ def _secrets(settings: Settings, options: Options, warn: Callable[[str], None]) 
         warn(f"{path} is not in the backup: keep it elsewhere, or give `recipients` to whom it is encrypted")
         return None
     keys = bundle.recipients_from(options.recipients)
-    content = private_files.read_private(path, service_uid=settings.service_uid) + b"\n"
+    with open_trusted(path, private=True, service_uid=settings.service_uid) as raw:
+        content = raw.read()
     return _Secrets(path.name, content, sorted(options.recipients), keys)
 
 

@@ -15,7 +15,13 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain import w
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import EnvProvider
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import KeyFailure
-from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import batch, deadline, leader, pipeline
+from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import (
+    batch,
+    deadline,
+    leader,
+    outcome,
+    pipeline,
+)
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from bson import ObjectId
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -308,7 +314,7 @@ def test_the_list_of_what_must_be_reissued_is_returned_again_after_a_run_that_di
     def dies(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(leader, "reissue_list", dies)
+    monkeypatch.setattr(outcome, "reissue_list", dies)
     with pytest.raises(KeyboardInterrupt):
         rotatable.call("kek_rotate", to_version=2, compromised=True)
     monkeypatch.undo()

@@ -21,39 +21,26 @@ import pyrage
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 
+from tests.support.age_keys import key_of, public_of
 from tests.support.sealed import envelope, plaintext_of
-
-
-@pytest.fixture
-def identity(tmp_path):
-    made = pyrage.x25519.Identity.generate()
-    path = tmp_path / "identity"
-    path.touch(mode=0o600)
-    path.write_text(f"# made by the test\n{made}\n")
-    return path
-
-
-def public(identity_file):
-    line = identity_file.read_text().splitlines()[1]
-    return str(pyrage.x25519.Identity.from_str(line).to_public())
 
 
 @pytest.fixture
 def exported(env_site, identity):
     dest = env_site.folder / "bundle"
-    env_site.call("data_export", dest=str(dest), recipients=(public(identity),))
+    env_site.call("data_export", dest=str(dest), recipients=(public_of(identity),))
     return dest
 
 
 def frames_of(bundle, identity_file):
-    key = pyrage.x25519.Identity.from_str(identity_file.read_text().splitlines()[1])
+    key = key_of(identity_file)
     raw = pyrage.decrypt((bundle / "records.age").read_bytes(), [key])
     return list(bson.decode_file_iter(io.BytesIO(raw)))
 
 
 def rewrite(bundle, identity_file, frames):
     """Encrypt other frames to the same recipient and let the manifest name the new file's hash, its seal as it was."""
-    key = pyrage.x25519.Identity.from_str(identity_file.read_text().splitlines()[1])
+    key = key_of(identity_file)
     raw = b"".join(bson.encode(frame) for frame in frames)
     (bundle / "records.age").write_bytes(pyrage.encrypt(raw, [key.to_public()]))
 
@@ -88,7 +75,7 @@ def test_a_second_import_changes_nothing_and_a_second_export_neither(env_site, e
     records_file = (exported / "records.age").read_bytes()
 
     again = empty_env_site.call("data_import", src=str(exported), identity_file=str(identity))
-    exported_again = env_site.call("data_export", dest=str(exported), recipients=(public(identity),))
+    exported_again = env_site.call("data_export", dest=str(exported), recipients=(public_of(identity),))
 
     assert not again.changed
     assert not exported_again.changed
@@ -105,7 +92,7 @@ def test_the_second_pass_moves_only_what_differs(env_site, empty_env_site, expor
     env_site.db.zones.insert_one({"_id": 99, "apex": "new.example"})
     kept = empty_env_site.db.dns_credentials.find_one({"_id": {"$nin": [changed["_id"], gone["_id"]]}})
 
-    env_site.call("data_export", dest=str(exported), recipients=(public(identity),))
+    env_site.call("data_export", dest=str(exported), recipients=(public_of(identity),))
     predicted = empty_env_site.call("data_import", check=True, src=str(exported), identity_file=str(identity))
     manifest = empty_env_site.call("data_import", src=str(exported), identity_file=str(identity)).values["manifest"]
 
@@ -130,7 +117,7 @@ def test_bson_types_survive(env_site, empty_env_site, identity):
     }
     env_site.db.odd.insert_one(odd)
     dest = env_site.folder / "bundle"
-    env_site.call("data_export", dest=str(dest), recipients=(public(identity),))
+    env_site.call("data_export", dest=str(dest), recipients=(public_of(identity),))
 
     empty_env_site.call("data_import", src=str(dest), identity_file=str(identity))
 
@@ -160,7 +147,7 @@ def test_no_secret_stands_in_the_manifest_or_the_records_file(exported):
 def test_a_truncated_bundle_is_refused(env_site, empty_env_site, identity, keep):
     env_site.db.bulk.insert_many([{"_id": n, "text": "x" * 1000} for n in range(120)])
     bundle = env_site.folder / "big"
-    env_site.call("data_export", dest=str(bundle), recipients=(public(identity),))
+    env_site.call("data_export", dest=str(bundle), recipients=(public_of(identity),))
     records = bundle / "records.age"
     records.write_bytes(records.read_bytes()[:keep])
 
@@ -337,7 +324,7 @@ def test_the_source_is_byte_identical_after_backup_and_export(env_site, identity
     before = everything()
 
     env_site.call("db_backup", dest=str(env_site.folder / "backup"))
-    env_site.call("data_export", dest=str(env_site.folder / "bundle"), recipients=(public(identity),))
+    env_site.call("data_export", dest=str(env_site.folder / "bundle"), recipients=(public_of(identity),))
 
     assert everything() == before
 
@@ -347,7 +334,7 @@ def test_carried_secrets_are_written_where_they_are_missing_and_never_over_other
     env_site.write()
     dest = env_site.folder / "bundle"
     carry = ("CERTAUTOPILOT_API_KEY_PEPPER",)
-    env_site.call("data_export", dest=str(dest), recipients=(public(identity),), carry=carry)
+    env_site.call("data_export", dest=str(dest), recipients=(public_of(identity),), carry=carry)
 
     first = empty_env_site.call("data_import", src=str(dest), identity_file=str(identity))
     written = Path(empty_env_site.secrets_file).read_text()

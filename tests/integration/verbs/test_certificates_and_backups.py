@@ -374,6 +374,8 @@ def test_x35_the_secrets_file_is_in_a_backup_encrypted_to_its_recipients_and_in_
     env_site, tmp_path, officers
 ):
     options = {"dest": str(tmp_path / "backup"), "recipients": (str(officers[0].to_public()),)}
+    with env_site.secrets_file.open("ab") as secrets:
+        secrets.write(b"# without an end of the line")
 
     written = env_site.call("db_backup", **options)
     again = env_site.call("db_backup", **options)

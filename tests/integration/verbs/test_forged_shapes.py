@@ -24,20 +24,15 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors i
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation import opened_records
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation.checked_bundle import checked
 
+from tests.support.age_keys import key_of, public_of
+
 ODD = (None, True, -1, 2**40, 1.5, "", "x", "\0", b"", b"x", [], [1], {}, {"$gt": 1}, bson.MinKey(), bson.ObjectId())
-
-
-@pytest.fixture
-def identity(empty_env_site):
-    path = empty_env_site.folder / "identity"
-    empty_env_site.call("bundle_identity", path=str(path))
-    return path
 
 
 @pytest.fixture
 def bundle(env_site, identity):
     dest = env_site.folder / "bundle"
-    env_site.call("data_export", dest=str(dest), recipients=(str(key_of(identity).to_public()),))
+    env_site.call("data_export", dest=str(dest), recipients=(public_of(identity),))
     return dest
 
 
@@ -47,10 +42,6 @@ def parts(bundle, identity):
     raw = pyrage.decrypt((bundle / "records.age").read_bytes(), [key_of(identity)])
     head, *body, _end = bson.decode_file_iter(io.BytesIO(raw))
     return head, body, json.loads((bundle / "manifest.json").read_text())
-
-
-def key_of(identity):
-    return pyrage.x25519.Identity.from_str(identity.read_text().splitlines()[1])
 
 
 def write(bundle, identity, head, body, manifest):
@@ -146,6 +137,7 @@ SHAPES = {
     "an index over _id": in_metadata(indexes=[{"name": "x", "key": {"_id": 1}, "unique": True}]),
     "an index with an unknown option": in_metadata(indexes=[{"name": "x", "key": {"a": 1}, "storageEngine": {}}]),
     "metadata that the manifest does not know": in_metadata(indexes=[{"name": "x", "key": {"a": 1}}]),
+    "a manifest that names other indexes than are inside": in_manifest("metadata", {}),
     "an unknown layout": in_header("layout", "nonsense"),
     "a catalogue of numbers": in_manifest("catalogue", {"x": 5}),
     "a catalogue of lists of numbers": in_manifest("catalogue", {"x": [5]}),

@@ -14,15 +14,10 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors i
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import collection_metadata
 from bson import ObjectId
 
+from tests.support.age_keys import public_of
+
 FRENCH = {"locale": "fr", "strength": 2}
 HAS_A_NAME = {"name": {"$type": "string"}}
-
-
-@pytest.fixture
-def identity(empty_env_site):
-    path = empty_env_site.folder / "identity"
-    empty_env_site.call("bundle_identity", path=str(path))
-    return path
 
 
 @pytest.fixture
@@ -31,7 +26,7 @@ def migrate(env_site, empty_env_site, identity):
     dest = env_site.folder / "bundle"
 
     def once(**options):
-        public = identity.read_text().splitlines()[0].removeprefix("# public key: ")
+        public = public_of(identity)
         exported = env_site.call("data_export", dest=str(dest), recipients=(public,))
         return exported, empty_env_site.call("data_import", src=str(dest), identity_file=str(identity), **options)
 
@@ -189,6 +184,19 @@ def test_x14_what_the_destination_has_of_its_own_stays_and_is_said(rich, empty_e
     assert any("places: index unique_name" in warning for warning in empty_env_site.warnings)
 
 
+def test_x14_an_index_that_the_source_dropped_and_that_may_refuse_records_is_said_to_differ(
+    rich, empty_env_site, migrate
+):
+    migrate()
+    rich.db.places.drop_index("unique_name")
+    rich.db.places.drop_index("owned")
+
+    _exported, imported = migrate()
+
+    assert imported.values["manifest"]["metadata"]["different"] == ["places: index unique_name"]
+    assert any("places: index unique_name" in warning for warning in empty_env_site.warnings)
+
+
 def test_x14_the_fence_around_a_removed_version_neither_travels_nor_falls(env_site, empty_env_site, migrate):
     both = {"$and": [{"name": {"$exists": True}}, {"encrypted_api_key": {"$exists": True}}]}
     env_site.db.dns_credentials.update_many({}, {"$set": {"name": "x"}})
@@ -217,9 +225,9 @@ def test_x14_an_accepted_destination_gets_no_index_any_more(rich, empty_env_site
     rich.db.places.create_index("late", name="late")
     real = collection_metadata.create_missing
 
-    def accepted_meanwhile(store, wanted):
+    def accepted_meanwhile(store, wanted, **named):
         store.collection("kek_imports").update_one({}, {"$set": {"state": "accepted"}})
-        return real(store, wanted)
+        return real(store, wanted, **named)
 
     monkeypatch.setattr(collection_metadata, "create_missing", accepted_meanwhile)
 

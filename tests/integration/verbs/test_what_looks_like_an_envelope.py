@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from bson.raw_bson import RawBSONDocument
 
+from tests.support.age_keys import public_of
 from tests.support.sealed import envelope
 
 RECORDS = [
@@ -26,13 +27,6 @@ def site(env_site):
     return env_site
 
 
-@pytest.fixture
-def identity(empty_env_site):
-    path = empty_env_site.folder / "identity"
-    empty_env_site.call("bundle_identity", path=str(path))
-    return path
-
-
 def raw(site):
     collection = site.db.get_collection(
         "logins", codec_options=site.db.codec_options.with_options(document_class=RawBSONDocument)
@@ -47,7 +41,7 @@ def test_x18_it_stops_every_verb_and_the_hint_says_how_to_declare_it(site, ident
     if verb != "kek_rotate":
         options = {"dest": str(site.folder / verb)}
     if verb == "data_export":
-        options["recipients"] = (identity.read_text().splitlines()[0].removeprefix("# public key: "),)
+        options["recipients"] = (public_of(identity),)
 
     with pytest.raises(OpsError) as refusal:
         site.call(verb, **options)
@@ -71,7 +65,7 @@ def test_x18_a_rotation_and_a_removal_pass_over_what_is_declared_and_note_it(sit
 
 
 def test_x18_a_migration_carries_what_is_declared_as_it_is(site, empty_env_site, identity):
-    public = identity.read_text().splitlines()[0].removeprefix("# public key: ")
+    public = public_of(identity)
     dest = str(site.folder / "bundle")
     site.call("db_backup", dest=str(site.folder / "backup"), overrides=DECLARED)
 
@@ -101,9 +95,10 @@ def test_x18_a_whole_envelope_is_one_whatever_is_declared(site):
     [
         {"dns_credentials": ["!encrypted_api_key"]},
         {"logins": ["token", "!token"]},
+        {"logins": ["!"]},
     ],
 )
-def test_x18_a_sealed_field_cannot_be_declared_away(site, catalogue):
+def test_x18_neither_a_sealed_field_nor_nothing_can_be_declared_away(site, catalogue):
     with pytest.raises(OpsError) as refusal:
         site.call("kek_rotate", to_version=2, overrides={"catalogue": catalogue})
 

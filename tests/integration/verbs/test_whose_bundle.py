@@ -30,6 +30,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._installation.ch
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import keystore, records
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
 
+from tests.support.age_keys import key_of, public_of
 from tests.support.sealed import envelope, plaintext_of
 
 PEPPER = "CERTAUTOPILOT_API_KEY_PEPPER"
@@ -37,16 +38,9 @@ SECRET = "CERTAUTOPILOT_JWT_SECRET"
 
 
 @pytest.fixture
-def identity(empty_env_site):
-    path = empty_env_site.folder / "identity"
-    empty_env_site.call("bundle_identity", path=str(path))
-    return path
-
-
-@pytest.fixture
 def export(env_site, identity):
     """Export into a folder; return (folder, the module's values)."""
-    public = str(key_of(identity).to_public())
+    public = public_of(identity)
 
     def make(name="bundle", **options):
         dest = env_site.folder / name
@@ -82,10 +76,6 @@ def queries_of_updates():
         yield queries
     finally:
         listeners.command_listeners[:] = before
-
-
-def key_of(identity):
-    return pyrage.x25519.Identity.from_str(identity.read_text().splitlines()[1])
 
 
 def state_of(site):
