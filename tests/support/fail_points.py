@@ -62,6 +62,8 @@ FAIL_POINTS = {
     "put_in_place": ("_store.private_files", "put_in_place"),  # the new folder has its name, or dest its content
     # data_import
     "begin_import": ("_store.imports", "begin"),  # the destination knows which bundle it gets
+    "lower_metadata": ("_store.collection_metadata", "lower"),  # no unique index of an earlier pass is in the way
+    "make_metadata": ("_store.collection_metadata", "make"),  # indexes and validators are there, the import not proven
     "insert_records": ("_store.records", "insert_many"),  # a batch of sealed records is in the destination
     "advance_import": ("_store.imports", "advance"),  # the import's record says the next state
 }

@@ -4,8 +4,9 @@
 """A process that runs one verb and kills itself (SIGKILL) just before or just after a chosen moment.
 
 Run as a script with an order as JSON on standard input: {params, verb, options, fail_point, at: "before|after",
-constants}. fail_point: a name of tests/support/fail_points.py. constants: name -> value, set in every module of the
-collection that has the name. The kill is real; only its moment is chosen.
+constants}. It prints "begun" once all is imported. fail_point: a name of tests/support/fail_points.py, null where
+somebody else kills it. constants: name -> value, set in every module of the collection that has the name. The kill is
+real; only its moment is chosen.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def main() -> None:
     sources = importlib.import_module(f"{fail_points.UTILS}._module.configuration")
     verb = importlib.import_module(f"{fail_points.UTILS}._verbs.{order['verb']}")
     fail_points.set_constants(order["constants"])
-    fail_points.kill(order["fail_point"], order["at"])
+    if order["fail_point"] is not None:
+        fail_points.kill(order["fail_point"], order["at"])
+    print("begun", flush=True)
     settings = sources.settings_from(order["params"], environment={}, warn=print)
     verb.run(settings, verb.Options(**order["options"]), check=False, warn=print)
 

@@ -107,6 +107,28 @@ def test_t10_an_import_killed_anywhere_ends_the_same(env_site, empty_env_site, b
 
 
 @WHEN
+@pytest.mark.parametrize("moment", ["lower_metadata", "make_metadata"])
+def test_x14_a_second_pass_killed_around_the_indexes_ends_the_same(env_site, empty_env_site, bundle, moment, at):
+    export, load = bundle
+    export = {**export, "recipients": tuple(export["recipients"])}
+    env_site.db.zones.create_index("apex", name="apex", unique=True)
+    env_site.call("data_export", **export)
+    empty_env_site.call("data_import", **load)
+    env_site.db.zones.delete_one({"_id": 4})
+    env_site.db.zones.insert_one({"_id": -4, "apex": "4.example"})
+    env_site.call("data_export", **export)
+    die(empty_env_site, "data_import", load, moment, at)
+
+    empty_env_site.call("data_import", **load)
+    again = empty_env_site.call("data_import", **load)
+
+    assert not again.changed
+    assert empty_env_site.db.zones.index_information()["apex"]["unique"]
+    assert list(empty_env_site.db.zones.find(sort=[("_id", 1)])) == list(env_site.db.zones.find(sort=[("_id", 1)]))
+    assert empty_env_site.db.kek_imports.find_one()["state"] == "proven"
+
+
+@WHEN
 @pytest.mark.parametrize("moment", ["write_bundle", "write_private_file", "put_bundle_in_place"])
 def test_t9_an_export_killed_anywhere_leaves_no_bundle_that_is_half_true(env_site, empty_env_site, bundle, moment, at):
     export, load = bundle
