@@ -4,7 +4,7 @@
 """A source that is written to through a migration: after the last pass both sides hold the same, bit for bit (X1).
 
 Two threads add, change, delete, delete and insert again, change and change back. The comparison is none of ours: raw
-BSON by pymongo, envelopes opened by tests/support/sealed.py. What the writers do comes from a seed that a failure names.
+BSON by pymongo, envelopes opened by tests/support/sealed.py. A failure names the seed of what the writers do.
 """
 
 from __future__ import annotations
