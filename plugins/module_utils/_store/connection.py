@@ -142,7 +142,7 @@ def driver_errors(store: Store, *, retry_hint: str = "run it again when the data
         if failure.code in (_NOT_ALLOWED, _NOT_AUTHENTICATED):
             raise _unauthorized(where, failure.code) from None
         raise OpsError(
-            f"{where} refused an operation (server code {failure.code}, {type(failure).__name__})",
+            f"{where} refused an operation ({_refused_because(failure)})",
             code="database.refused",
             hint="see the server's log for this code; " + retry_hint,
             retryable=True,
@@ -167,6 +167,17 @@ def driver_errors(store: Store, *, retry_hint: str = "run it again when the data
             code="database.error",
             hint="check the data named in this step; " + retry_hint,
         ) from None
+
+
+def _refused_because(failure: errors.OperationFailure) -> str:
+    """Return the code; of a batch that of its first refused write, with the fields of the unique index that refused it.
+
+    WHY no more of what the server says: it quotes values of records. Names of fields are in no need of hiding.
+    """
+    first = ((failure.details or {}).get("writeErrors") or [{}])[0]
+    code, fields = first.get("code", failure.code), list(first.get("keyPattern") or ())
+    index = f", a unique index over {', '.join(fields)} is in the way" if fields else ""
+    return f"server code {code}, {type(failure).__name__}{index}"
 
 
 def refusal_of(store: Store, command: Document) -> str:

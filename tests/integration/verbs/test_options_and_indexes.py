@@ -197,6 +197,21 @@ def test_x14_an_index_that_the_source_dropped_and_that_may_refuse_records_is_sai
     assert any("places: index unique_name" in warning for warning in empty_env_site.warnings)
 
 
+def test_x14_a_unique_index_of_the_destination_that_refuses_a_record_is_named_by_its_fields_and_shows_no_value(
+    env_site, empty_env_site, migrate
+):
+    env_site.db.zones.insert_one({"_id": "twin", "apex": "4.example"})
+    empty_env_site.db.zones.create_index("apex", unique=True)
+
+    with pytest.raises(OpsError) as refusal:
+        migrate()
+
+    assert refusal.value.code == "database.refused"
+    assert "server code 11000" in refusal.value.message
+    assert "a unique index over apex" in refusal.value.message
+    assert "4.example" not in refusal.value.message
+
+
 def test_x14_the_fence_around_a_removed_version_neither_travels_nor_falls(env_site, empty_env_site, migrate):
     both = {"$and": [{"name": {"$exists": True}}, {"encrypted_api_key": {"$exists": True}}]}
     env_site.db.dns_credentials.update_many({}, {"$set": {"name": "x"}})
