@@ -34,6 +34,12 @@ options:
     type: list
     elements: str
     default: [CERTAUTOPILOT_API_KEY_PEPPER, CERTAUTOPILOT_JWT_SECRET]
+  base:
+    description:
+      - Folder of a whole bundle that this module wrote on this host. Only what changed since is exported then, to be
+        imported on top of it; where the server keeps an oplog, nothing else is read.
+      - Where no bundle there fits, everything is exported, and a warning says why.
+    type: path
 requirements:
   - pyrage >= 1.2
 extends_documentation_fragment:
@@ -65,9 +71,18 @@ manifest:
     bundle_id:
       description: Id of the bundle.
       type: str
+    base:
+      description: Id of the bundle on top of which it holds what changed since; empty for one that holds everything.
+      type: str
+    found_by:
+      description: How it was found out what to hold, V(everything), V(oplog) or V(raw_read) of all records.
+      type: str
     records:
       description: How many records it holds.
       type: int
+    removed:
+      description: Collection to count of records that are gone since O(base) was made.
+      type: dict
     collections:
       description: Collection to count.
       type: dict
@@ -87,7 +102,7 @@ manifest:
           name.
       type: dict
     source_digest:
-      description: SHA-256 over every record of the source.
+      description: SHA-256 over every record of the source; empty where not all of them were read.
       type: str
     records_sha256:
       description: SHA-256 of C(records.age).
@@ -133,6 +148,7 @@ ARGUMENTS = with_installation(
         "elements": "str",
         "default": ["CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET"],
     },
+    base={"type": "path"},
 )
 
 

@@ -53,6 +53,10 @@ options:
     description: Import a bundle that was made before the one that was imported last, which is refused otherwise.
     type: bool
     default: false
+  base:
+    description: Folder of the bundle on top of which a bundle of changes is imported; the import that proved it left an
+      index there. Needed for such a bundle, and for no other.
+    type: path
 requirements:
   - pyrage >= 1.2
 extends_documentation_fragment:
@@ -91,11 +95,24 @@ manifest:
   type: dict
   contains:
     records:
-      description: Records the bundle holds.
+      description: Records of the source, and of the destination when the bundle has arrived.
       type: int
     equal:
-      description: Records that were opened again and have the same digest.
+      description: Records of which it is proven that they are equal.
       type: int
+    opened:
+      description: Records of the bundle that were opened again and compared by this run. The others of a bundle of
+        changes were proven with O(base) and have not moved since.
+      type: int
+    unmoved_by:
+      description: How that was found, V(oplog) or V(raw_read) of all records; empty for a bundle that holds everything.
+      type: str
+    base:
+      description: Id of the bundle on top of which it was imported; empty for one that holds everything.
+      type: str
+    found_by:
+      description: How the source was searched for what the bundle has to hold.
+      type: str
     imported:
       description: Records written because they were missing.
       type: int
@@ -177,6 +194,7 @@ ARGUMENTS = with_installation(
         "default": ["CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET"],
     },
     allow_older={"type": "bool", "default": False},
+    base={"type": "path"},
 )
 
 

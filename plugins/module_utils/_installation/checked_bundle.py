@@ -28,7 +28,6 @@ from .._store import bundle, collection_metadata
 from .._store.bundle import Identity, RecordsFile
 from .._store.driver import Document
 from .._store.private_files import read_trusted
-from .._store.record_bytes import id_key
 from .._store.records import BATCH_BYTES
 from . import opened_records
 from .opened_records import OpenedRecord
@@ -49,6 +48,11 @@ class Bundle:
     digest_key: bytes = field(repr=False)
     carried: dict[str, str] = field(repr=False)
     metadata: tuple[CollectionMetadata, ...]
+
+    @property
+    def is_of_changes(self) -> bool:
+        """Whether it holds what changed since another bundle, its base, and not everything."""
+        return bool(self.manifest["base"])
 
     def each_batch(self, on_batch: Callable[[str, list[OpenedRecord]], None]) -> None:
         """Call `on_batch(collection, opened records)` in order: one collection at a time, BATCH records or 16 MiB.
@@ -150,7 +154,7 @@ class _Check:
         if self._key and not hmac.compare_digest(self._key, key):
             raise manifests.mismatch(str(self._origin), "its records were replaced while they were read")
         manifests.check_seal(self._manifest, key, origin=str(self._origin))
-        for name in ("bundle_id", "layout", "source"):
+        for name in ("bundle_id", "layout", "source", "base"):
             if frame.get(name) != dict(self._manifest)[name]:
                 raise manifests.mismatch(str(self._origin), f'"{name}" differs')
         self.digest_key, self.carried = key, self._carried_in(frame)
@@ -180,8 +184,8 @@ class _Check:
         return dict(carried)
 
     def _record(self, frame: Document) -> tuple[str, OpenedRecord]:
-        collection, opened = frame.get("c"), opened_records.from_frame(frame)
-        if not isinstance(collection, str) or opened is None:
+        collection, opened = frame.get("c"), opened_records.from_frame(frame, is_known=bool(self._key))
+        if not isinstance(collection, str) or opened is None or (opened.is_gone and not self._manifest["base"]):
             raise OpsError(f"frame {self._next} is not a record", code="bundle.record_altered", hint="export again")
         if not is_of_users(collection):
             raise OpsError(
@@ -207,10 +211,11 @@ class _Check:
 
     def _end(self, frame: Document) -> None:
         self._ended = True
-        counted = self._next - 1
+        counted = self._tally.collections.total()
         for name, found in (
             ("records", counted), ("records_digest", self._chain.hex()),
             ("collections", dict(self._tally.collections)), ("sealed", dict(self._tally.sealed)),
+            ("removed", dict(self._tally.removed)),
         ):  # fmt: skip
             named = dict(self._manifest)[name]
             if named != found:
@@ -224,16 +229,18 @@ class _Tally:
 
     def __init__(self) -> None:
         self.collections: Counter[str] = Counter()
+        self.removed: Counter[str] = Counter()
         self.sealed: Counter[str] = Counter()
         self._last = ("", b"")
 
     def add(self, collection: str, opened: OpenedRecord) -> bool:
         """Count a record; False where its collection had ended, or the record before it is the same one."""
-        here = (collection, id_key(opened.record_id))
-        if here == self._last or (collection != self._last[0] and collection in self.collections):
+        here = (collection, opened.key)
+        has_begun = collection in self.collections or collection in self.removed
+        if here == self._last or (collection != self._last[0] and has_begun):
             return False
         self._last = here
-        self.collections[collection] += 1
+        (self.removed if opened.is_gone else self.collections)[collection] += 1
         self.sealed.update(f"{collection}.{field_path(one.steps)}" for one in opened.fields)
         return True
 

@@ -8,19 +8,22 @@ Read only. Exit status of a migration follows this proof and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from .._domain.catalogue import record_id_text
 from .._domain.errors import OpsError
 from .._domain.listing import LISTED_AT_MOST
-from .._domain.values import BsonValue, JsonObject
+from .._domain.values import BsonValue, Document, JsonObject
 from .._store import record_bytes
-from . import lockstep, opened_records
+from . import bundle_walk, opened_records
 from .checked_bundle import Bundle
 from .installation import Installation
 from .lockstep import Pair
 from .sealing import Failure, Sealing
+
+Note: TypeAlias = Callable[[str, Sequence[Pair], Sequence[bool]], None]
 
 
 @dataclass(slots=True)
@@ -88,35 +91,50 @@ class Proof:
         )
 
 
-def prove(installation: Installation, sealing: Sealing, bundle: Bundle) -> Proof:
-    """Return the proof for the whole destination: all of the bundle is there and equal, and nothing else is.
+def prove(installation: Installation, sealing: Sealing, bundle: Bundle, note: Note = lambda *_seen: None) -> Proof:
+    """Return the proof that all of the bundle is there and equal, and nothing is that must not be.
 
-    One read of the destination; every record in it is opened.
+    Of a bundle that holds everything it is the proof for the whole destination: one read, every record opened. note:
+    gets each collection's pairs, and for each pair whether it is equal.
     """
     proof = Proof()
 
     def on_pairs(collection: str, pairs: list[Pair]) -> None:
         equal, reasons = compared(installation, sealing, bundle, collection, pairs)
         proof.note(collection, pairs, equal)
+        note(collection, pairs, equal)
         proof.reasons.extend(reasons[: LISTED_AT_MOST - len(proof.reasons)])
 
-    proof.note_extra(lockstep.walk(installation.store, bundle, on_pairs))
+    proof.note_extra(bundle_walk.walk(installation.store, bundle, on_pairs))
     return proof
 
 
 def compared(
     installation: Installation, sealing: Sealing, bundle: Bundle, collection: str, pairs: Sequence[Pair]
 ) -> tuple[list[bool], list[Failure]]:
-    """Return for each pair whether the destination's record opens and is the bundle's, and what does not open."""
-    found = [pair.found for pair in pairs if pair.found is not None]
-    opened, failures = opened_records.try_open(sealing, installation.catalogue, collection, found)
-    digests = {
-        record_bytes.id_key(record.record_id): opened_records.digest(bundle.digest_key, collection, record)
-        for record in opened
-    }
+    """Return for each pair whether the destination's record opens and is the bundle's, and what does not open.
+
+    A record without sealed fields is compared byte for byte.
+    """
+    sealed = [pair.found for pair in pairs if pair.found is not None and pair.expected.fields]
+    documents, failures = _decoded(collection, sealed)
+    opened, unopened = opened_records.try_open(sealing, installation.catalogue, collection, documents)
+    digests = {record.key: opened_records.digest(bundle.digest_key, collection, record) for record in opened}
     equal = [
-        digests.get(record_bytes.id_key(pair.expected.record_id))
-        == opened_records.digest(bundle.digest_key, collection, pair.expected)
+        digests.get(pair.expected.key) == opened_records.digest(bundle.digest_key, collection, pair.expected)
+        if pair.expected.fields
+        else pair.found == pair.expected.raw
         for pair in pairs
     ]
-    return equal, failures
+    return equal, [*failures, *unopened]
+
+
+def _decoded(collection: str, raws: Sequence[bytes]) -> tuple[list[Document], list[Failure]]:
+    """Return the records that are what their bytes decode to, and why others are not."""
+    documents, failures = list[Document](), list[Failure]()
+    for raw in raws:
+        try:
+            documents.append(record_bytes.exact_record(collection, raw))
+        except OpsError as refusal:
+            failures.append(Failure(collection, refusal.code, refusal.message))
+    return documents, failures

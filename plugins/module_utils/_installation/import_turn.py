@@ -45,8 +45,10 @@ class MadeMetadata:
 class Turn:
     """A run's right to write: the lease, and the import's record under its token."""
 
-    def __init__(self, destination: Destination, lease: Lease, keeper: Keeper) -> None:
+    def __init__(self, destination: Destination, lease: Lease, keeper: Keeper, *, records: int) -> None:
+        """records: how many the destination holds when all of the bundle has arrived."""
         self._destination = destination
+        self.records = records
         self._token = lease.token
         self._keeper = keeper
         self._begun = False
@@ -59,7 +61,13 @@ class Turn:
         store, wanted = self._destination.store, self._destination.bundle.metadata
         special = [one for one in wanted if one.is_made_specially]
         collection_metadata.create_missing(store, special, guard=self._keeper.require)
-        collection_metadata.lower(store, wanted, guard=self._keeper.require)
+        if not self._destination.bundle.is_of_changes:  # few records: to make an index anew costs more than they do
+            self.lower()
+
+    def lower(self) -> None:
+        """Take down the indexes and validators that may refuse or remove records; `make_metadata` makes them again."""
+        metadata = self._destination.bundle.metadata
+        collection_metadata.lower(self._destination.store, metadata, guard=self._keeper.require)
 
     def note_bundle(self) -> bool:
         """Note that a proof stands for this bundle too, which holds what is here already; return whether it is another.
@@ -74,7 +82,7 @@ class Turn:
         return {
             "bundle_id": manifest["bundle_id"],
             "bundle_made_at": manifest["created_at"],
-            "records": manifest["records"],
+            "records": self.records,
             "layout": manifest["layout"],
             "source_provider": manifest["source"]["provider"],
             "source_digest": manifest["source_digest"],

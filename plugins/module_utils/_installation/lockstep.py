@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .._domain.values import BsonValue, Document
+from .._domain.values import BsonValue
 from .._store import record_bytes, records
 from .._store.connection import Store
 from .._store.id_order import place
@@ -30,10 +30,10 @@ Ids: TypeAlias = dict[bytes, BsonValue]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """expected: the bundle's record, opened. found: the destination's of the same id, sealed; None: it has none."""
+    """expected: the bundle's record, opened. found: BSON of the destination's of the same id; None: it has none."""
 
     expected: OpenedRecord
-    found: Document | None
+    found: bytes | None
 
 
 OnPairs: TypeAlias = Callable[[str, list[Pair]], None]
@@ -59,8 +59,9 @@ class _Walk:
         self._visited: set[str] = set()
         self._extra: dict[str, Ids] = {}
         self._collection = ""
-        self._stream: Iterator[Document] = iter(())
-        self._head: Document | None = None
+        self._stream: Iterator[bytes] = iter(())
+        self._head: bytes | None = None
+        self._head_key = b""
         self._passed: Ids = {}
 
     def batch(self, collection: str, expected: list[OpenedRecord]) -> None:
@@ -68,11 +69,10 @@ class _Walk:
         if collection != self._collection:
             self._end_collection()
             self._begin(collection)
-        met = [self._meet(record.record_id) for record in expected]
-        absent = [record.record_id for record, found in zip(expected, met, strict=True) if found is None]
-        looked_up = self._looked_up(absent)
+        met = [self._meet(record) for record in expected]
+        looked_up = self._looked_up([record for record, found in zip(expected, met, strict=True) if found is None])
         pairs = [
-            Pair(record, looked_up.get(record_bytes.id_key(record.record_id)) if found is None else found)
+            Pair(record, looked_up.get(record.key) if found is None else found)
             for record, found in zip(expected, met, strict=True)
         ]
         self._on_pairs(collection, pairs)
@@ -88,36 +88,43 @@ class _Walk:
     def _begin(self, collection: str) -> None:
         self._collection = collection
         self._visited.add(collection)
-        self._stream = records.stream(self._store, collection) if collection in self._existing else iter(())
+        there = collection in self._existing
+        self._stream = map(record_bytes.raw_of, records.stream_raw(self._store, collection)) if there else iter(())
+        self._next()
+
+    def _next(self) -> None:
         self._head = next(self._stream, None)
+        self._head_key = record_bytes.id_key_of(self._head) if self._head is not None else b""
 
     def _end_collection(self) -> None:
         while self._head is not None:
-            self._pass_by(self._head)
+            self._pass_by()
         if self._passed:
             self._extra.setdefault(self._collection, {}).update(self._passed)
         self._passed = {}
 
-    def _pass_by(self, head: Document) -> None:
-        self._passed[record_bytes.id_key(head["_id"])] = head["_id"]
-        self._head = next(self._stream, None)
+    def _pass_by(self) -> None:
+        self._passed[self._head_key] = record_bytes.id_of(self._head_key)
+        self._next()
 
-    def _meet(self, record_id: BsonValue) -> Document | None:
+    def _meet(self, record: OpenedRecord) -> bytes | None:
         """Return the destination's record of this id if the walk is at it, having passed by what sorts before."""
-        wanted = place(record_id)
-        while self._head is not None and place(self._head["_id"]) < wanted:
-            self._pass_by(self._head)
+        if self._head is not None and self._head_key != record.key:  # nearly always they are equal
+            wanted = place(record.record_id)
+            while self._head is not None and place(record_bytes.id_of(self._head_key)) < wanted:
+                self._pass_by()
         head = self._head
-        if head is None or record_bytes.id_key(head["_id"]) != record_bytes.id_key(record_id):
+        if head is None or self._head_key != record.key:
             return None
-        self._head = next(self._stream, None)
+        self._next()
         return head
 
-    def _looked_up(self, absent: Sequence[BsonValue]) -> dict[bytes, Document]:
+    def _looked_up(self, absent: Sequence[OpenedRecord]) -> dict[bytes, bytes]:
         """Return which of these records the destination has after all, passed by or still to come."""
         whole_collection_seen = self._head is None
-        asked = [i for i in absent if record_bytes.id_key(i) in self._passed] if whole_collection_seen else list(absent)
-        found = records.by_ids(self._store, self._collection, asked) if asked else {}
+        asked = [one.record_id for one in absent if not whole_collection_seen or one.key in self._passed]
+        raws = records.raw_by_ids(self._store, self._collection, asked) if asked else ()
+        found = {record_bytes.id_key_of(raw): raw for raw in raws}
         for key in found:
             self._passed.pop(key, None)
         return found
@@ -132,7 +139,7 @@ def _only_there(bundle: Bundle, extra: dict[str, Ids]) -> dict[str, Ids]:
         ids = extra.get(collection)
         if ids:
             for record in batch:
-                ids.pop(record_bytes.id_key(record.record_id), None)
+                ids.pop(record.key, None)
 
     bundle.each_batch(strike)
     return extra

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Records with their sealed fields opened, as they travel in a bundle, and back to sealed ones.
 
-In an opened record null stands where each envelope was; payload, place, order of keys and foreign keys of the envelope
+A record without envelopes is the bytes that the server holds, from end to end, and is decoded by nobody (X10, X11). In
+an opened record null stands where each envelope was; payload, place, order of keys and foreign keys of the envelope
 are beside the record, never in it, so that no record can look as if it had been opened (X9). A record's digest is an
 HMAC over both: equal on both sides of a migration. Its `kek_version` is left out where, and only where, the import
 writes it: in a record with sealed fields (X6).
@@ -22,6 +23,7 @@ from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue
 from .._store import record_bytes
 from .._store.driver import Document
+from .._store.records import Stored
 from .sealing import Failure, Plain, Sealed, Sealing
 
 
@@ -40,14 +42,50 @@ class OpenedField:
 
 @dataclass(frozen=True, slots=True)
 class OpenedRecord:
-    """document: with null where an envelope was."""
+    """raw: BSON, with null where an envelope was; empty where it says that the record is gone (`removed`).
 
-    document: Document = field(repr=False)
+    key: of its `_id`, see `record_bytes.id_key`.
+
+    document: `raw` decoded, of a record with sealed fields only.
+    """
+
+    raw: bytes = field(repr=False)
+    key: bytes
     fields: tuple[OpenedField, ...] = ()
+    document: Document = field(default_factory=dict, repr=False)
+
+    @property
+    def is_gone(self) -> bool:
+        return not self.raw
 
     @property
     def record_id(self) -> BsonValue:
-        return self.document["_id"]
+        return record_bytes.id_of(self.key)
+
+
+def removed(key: bytes) -> OpenedRecord:
+    """Return what says that a record is gone. key: of its `_id`."""
+    return OpenedRecord(b"", key)
+
+
+def plain(raw: bytes) -> OpenedRecord:
+    """Return a record without envelopes. Raises ValueError when the bytes are no document with an `_id`."""
+    return OpenedRecord(raw, record_bytes.id_key_of(raw))
+
+
+def open_raw(
+    sealing: Sealing, catalogue: Catalogue, collection: str, raws: Sequence[bytes], *,
+    on_found: Callable[[Found], None] = lambda _found: None,
+) -> list[OpenedRecord]:  # fmt: skip
+    """Return the records with their envelopes opened, in order; only what can hold one is decoded.
+
+    Raises OpsError record.unreadable, and record.undecodable, record.not_exact for a record that may hold an envelope.
+    """
+    telling = [record_bytes.in_bson(name) for name in catalogue.telling_names(collection)]
+    may_hold = [any(name in raw for name in telling) for raw in raws]
+    documents = [record_bytes.exact_record(collection, raw) for raw, holds in zip(raws, may_hold, strict=True) if holds]
+    opened = iter(open_documents(sealing, catalogue, collection, documents, on_found=on_found))
+    return [next(opened) if holds else plain(raw) for raw, holds in zip(raws, may_hold, strict=True)]
 
 
 def open_documents(
@@ -96,10 +134,13 @@ def try_open(
             fields.setdefault(index, []).append(OpenedField(found.steps, payload, tuple(found.value), extra))
             results[index] = _replaced(results[index], found.steps, None)
     opened = [
-        OpenedRecord(document, tuple(fields.get(index, ()))) for index, document in enumerate(results)
-        if index not in bad
-    ]  # fmt: skip
+        _opened(document, tuple(fields.get(index, ()))) for index, document in enumerate(results) if index not in bad
+    ]
     return opened, failures
+
+
+def _opened(document: Document, fields: tuple[OpenedField, ...]) -> OpenedRecord:
+    return OpenedRecord(record_bytes.encode(document), record_bytes.id_key(document["_id"]), fields, document)
 
 
 def _inside_another(found: Found, items: Sequence[tuple[Found, Envelope]], owners: Sequence[int], index: int) -> bool:
@@ -113,46 +154,69 @@ def _inside_another(found: Found, items: Sequence[tuple[Found, Envelope]], owner
     return found.steps[: len(outer)] == outer
 
 
-def seal_records(sealing: Sealing, version: int, opened: Sequence[OpenedRecord]) -> list[Document]:
-    """Return the records with every opened field sealed anew under `version`, ids and field order kept."""
+def seal_records(sealing: Sealing, version: int, opened: Sequence[OpenedRecord]) -> list[Stored]:
+    """Return the records with every opened field sealed anew under `version`, ids and field order kept.
+
+    Those without sealed fields are the bytes they came as.
+    """
     places = [(index, one) for index, record in enumerate(opened) for one in record.fields]
     plains = [Plain(record_id_text(opened[i].record_id), field_path(one.steps), one.payload) for i, one in places]
-    results = [record.document for record in opened]
+    results: list[Stored] = [
+        record.document if record.fields else record_bytes.as_document(record.raw) for record in opened
+    ]
     for (index, one), sealed in zip(places, sealing.seal_all(version, plains), strict=True):
         results[index] = _replaced(results[index], one.steps, _envelope(one, sealed))
     return [
-        {**document, "kek_version": version} if record.fields and "kek_version" in document else document
+        {**document, "kek_version": version} if record.fields and "kek_version" in record.document else document
         for document, record in zip(results, opened, strict=True)
     ]
 
 
 def digest(key: bytes, collection: str, opened: OpenedRecord) -> bytes:
     """Return the keyed digest of an opened record, 32 bytes. The same record under another KEK has the same digest."""
+    if opened.is_gone:
+        return keyed_digest(key, b"gone", collection.encode(), opened.key)
     if not opened.fields:
-        return keyed_digest(key, collection.encode(), record_bytes.encode(opened.document))
+        return keyed_digest(key, collection.encode(), opened.raw)
     bare = {name: value for name, value in opened.document.items() if name != "kek_version"}
     beside = {"o": [one.as_frame() for one in opened.fields], "kek_version": "kek_version" in opened.document}
     return keyed_digest(key, collection.encode(), record_bytes.encode(bare), record_bytes.encode(beside))
 
 
-def from_frame(frame: Document) -> OpenedRecord | None:
-    """Return the record of a bundle's frame; None where the frame is none."""
-    document, listed = frame.get("d"), frame.get("o", [])
-    if (
-        not isinstance(document, dict)
-        or not record_bytes.is_storable_id(document.get("_id", []))
-        or not isinstance(listed, list)
-    ):
+def from_frame(frame: Document, *, is_known: bool = False) -> OpenedRecord | None:
+    """Return the record of a bundle's frame; None where the frame is none. is_known: its bytes were found sound before.
+
+    d: the record's BSON as bytes. o: its opened fields, where it has any. gone: the `id_key` of a record that is gone,
+    instead of both.
+    """
+    if "gone" in frame:
+        key = frame["gone"]
+        is_key = set(frame) == {"n", "c", "gone", "m"} and isinstance(key, bytes) and record_bytes.is_id_key(key)
+        return removed(key) if is_key else None
+    raw, listed = frame.get("d"), frame.get("o", [])
+    if not isinstance(raw, bytes) or not isinstance(listed, list):
+        return None
+    if not is_known and not record_bytes.is_document(raw):
+        return None
+    if not listed:
+        return plain(raw)
+    try:
+        document = record_bytes.decode(raw)
+    except ValueError:
         return None
     fields = [one for one in (_field(document, told) for told in listed) if one is not None]
     places = {one.steps for one in fields}
-    return OpenedRecord(document, tuple(fields)) if len(places) == len(listed) else None
+    if len(places) != len(listed) or record_bytes.encode(document) != raw:
+        return None
+    return OpenedRecord(raw, record_bytes.id_key_of(raw), tuple(fields), document)
 
 
 def as_frame(opened: OpenedRecord) -> Document:
     """Return what a bundle's frame holds of a record."""
+    if opened.is_gone:
+        return {"gone": opened.key}
     beside = {"o": [one.as_frame() for one in opened.fields]} if opened.fields else {}
-    return {"d": opened.document, **beside}
+    return {"d": opened.raw, **beside}
 
 
 def _field(document: Document, listed: BsonValue) -> OpenedField | None:

@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .._domain.values import Document, JsonObject
+from .._domain.values import JsonObject
 from .._store import keystore, records
 from .._store.connection import Store
-from . import equality, lockstep, opened_records
+from .._store.imports import ImportRecord
+from .._store.records import Stored
+from . import bundle_walk, equality, opened_records
 from .checked_bundle import Bundle
-from .equality import Proof
+from .equality import Note, Proof
 from .installation import Installation
 from .lockstep import Pair
 from .opened_records import OpenedRecord
@@ -31,14 +33,19 @@ DELETE_BATCH = 500  # ids
 class Destination:
     """Where a bundle goes: the installation, how it seals, the bundle itself, and how far its import has come.
 
-    state: of ImportState, "" where this source's import never began. version: KEK version that is sealed under.
+    held: the record of this source's import, None where it never began. version: KEK version that is sealed under.
     """
 
     installation: Installation
     sealing: Sealing
     bundle: Bundle
-    state: str
+    held: ImportRecord | None
     version: int
+
+    @property
+    def state(self) -> str:
+        """Of ImportState, "" where this source's import never began."""
+        return "" if self.held is None else str(self.held.state)
 
     @property
     def store(self) -> Store:
@@ -79,11 +86,11 @@ class Written:
         }
 
 
-def transfer(destination: Destination, may_write: Callable[[], bool]) -> Written:
+def transfer(destination: Destination, may_write: Callable[[], bool], note: Note = lambda *_seen: None) -> Written:
     """Walk both sides once and write what differs.
 
     may_write: asked right before each batch of writes; False only counts (check mode), and it raises when the import
-    is not this run's any more.
+    is not this run's any more. note: gets each collection's pairs, and for each pair whether it was equal.
     """
     written = Written()
 
@@ -92,6 +99,7 @@ def transfer(destination: Destination, may_write: Callable[[], bool]) -> Written
             destination.installation, destination.sealing, destination.bundle, collection, pairs
         )
         written.found.note(collection, pairs, equal)
+        note(collection, pairs, equal)
         new = [pair.expected for pair in pairs if pair.found is None]
         changed = [pair for pair, same in zip(pairs, equal, strict=True) if pair.found is not None and not same]
         if (new or changed) and may_write():
@@ -101,7 +109,7 @@ def transfer(destination: Destination, may_write: Callable[[], bool]) -> Written
             written.updated += len(changed)
         written.imported += len(new)
 
-    extra = lockstep.walk(destination.store, destination.bundle, on_pairs)
+    extra = bundle_walk.walk(destination.store, destination.bundle, on_pairs)
     written.found.note_extra(extra)
     for collection, ids in extra.items():
         for start in range(0, len(ids), DELETE_BATCH):
@@ -134,7 +142,7 @@ def _replace(
     return replaced
 
 
-def _sealed(destination: Destination, opened: Sequence[OpenedRecord]) -> list[Document]:
+def _sealed(destination: Destination, opened: Sequence[OpenedRecord]) -> list[Stored]:
     wraps = sum(len(record.fields) for record in opened)
     if wraps:
         keystore.spend(destination.store, destination.version, wraps)

@@ -14,6 +14,7 @@ Streams", "Change Events".
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol, TypeAlias
@@ -59,7 +60,11 @@ def begin(store: Store) -> Since | None:
     begun = _instant(store)
     if begun is None:
         return None
-    _mark(store)
+    with driver_errors(store):
+        try:
+            _mark(store)
+        except errors.OperationFailure:
+            return None  # this user may not leave a mark
     marked = _instant(store)
     return None if marked is None else Since(begun, marked)
 
@@ -81,7 +86,7 @@ def changed_since(store: Store, since: Since, *, apart_from: Iterable[str]) -> C
             with store.watch(wanted, since.begun, wait_ms=_POLL_MS) as events:
                 now = _instant(store)
                 _mark(store)
-                return None if now is None else _told(events, since.marked, now)
+                return None if now is None else _told(events, since, now)
         except errors.OperationFailure:
             return None  # no oplog, or not so far back, or not for this user
 
@@ -92,8 +97,10 @@ def _instant(store: Store) -> Instant | None:
 
 
 def _mark(store: Store) -> None:
-    with driver_errors(store):
-        store.collection(MARKS).update_one({"_id": MARK}, {"$inc": {"marks": 1}}, upsert=True)
+    """Leave a mark in the oplog, and in the database nothing."""
+    mark = {"_id": f"{MARK}-{secrets.token_hex(8)}"}
+    store.collection(MARKS).insert_one(mark)
+    store.collection(MARKS).delete_one(mark)
 
 
 class _Events(Protocol):
@@ -102,8 +109,11 @@ class _Events(Protocol):
     def try_next(self) -> Document | None: ...
 
 
-def _told(events: _Events, first: Instant, last: Instant) -> Changes | None:
-    """Return what the events tell between a mark not after `first` and one after `last`; None when they do not."""
+def _told(events: _Events, since: Since, last: Instant) -> Changes | None:
+    """Return what the events tell between a mark not after `since.marked` and one after `last`; None: they do not.
+
+    WHY not the event at `since.begun`: a stream begins with it, and what it tells was there before anything was read.
+    """
     changes: dict[str, dict[bytes, BsonValue]] = {}
     count, whole, until = 0, False, time.monotonic() + ANSWER_S
     while events.alive and time.monotonic() < until:
@@ -112,9 +122,11 @@ def _told(events: _Events, first: Instant, last: Instant) -> Changes | None:
             continue  # WHY not the end: a server answers so as well when it left out all that it went through
         collection = event.get("ns", {}).get("coll")
         if collection == MARKS:
-            whole = whole or not first < event["clusterTime"]
+            whole = whole or not since.marked < event["clusterTime"]
             if last < event["clusterTime"]:
                 return {name: list(ids.values()) for name, ids in changes.items()} if whole else None
+            continue
+        if not since.begun < event["clusterTime"]:
             continue
         if event["operationType"] not in _OF_ONE_RECORD:
             return None

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from .._domain.errors import OpsError, Unauthorized
+from .._domain.errors import DatabaseRefused, OpsError, Unauthorized
 from .._domain.secret import Secret
 from .driver import Document, DriverObject, bson, errors, pymongo, record_codec
 
@@ -141,9 +141,8 @@ def driver_errors(store: Store, *, retry_hint: str = "run it again when the data
     except errors.OperationFailure as failure:
         if failure.code in (_NOT_ALLOWED, _NOT_AUTHENTICATED):
             raise _unauthorized(where, failure.code) from None
-        raise OpsError(
+        raise DatabaseRefused(
             f"{where} refused an operation ({_refused_because(failure)})",
-            code="database.refused",
             hint="see the server's log for this code; " + retry_hint,
             retryable=True,
         ) from None

@@ -23,7 +23,17 @@ try:
 except ImportError:
     bson = pymongo = CodecOptions = DatetimeConversion = RawBSONDocument = errors = None  # type: ignore[assignment,misc]
 
-__all__ = ["Document", "DriverObject", "Raw", "RawBSONDocument", "bson", "errors", "pymongo", "record_codec"]
+__all__ = [
+    "Document",
+    "DriverObject",
+    "Raw",
+    "RawBSONDocument",
+    "bson",
+    "errors",
+    "pymongo",
+    "raw_codec",
+    "record_codec",
+]
 
 DriverObject: TypeAlias = Any
 """A client, a collection or a codec of the driver, whose own types say more than we check."""
@@ -41,3 +51,9 @@ class Raw(Protocol):
 def record_codec() -> DriverObject:
     """Return the codec for records: BSON types survive a round trip, instants outside year 1-9999 included."""
     return CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
+
+@cache
+def raw_codec() -> DriverObject:
+    """Return the codec for records that are not decoded."""
+    return record_codec().with_options(document_class=RawBSONDocument)

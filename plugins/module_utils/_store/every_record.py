@@ -13,12 +13,11 @@ WHY one reading: a digest of one read says nothing about the data of another: a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from .connection import Store
-from .driver import Document
-from .record_bytes import exact_record, raw_of
-from .records import BATCH_BYTES, READ_BATCH, data_collections, stream_raw
+from .record_bytes import raw_of
+from .records import data_collections, stream_raw
 
 
 class DatabaseDigest:
@@ -59,22 +58,3 @@ def database_digest(store: Store) -> DatabaseDigest:
     for _record in each_raw(store, digest):
         pass
     return digest
-
-
-def decoded_batches(
-    items: Iterable[tuple[str, bytes]], *, size: int = READ_BATCH, max_bytes: int = BATCH_BYTES
-) -> Iterator[tuple[str, list[Document]]]:
-    """Yield (collection, documents), documents of one collection, bounded by count and by bytes of BSON.
-
-    Raises OpsError record.undecodable, record.not_exact.
-    """
-    current, held, batch = "", 0, list[Document]()
-    for collection, raw in items:
-        if batch and (collection != current or len(batch) >= size or held >= max_bytes):
-            yield current, batch
-            held, batch = 0, []
-        current = collection
-        held += len(raw)
-        batch.append(exact_record(collection, raw))
-    if batch:
-        yield current, batch

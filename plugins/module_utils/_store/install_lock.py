@@ -29,6 +29,11 @@ class InstallLock:
     installed_by: str | None
     install_id: str | None
 
+    @property
+    def known_as(self) -> str:
+        """What bundles call this installation: its id, or where the product made the lock without one, its time."""
+        return self.install_id or f"foreign-{rfc3339(self.installed_at)}"
+
     def as_result(self) -> JsonObject:
         """Return the JSON-clean form that modules return as `lock`."""
         return {

@@ -11,19 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import TypeAlias, TypeVar, Union
 
 from .._domain.errors import OpsError
 from .._domain.values import BsonValue
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
-from .driver import Document, DriverObject, Raw, RawBSONDocument, bson, pymongo, record_codec
-from .record_bytes import bytes_of, decode, encode, id_key, in_bson, undecodable
+from .driver import Document, DriverObject, Raw, RawBSONDocument, bson, pymongo, raw_codec
+from .record_bytes import as_document, bytes_of, decode, encode, id_key, id_key_of, id_of, in_bson, undecodable
 
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
 STATEMENT_BYTES = 15 * 1024 * 1024  # a statement is a document to the server: 16 MiB, its own names included
 SMALL_FIELD = 64 * 1024  # bytes
+Stored: TypeAlias = Union[Document, RawBSONDocument]  # noqa: UP007 - see _domain/catalogue.py
+"""A record to store, decoded or as bytes."""
 T = TypeVar("T")
 D = TypeVar("D", bound=Mapping[str, BsonValue])
 
@@ -116,7 +118,7 @@ def collections_with_records(store: Store) -> list[str]:
         return [name for name in data_collections(store) if store.collection(name).find_one({}, {"_id": 1}) is not None]
 
 
-def insert_many(store: Store, collection: str, documents: Sequence[Document]) -> None:
+def insert_many(store: Store, collection: str, documents: Sequence[Stored]) -> None:
     """Insert new documents. Raises OpsError database.refused when one is there already: another writer is at work."""
     with driver_errors(store):
         store.collection(collection).insert_many(list(documents), ordered=False)
@@ -136,8 +138,8 @@ def compare_and_set(store: Store, collection: str, changes: Sequence[tuple[Docum
         return int(store.collection(collection).bulk_write(writes, ordered=False).matched_count)
 
 
-def replace_as_read(store: Store, collection: str, replacements: Sequence[tuple[Document, Document]]) -> int:
-    """Replace documents that are still what was read; return how many were. replacements: (as it was read, new).
+def replace_as_read(store: Store, collection: str, replacements: Sequence[tuple[bytes, Stored]]) -> int:
+    """Replace documents that are still what was read; return how many were. replacements: (BSON as it was read, new).
 
     The server compares the whole document, by value: 2 and 2.0 are one value to it. WHY in the update and not in its
     query: there the test server looks through the collection for each, and a server with an index looks twice.
@@ -149,14 +151,16 @@ def replace_as_read(store: Store, collection: str, replacements: Sequence[tuple[
         return int(store.collection(collection).bulk_write(writes, ordered=False).modified_count)
 
 
-def _replacement(read: Document, new: Document) -> DriverObject:
-    same = {"$eq": ["$$ROOT", {"$literal": read}]}
-    if len(encode(read)) + len(encode(new)) < STATEMENT_BYTES:
+def _replacement(read: bytes, new: Stored) -> DriverObject:
+    record_id = id_of(id_key_of(read))
+    if len(read) + bytes_of(new) < STATEMENT_BYTES:
+        same = {"$eq": ["$$ROOT", {"$literal": as_document(read)}]}
         change = [{"$replaceWith": {"$cond": [same, {"$literal": new}, "$$ROOT"]}}]
-        return pymongo.UpdateOne({"_id": read["_id"]}, change)
+        return pymongo.UpdateOne({"_id": record_id}, change)
     # Both do not fit into one statement: its small fields are compared, among them versions, wraps and times.
-    small = {name: {"$eq": value} for name, value in read.items() if len(encode({name: value})) < SMALL_FIELD}
-    return pymongo.ReplaceOne({**small, "_id": read["_id"]}, new)
+    fields = decode(read)
+    small = {name: {"$eq": value} for name, value in fields.items() if len(encode({name: value})) < SMALL_FIELD}
+    return pymongo.ReplaceOne({**small, "_id": record_id}, new)
 
 
 def delete_ids(store: Store, collection: str, ids: Sequence[BsonValue]) -> int:
@@ -195,7 +199,7 @@ def bounded_batches(documents: Iterable[D], size: int, *, max_bytes: int = BATCH
 
 def _raw(store: Store, collection: str) -> DriverObject:
     """Return the driver's collection whose documents are raw BSON."""
-    return store.collection(collection, codec=record_codec().with_options(document_class=RawBSONDocument))
+    return store.collection(collection, codec=raw_codec())
 
 
 @contextmanager

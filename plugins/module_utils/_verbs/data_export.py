@@ -13,63 +13,52 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .._domain import manifest as manifests
 from .._domain.bundle_trust import manifest_sha256
-from .._domain.catalogue import Catalogue, Found, outside_catalogue
+from .._domain.catalogue import Catalogue
 from .._domain.collection_metadata import CollectionMetadata
 from .._domain.errors import FileMissing, OpsError
+from .._domain.file_failures import failures_of
 from .._domain.instants import rfc3339
-from .._domain.listing import LISTED_AT_MOST, listed
+from .._domain.listing import listed
 from .._domain.manifest import Manifest
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
-from .._installation import opened_records
+from .._installation import bundle_frames
 from .._installation import survey as surveys
+from .._installation.bundle_frames import Counts
 from .._installation.carried import Carried, carried_from
+from .._installation.export_base import Base, base_of, forecast, what_to_write
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
+from .._installation.moved_records import FoundBy, told_by_oplog
 from .._installation.sealing import Sealing
-from .._store import bundle, collection_metadata, private_files, unfinished
+from .._store import bundle, changes, collection_metadata, private_files, record_index, unfinished
 from .._store.bundle import Recipient
 from .._store.connection import Store
 from .._store.driver import Document
-from .._store.every_record import DatabaseDigest, database_digest, decoded_batches, each_raw
+from .._store.every_record import DatabaseDigest, database_digest
 
 DIGEST_KEY_LENGTH = 32  # bytes
-PROJECTS = "projects"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """dest: folder of the bundle. recipients: age public keys. carry: secrets.env names that travel inside."""
+    """dest: folder of the bundle. recipients: age public keys. carry: secrets.env names that travel inside.
+
+    base: folder of a whole bundle, on top of which only what changed since is exported.
+    """
 
     dest: str
     recipients: tuple[str, ...]
     carry: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What went into a bundle, counted on the way. outside: places of envelopes that the catalogue does not list."""
-
-    digest: DatabaseDigest = field(default_factory=DatabaseDigest)
-    records: int = 0
-    collections: Counter[str] = field(default_factory=Counter)
-    sealed: Counter[str] = field(default_factory=Counter)
-    outside: list[str] = field(default_factory=list)
-    projects: list[dict[str, str]] = field(default_factory=list)
-    records_digest: str = ""
-
-    def note(self, catalogue: Catalogue, found: Found) -> None:
-        self.sealed[f"{found.collection}.{found.field}"] += 1
-        if not catalogue.knows(found) and len(self.outside) < LISTED_AT_MOST:
-            self.outside.append(found.place)
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +70,7 @@ class _Working:
     recipients: list[Recipient]
     carried: Carried
     metadata: tuple[CollectionMetadata, ...]
+    base: Base | None
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -93,20 +83,21 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     dest = Path(options.dest)
     if private_files.require_fit(dest, service_uid=settings.service_uid) and not check:
         unfinished.remove_dead(dest)
-    with open_installation(settings) as installation:
+    with open_installation(settings) as installation, ExitStack() as stack:
         carried = carried_from(settings, options.carry, warn)
         metadata = collection_metadata.read_all(installation.store)
         there = _There(dest, settings.service_uid)
-        existing = _existing(there, options, installation.catalogue, carried, metadata)
+        base = base_of(stack, options.base, installation, settings.service_uid, warn) if options.base else None
+        existing = _existing(there, options, installation.catalogue, carried, metadata, base)
         if check:
-            return _predicted(installation, there, existing, warn)
-        if existing is not None and database_digest(installation.store).hex() == existing["source_digest"]:
+            return _predicted(installation, there, existing, base, warn)
+        if existing is not None and _is_of_now(installation.store, there, existing):
             return _unchanged(existing)
         sample = surveys.sample_of(installation.store, installation.catalogue)
         layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
         _say_what_stays(installation.store, metadata, warn)
-        working = _Working(installation, Sealing(installation.provider, layout), recipients, carried, metadata)
-        written = _write(working, there, options)
+        sealing = Sealing(installation.provider, layout)
+        written = _write(_Working(installation, sealing, recipients, carried, metadata, base), there, options)
         return Result(changed=True, values=_told(written), before={}, after=_facts(written))
 
 
@@ -127,10 +118,14 @@ class _There:
     def records_sha256(self) -> str:
         return bundle.file_sha256(self.dest / manifests.RECORDS_FILE, service_uid=self.service_uid)
 
+    def index(self) -> AbstractContextManager[record_index.Index]:
+        return record_index.opened(self.dest / record_index.SOURCE, service_uid=self.service_uid)
+
 
 def _existing(
-    there: _There, options: Options, catalogue: Catalogue, carried: Carried, metadata: tuple[CollectionMetadata, ...]
-) -> Manifest | None:
+    there: _There, options: Options, catalogue: Catalogue, carried: Carried, metadata: tuple[CollectionMetadata, ...],
+    base: Base | None,
+) -> Manifest | None:  # fmt: skip
     """Return the manifest of a complete bundle for these very options, None where there is none."""
     try:
         found = manifests.parse(there.manifest().decode("utf-8"), origin=str(there.dest / manifests.MANIFEST_FILE))
@@ -140,6 +135,7 @@ def _existing(
         found["recipients"] == sorted(options.recipients)
         and found["catalogue"] == catalogue.as_listed()
         and found["carried"] == sorted(carried.values)
+        and found["base"] == ("" if base is None else base.bundle_id)
         and found["carried_digest"] == carried.digest
         and found["metadata_sha256"] == collection_metadata.sha256(metadata)
     )
@@ -158,19 +154,38 @@ def _facts(manifest: Manifest) -> JsonObject:
     return {"records": manifest["records"], "envelopes": envelopes, "source_digest": manifest["source_digest"]}
 
 
+def _is_of_now(store: Store, there: _There, existing: Manifest) -> bool:
+    """Return whether the source still is what the bundle says: by its oplog, or by one read without opening."""
+    with suppress(OpsError), there.index() as index:
+        if index.about.bundle_id == existing["bundle_id"]:
+            moved = told_by_oplog(store, index.about.since)
+            if moved is not None:
+                return not moved
+    digest = existing["source_digest"]
+    return bool(digest) and database_digest(store).hex() == digest
+
+
 def _predicted(
-    installation: Installation, there: _There, existing: Manifest | None, warn: Callable[[str], None]
-) -> Result:
+    installation: Installation, there: _There, existing: Manifest | None, base: Base | None,
+    warn: Callable[[str], None],
+) -> Result:  # fmt: skip
     """Return what an export would write, from one read that opens a sample only."""
-    found, digest = surveys.take_with_digest(installation.store, installation.catalogue)
+    digest, found, removed = DatabaseDigest(), surveys.Survey(), 0
+    for collection, _key, raw in forecast(installation.store, base, digest):
+        if raw is None:
+            removed += 1
+        else:
+            found.note_raw(installation.catalogue, collection, raw)
     found.require_catalogued()
     if existing is not None and existing["source_digest"] == digest.hex():
         return _unchanged(existing)
     layout = remembered_layout(installation.store, installation.provider, found.sample, warn=warn, note=False)
-    after: JsonObject = {"records": digest.documents, "envelopes": found.total, "source_digest": digest.hex()}
+    after: JsonObject = {"records": found.documents, "envelopes": found.total, "source_digest": digest.hex()}
     predicted: JsonObject = {
-        "records": digest.documents,
+        "records": found.documents,
         "collections": dict(sorted(found.by_collection.items())),
+        "base": base.bundle_id if base is not None else "",
+        "gone": removed,
         "layout": layout.name,
         "source_digest": digest.hex(),
     }
@@ -189,24 +204,30 @@ def _say_what_stays(store: Store, metadata: tuple[CollectionMetadata, ...], warn
 
 
 def _write(working: _Working, there: _There, options: Options) -> Manifest:
+    store, catalogue, counts = working.installation.store, working.installation.catalogue, Counts()
+    header = _header(working)
     with private_files.working_folder(there.dest, service_uid=there.service_uid) as folder:
-        digest_key, counts = os.urandom(DIGEST_KEY_LENGTH), _Counts()
-        header = _header(working, digest_key)
-        frames = _frames(working, header, digest_key, counts)
-        sha256 = bundle.write(folder / manifests.RECORDS_FILE, frames, working.recipients)
+        about = record_index.About(header["bundle_id"], changes.begin(store))
+        with failures_of(folder), record_index.written(folder / record_index.SOURCE, about) as index:
+            found_by, items = what_to_write(store, working.base, counts, index)
+            frames = bundle_frames.frames(working.sealing, catalogue, header, items, counts)
+            sha256 = bundle.write(folder / manifests.RECORDS_FILE, frames, working.recipients)
         body: Manifest = {
             "format": manifests.FORMAT,
             "bundle_id": header["bundle_id"],
             "created_at": rfc3339(header["created_at"]),
+            "base": header["base"],
+            "found_by": found_by.value,
             "source": header["source"],
             "layout": working.sealing.layout.name,
-            "catalogue": working.installation.catalogue.as_listed(),
+            "catalogue": catalogue.as_listed(),
             "collections": dict(counts.collections),
+            "removed": dict(counts.removed),
             "sealed": dict(counts.sealed),
             "records": counts.records,
             "projects": counts.projects,
             "records_sha256": sha256,
-            "source_digest": counts.digest.hex(),
+            "source_digest": "" if found_by is FoundBy.OPLOG else counts.digest.hex(),
             "records_digest": counts.records_digest,
             "metadata": {one.name: one.described() for one in working.metadata},
             "metadata_sha256": collection_metadata.sha256(working.metadata),
@@ -215,7 +236,7 @@ def _write(working: _Working, there: _There, options: Options) -> Manifest:
             "carried_digest": working.carried.digest,
             "seal": "",
         }
-        sealed = manifests.sealed_manifest(body, digest_key)
+        sealed = manifests.sealed_manifest(body, header["digest_key"])
         private_files.write_private(folder / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
         _swap(folder, there.dest)
         return sealed
@@ -230,44 +251,24 @@ def _swap(working: Path, dest: Path) -> None:
     private_files.put_in_place(working, dest, last=manifests.MANIFEST_FILE)
 
 
-def _header(working: _Working, digest_key: bytes) -> Document:
+def _header(working: _Working) -> Document:
     store, lock = working.installation.store, working.installation.lock
     return {
         "format": manifests.FORMAT,
         "bundle_id": uuid.uuid4().hex,
         "created_at": store.server_time(),
+        "base": "" if working.base is None else working.base.bundle_id,
         "source": {
-            "install_id": lock.install_id or f"foreign-{rfc3339(lock.installed_at)}",
+            "install_id": lock.known_as,
             "provider": lock.provider,
             "installed_at": rfc3339(lock.installed_at),
             "database": store.name,
         },
         "layout": working.sealing.layout.name,
-        "digest_key": digest_key,
+        "digest_key": os.urandom(DIGEST_KEY_LENGTH),
         "metadata": [one.as_document() for one in working.metadata],
         "carried": working.carried.values,
     }
-
-
-def _frames(working: _Working, header: Document, digest_key: bytes, counts: _Counts) -> Iterator[Document]:
-    """Yield the bundle's frames from one read of the source. Raises OpsError record.unreadable, catalogue.outside."""
-    yield {**header, "n": 0}
-    store, catalogue, chain = working.installation.store, working.installation.catalogue, manifests.Chain(digest_key)
-    for collection, batch in decoded_batches(each_raw(store, counts.digest)):
-        if collection == PROJECTS:
-            counts.projects += [{"id": str(d["_id"]), "name": str(d.get("name", ""))} for d in batch]
-        for opened in opened_records.open_documents(
-            working.sealing, catalogue, collection, batch, on_found=lambda found: counts.note(catalogue, found)
-        ):
-            mac = opened_records.digest(digest_key, collection, opened)
-            chain.add(mac)
-            counts.records += 1
-            counts.collections[collection] += 1
-            yield {"n": counts.records, "c": collection, **opened_records.as_frame(opened), "m": mac}
-    if counts.outside:
-        raise outside_catalogue(counts.outside)
-    counts.records_digest = chain.hex()
-    yield {"n": counts.records + 1, "end": True, "records": counts.records, "chain": counts.records_digest}
 
 
 def _told(manifest: Manifest) -> JsonObject:

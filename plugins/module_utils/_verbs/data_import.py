@@ -33,9 +33,9 @@ from .._domain.secret import Secret
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
 from .._domain.what_travels import CARRIED
-from .._installation import equality
+from .._installation import equality, import_base, proven_index
 from .._installation.checked_bundle import Bundle, checked
-from .._installation.equality import Proof
+from .._installation.import_steps import Work, records_after, transferred, whole_proof
 from .._installation.import_turn import MadeMetadata, Turn
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import note_layout
@@ -43,6 +43,7 @@ from .._installation.sealing import Sealing
 from .._installation.transfer import Destination, Written, transfer
 from .._store import collection_metadata, imports, journal, keystore, leases, private_files, records
 from .._store.imports import ImportState
+from .._store.record_index import Index
 
 LEASE_NAME = "kek-import"
 LEASE_S = 30
@@ -54,7 +55,8 @@ class Options:
     """src: the bundle's folder. identity_file: age identity, 0600. mode: "import", or of COMPARE: writes nothing.
 
     manifest_sha256: as data_export returned it. trust: why the bundle is believed, BY_DIGEST or AS_IT_IS. carry: names
-    of secrets that may come with it. allow_older: a bundle may be older than the one that is here.
+    of secrets that may come with it. allow_older: a bundle may be older than the one that is here. base: folder of the
+    bundle on top of which a bundle of changes is imported.
     """
 
     src: str
@@ -64,14 +66,17 @@ class Options:
     trust: str = BY_DIGEST
     carry: tuple[str, ...] = CARRIED
     allow_older: bool = False
+    base: str | None = None
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Import or compare. Raises OpsError bundle.*, manifest.*, carry.*, destination.*, import.*, record.unreadable."""
     trust = Trust(options.trust, options.manifest_sha256 or "")
+    uid = settings.service_uid
     with (
-        checked(Path(options.src), Path(options.identity_file), trust, service_uid=settings.service_uid) as bundle,  # 1
+        checked(Path(options.src), Path(options.identity_file), trust, service_uid=uid) as bundle,  # 1
         open_installation(settings) as opened,
+        import_base.opened(options.base, bundle, service_uid=uid) as index,
     ):
         require_listed(bundle.carried, options.carry)
         trust.require_layout(layouts.by_name(bundle.manifest["layout"]))
@@ -84,20 +89,25 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         if options.mode in COMPARE:
             found = MadeMetadata([], missing, different)
             found.say(warn)
-            return _compared(destination, found)
+            return _compared(destination, index, found, check=check)
         if destination.state == ImportState.ACCEPTED:
             raise imports.accepted(destination.source)
         if destination.state == "":
             _require_budget(destination, warn)
         if check:
-            made = MadeMetadata(missing, [], different)
-            return _result(bundle, transfer(destination, lambda: False), None, made, carried=False)
+            made, planned = MadeMetadata(missing, [], different), transfer(destination, lambda: False)
+            return _result(bundle, planned, {"records": records_after(destination, planned)}, made, carried=False)
         lease = leases.acquire_within(opened.store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5)
         with leases.kept(opened.store, lease, lease_s=LEASE_S) as keeper:
             # WHY again: another run may have imported, or somebody accepted, while this one waited for the lease.
             destination = _checked(installation, bundle, allow_older=older)
-            turn = Turn(destination, lease, keeper)
-            return _import(destination, turn, missing, carry=lambda: _carry(settings, bundle, warn), warn=warn)
+            planned = transfer(destination, lambda: False) if bundle.is_of_changes else Written()
+            turn = Turn(destination, lease, keeper, records=records_after(destination, planned))
+            with proven_index.beside(
+                Path(options.src), destination.store, destination.bundle_id, service_uid=uid, warn=warn
+            ) as proven:
+                work = Work(destination, turn, index, None if bundle.is_of_changes else proven, planned)
+                return _import(work, missing, carry=lambda: _carry(settings, bundle, warn), warn=warn)
 
 
 def _catalogue(settings: Settings, manifest: Manifest) -> Catalogue:
@@ -135,37 +145,40 @@ def _checked(installation: Installation, bundle: Bundle, *, allow_older: bool) -
             code="destination.not_empty",
             hint="import into a fresh database; nothing was written",
         )
+    import_base.require_proven(mine, bundle)
     imports.require_made_by_now(installation.store, bundle.manifest["created_at"])
     if not allow_older:
         imports.require_not_older(mine, bundle.manifest["created_at"], bundle.manifest["bundle_id"])
     sealing = Sealing(installation.provider, layouts.by_name(bundle.manifest["layout"]))
-    state = "" if mine is None else str(mine.state)
-    return Destination(installation, sealing, bundle, state, installation.keystore.active.version)
+    return Destination(installation, sealing, bundle, mine, installation.keystore.active.version)
 
 
-def _compared(destination: Destination, metadata: MadeMetadata) -> Result:
+def _compared(destination: Destination, index: Index | None, metadata: MadeMetadata, *, check: bool) -> Result:
     proof = equality.prove(destination.installation, destination.sealing, destination.bundle)
     if not proof.holds:
         raise proof.refusal()
-    facts = {"records": proof.records, "equal": proof.equal}
-    manifest = {**_about(destination.bundle), **proof.as_result(), "metadata": metadata.as_result()}
+    outcome = whole_proof(destination, index, proof, records_after(destination, Written()), check=check)
+    facts = {"records": outcome["records"], "equal": outcome["equal"]}
+    manifest = {**_about(destination.bundle), **outcome, "metadata": metadata.as_result()}
     return Result(changed=False, values={"manifest": manifest}, before=facts, after=facts)
 
 
 def _import(
-    destination: Destination, turn: Turn, missing: list[str], *, carry: Callable[[], bool],
-    warn: Callable[[str], None],
+    work: Work, missing: list[str], *, carry: Callable[[], bool], warn: Callable[[str], None]
 ) -> Result:  # fmt: skip
+    destination, turn = work.destination, work.turn
     manifest, store, source = destination.bundle.manifest, destination.store, destination.source
     if destination.state != ImportState.PROVEN:
         turn.begin()
-    written = transfer(destination, turn.may_write)  # 3, 4
+    written = transferred(work)  # 3, 4
     carried = carry()  # 5
     proof = written.found
     if not proof.holds:
-        proof = equality.prove(destination.installation, destination.sealing, destination.bundle)  # 6
+        note = work.begin_index()
+        proof = equality.prove(destination.installation, destination.sealing, destination.bundle, note)  # 6
     if not proof.holds:
         raise proof.refusal()
+    outcome = whole_proof(destination, work.index, proof, turn.records, check=False)
     _require_same_version(destination)
     metadata = turn.make_metadata(missing)  # 7
     metadata.say(warn)
@@ -174,11 +187,13 @@ def _import(
     if newly_proven:
         turn.proven()
         note_layout(store, destination.sealing.layout)
-        facts = {"source": source, "bundle": manifest["bundle_id"], "records": proof.records, "equal": proof.equal}
+        facts = {"source": source, "bundle": manifest["bundle_id"], "records": turn.records, "opened": proof.records}
         counts = {"imported": written.imported, "updated": written.updated, "deleted": written.deleted}
         declared = destination.installation.catalogue.no_envelopes
         journal.append(store, "data_import", {**facts, **counts}, no_envelopes=declared)
-    return _result(destination.bundle, written, proof, metadata, carried=carried or newly_proven or newer)
+    if work.proven is not None:
+        work.proven.put()
+    return _result(destination.bundle, written, outcome, metadata, carried=carried or newly_proven or newer)
 
 
 def _require_budget(destination: Destination, warn: Callable[[str], None]) -> None:
@@ -232,17 +247,18 @@ def _about(bundle: Bundle) -> JsonObject:
     manifest = bundle.manifest
     return {
         "bundle_id": manifest["bundle_id"],
+        "base": manifest["base"],
+        "found_by": manifest["found_by"],
         "source": manifest["source"],
         "layout": manifest["layout"],
         "collections": manifest["collections"],
     }
 
 
-def _result(bundle: Bundle, written: Written, proof: Proof | None, metadata: MadeMetadata, *, carried: bool) -> Result:
-    outcome: JsonObject = proof.as_result() if proof else {"records": bundle.manifest["records"]}
+def _result(bundle: Bundle, written: Written, outcome: JsonObject, metadata: MadeMetadata, *, carried: bool) -> Result:
     return Result(
         changed=written.any or carried or bool(metadata.made),
         values={"manifest": {**_about(bundle), **outcome, **written.as_result(), "metadata": metadata.as_result()}},
         before={"equal": written.found.equal},
-        after={"equal": bundle.manifest["records"]},
+        after={"equal": outcome["records"]},
     )

@@ -16,7 +16,7 @@ import bson
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation import lockstep
-from ansible_collections.certautopilot.ops.plugins.module_utils._installation.opened_records import OpenedRecord
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation.opened_records import plain
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.id_order import place
@@ -61,7 +61,7 @@ class ListedBundle:
     def each_batch(self, on_batch):
         self.readings += 1
         for start in range(0, len(self._documents), BATCH):
-            on_batch(self._collection, [OpenedRecord(one) for one in self._documents[start : start + BATCH]])
+            on_batch(self._collection, [plain(bson.encode(one)) for one in self._documents[start : start + BATCH]])
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def walked(site, bundle):
         assert collection == COLLECTION
         for pair in pairs:
             (lacking if pair.found is None else met).add(key(pair.expected.record_id))
-            assert pair.found is None or pair.found["_id"] == pair.expected.record_id
+            assert pair.found is None or bson.decode(pair.found)["_id"] == pair.expected.record_id
 
     with open_store(Secret(site.uri), site.name) as store:
         extra = lockstep.walk(store, bundle, on_pairs)

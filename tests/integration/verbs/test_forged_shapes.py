@@ -38,9 +38,10 @@ def bundle(env_site, identity):
 
 @pytest.fixture
 def parts(bundle, identity):
-    """What a forger knows of a bundle that was his own: (header, record frames, manifest)."""
+    """What a forger knows of a bundle that was his own: (header, record frames with records decoded, manifest)."""
     raw = pyrage.decrypt((bundle / "records.age").read_bytes(), [key_of(identity)])
     head, *body, _end = bson.decode_file_iter(io.BytesIO(raw))
+    body = [{**frame, "d": bson.decode(frame["d"])} for frame in body]
     return head, body, json.loads((bundle / "manifest.json").read_text())
 
 
@@ -50,6 +51,8 @@ def write(bundle, identity, head, body, manifest):
     chain = manifests.Chain(key)
     for number, frame in enumerate(body, 1):
         frame["n"] = number
+        if isinstance(frame.get("d"), dict):
+            frame["d"] = bson.encode(frame["d"])
         opened = opened_records.from_frame(frame)
         if opened is not None and isinstance(frame.get("c"), str) and "forged_m" not in frame:
             frame["m"] = opened_records.digest(key, frame["c"], opened)

@@ -113,7 +113,7 @@ def refused(site, bundle, identity, **options):
 
 def everything_renamed(frame):
     if frame["c"] == "zones":
-        frame["d"]["apex"] = "attacker.example"
+        frame["d"] = bson.encode({**bson.decode(frame["d"]), "apex": "attacker.example"})
 
 
 def test_x20_a_bundle_is_refused_unless_somebody_says_why_it_is_believed(empty_env_site, export, identity):
@@ -449,7 +449,9 @@ def test_x5_a_replacement_is_looked_for_by_its_id_alone_and_made_only_where_the_
     env_site.db.bulk.update_one({"_id": 7}, {"$set": {"text": "written meanwhile"}})
 
     with queries_of_updates() as queries, store_of(env_site) as store:
-        replaced = records.replace_as_read(store, "bulk", [(one, {"_id": one["_id"], "new": True}) for one in read])
+        replaced = records.replace_as_read(
+            store, "bulk", [(bson.encode(one), {"_id": one["_id"], "new": True}) for one in read]
+        )
 
     assert replaced == 49
     assert env_site.db.bulk.find_one({"_id": 7})["text"] == "written meanwhile"
@@ -463,7 +465,7 @@ def test_x5_a_record_of_any_size_is_replaced_only_while_it_is_what_was_read(env_
     env_site.db.bulk.update_one({"_id": 1}, {"$set": {"note": "written meanwhile"}})
 
     with store_of(env_site) as store:
-        replaced = records.replace_as_read(store, "bulk", [(one, {**one, "note": "new"}) for one in read])
+        replaced = records.replace_as_read(store, "bulk", [(bson.encode(one), {**one, "note": "new"}) for one in read])
 
     assert replaced == 1
     assert [d["note"] for d in env_site.db.bulk.find(sort=[("_id", 1)])] == ["new", "written meanwhile"]

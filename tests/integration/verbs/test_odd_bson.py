@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import bson
+import pymongo
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._rotation import leader
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import records
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
+from bson.raw_bson import RawBSONDocument
 
+from tests.support.age_keys import public_of
 from tests.support.rewriting_proxy import rewriting_proxy
 from tests.support.sealed import credential, envelope, plaintext_of
 
@@ -24,11 +28,8 @@ STORED, BAD = b"na@ve", b"na\xefve"  # Latin-1
 @pytest.fixture
 def site(env_site):
     """An installation whose verbs see each STORED as BAD: the test server would not store that."""
-    address = urlsplit(env_site.uri)
-    with rewriting_proxy(address.port, STORED, BAD) as port:
-        env_site.uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-        env_site.add_kek(2)
-        env_site.write()
+    env_site.add_kek(2)
+    with seen_through_a_proxy(env_site, STORED, BAD):
         yield env_site
 
 
@@ -45,6 +46,21 @@ def sealed(site):
     record = credential(site.keks[1], b"behind a bad text")
     site.db.dns_credentials.insert_one({**record, "comment": STORED.decode()})
     return site, f"dns_credentials/{record['_id']}"
+
+
+@contextmanager
+def seen_through_a_proxy(site, stored, shown):
+    """Yield the installation with an address where `stored` is seen as `shown`, and written as `stored` again."""
+    with rewriting_proxy(urlsplit(site.uri).port, stored, shown) as port:
+        site.uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        site.write()
+        yield site
+
+
+def record_at(site, collection, record_id):
+    """Return a record's BSON as a client of this installation sees it."""
+    with pymongo.MongoClient(site.uri, document_class=RawBSONDocument) as client:
+        return bytes(client[site.name][collection].find_one({"_id": record_id}).raw)
 
 
 def failure_of(site, verb, **options):
@@ -69,11 +85,16 @@ def test_x11_a_plain_record_that_cannot_be_decoded_is_in_the_way_of_no_rotation_
     assert (rotation["state"], rotation["rewrapped"]) == ("complete", 12)
 
 
-def test_x11_an_export_names_the_record_that_it_cannot_decode(plain):
-    failure = failure_of(plain, "data_export", **export(plain))
+def test_x11_a_plain_record_that_cannot_be_decoded_arrives_byte_for_byte(plain, empty_env_site, identity):
+    bundle = plain.folder / "bundle"
+    plain.call("data_export", dest=str(bundle), recipients=(public_of(identity),))
 
-    assert (failure.code, "zones/bad zone" in failure.message) == ("record.undecodable", True)
-    assert not (plain.folder / "bundle").exists()
+    with seen_through_a_proxy(empty_env_site, STORED, BAD) as destination:
+        told = destination.call("data_import", src=str(bundle), identity_file=str(identity)).values["manifest"]
+
+        assert (told["records"], told["equal"]) == (18, 18)
+        assert record_at(destination, "zones", "bad zone") == record_at(plain, "zones", "bad zone")
+        assert BAD in record_at(destination, "zones", "bad zone")
 
 
 def test_x11_an_envelope_beside_a_text_that_cannot_be_decoded_is_named_by_everything_that_needs_it(sealed):
@@ -148,27 +169,36 @@ def test_x11_once_the_record_is_mended_the_rotation_completes(sealed):
 ODD = {
     "a symbol": ({"_id": 1, "odd1": "text"}, b"\x02odd1\0", b"\x0eodd1\0"),
     "undefined": ({"_id": 1, "odd1": None}, b"\x0aodd1\0", b"\x06odd1\0"),
-    "two fields of one name": ({"_id": 1, "odd1": 1, "odd2": 2}, b"\x10odd2\0", b"\x10odd1\0"),
+    "two fields of one name": ({"_id": 1, "odd1": 1, "odd2": 2}, b"\x10odd2\0\2", b"\x10odd1\0\2"),
     "unknown options of a regular expression": ({"_id": 1, "odd1": bson.Regex("^a", "i")}, b"^a\0i\0", b"^a\0q\0"),
 }
 
 
 @pytest.mark.parametrize("odd", ODD)
-@pytest.mark.parametrize("where", ["beside an envelope", "in a plain record"])
-def test_x10_a_record_that_would_change_on_its_way_is_refused_by_name(env_site, odd, where):
+def test_x10_a_record_with_an_envelope_that_would_change_on_its_way_is_refused_by_name(env_site, odd):
     document, stored, shown = ODD[odd]
-    collection = "zones_of_old"
-    if where == "beside an envelope":
-        collection = "dns_credentials"
-        document = {**credential(env_site.keks[1], b"x"), **document, "_id": bson.ObjectId()}
-        sealed = envelope(env_site.keks[1], document["_id"], "encrypted_api_key", b"x")
-        document["encrypted_api_key"] = sealed
-    env_site.db[collection].insert_one(document)
-    with rewriting_proxy(urlsplit(env_site.uri).port, stored, shown) as port:
-        env_site.uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-        env_site.write()
-
+    document = {**credential(env_site.keks[1], b"x"), **document, "_id": bson.ObjectId()}
+    document["encrypted_api_key"] = envelope(env_site.keks[1], document["_id"], "encrypted_api_key", b"x")
+    env_site.db.dns_credentials.insert_one(document)
+    with seen_through_a_proxy(env_site, stored, shown):
         failure = failure_of(env_site, "data_export", **export(env_site))
 
-    assert (failure.code, f"{collection}/{document['_id']}" in failure.message) == ("record.not_exact", True)
+    assert (failure.code, f"dns_credentials/{document['_id']}" in failure.message) == ("record.not_exact", True)
     assert not (env_site.folder / "bundle").exists()
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_x10_a_plain_record_of_odd_bson_arrives_byte_for_byte(env_site, empty_env_site, identity, odd):
+    document, stored, shown = ODD[odd]
+    env_site.db.zones_of_old.insert_one(document)
+    bundle = env_site.folder / "bundle"
+    with (
+        seen_through_a_proxy(env_site, stored, shown) as source,
+        seen_through_a_proxy(empty_env_site, stored, shown) as destination,
+    ):
+        source.call("data_export", dest=str(bundle), recipients=(public_of(identity),))
+        told = destination.call("data_import", src=str(bundle), identity_file=str(identity)).values["manifest"]
+
+        assert (told["records"], told["equal"]) == (18, 18)
+        assert record_at(destination, "zones_of_old", 1) == record_at(source, "zones_of_old", 1)
+        assert shown in record_at(destination, "zones_of_old", 1)
