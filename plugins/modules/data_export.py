@@ -15,12 +15,14 @@ author:
 description:
   - Opens every record with the installation's KEK and writes all of them into a file that is encrypted with age to
     the destination's recipients. A sealed manifest is beside it.
-  - The source is only read. No plaintext reaches a disk. An unchanged source exported again to the same folder
-    changes nothing.
+  - No record of the source is written; where the server keeps an oplog, a document is put into C(locks) and removed at
+    once, as a mark. No plaintext reaches a disk. An unchanged source exported again to the same folder changes nothing.
+  - Beside the bundle a C(source.index) is left, of the records that were read. With it, an export with O(base) holds
+    only what changed since.
   - Fails where an envelope does not open or is outside the catalogue, and names it.
 options:
   dest:
-    description: Folder of the bundle, C(records.age) and C(manifest.json).
+    description: Folder of the bundle, C(records.age) and C(manifest.json). The index beside them need not travel.
     type: path
     required: true
   recipients:

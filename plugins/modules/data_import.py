@@ -17,7 +17,9 @@ description:
     data key, keeps ids, and at the end opens every record again and compares keyed digests.
   - Either every record is equal, or the module fails and names those that are not. When it runs again it moves only
     what differs, and removes what the source no longer has.
-  - The database must be empty, or hold an unfinished import of the same source.
+  - The database must be empty, or hold an import of the same source that was not accepted.
+  - Where everything is proven, a C(proven.index) is left in O(src). On top of it a bundle of changes can be imported,
+    which costs what changed. It is refused where records of this database changed since they were proven.
 options:
   src:
     description: Folder of the bundle.

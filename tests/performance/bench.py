@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure rotations: a table on standard output, the same in build/bench.json. `make bench` runs it.
 
-    python -m tests.performance.bench [--quick] [--profile] [--only env,long,pkcs11,engine,workers]
+    python -m tests.performance.bench [--quick] [--profile] [--only env,long,pkcs11,engine,workers,migration]
 
 All ratios come from one run on one server (MONGODB_URI, or a server of its own without a sync at each commit).
 """
@@ -33,6 +33,7 @@ from . import report
 from .cases_env import env_rows, environment
 from .cases_hsm import pkcs11_rows, worker_rows
 from .cases_long import long_rows
+from .cases_migration import migration_rows
 from .report import Goal, Row
 
 OUT = REPOSITORY / "build"
@@ -42,12 +43,16 @@ AGAINST_BARE = Goal(False, 3.0, "x bare")
 
 @dataclass(frozen=True)
 class Sizes:
-    """Envelopes of each case. plain: records without any beside the longest. worker_s: for one number of workers."""
+    """Envelopes of each case; of a migration records. plain: records without any beside the longest.
+
+    worker_s: for one number of workers.
+    """
 
     env: tuple[int, ...] = (2_000, 8_000, 20_000)
     long: tuple[int, int] = (20_000, 50_000)
     plain: int = 500_000
     pkcs11: tuple[int, ...] = (4_000, 20_000)
+    migration: tuple[int, int] = (2_000, 100_000)
     engine: tuple[int, int] = (10_000, 400_000)
     workers: tuple[int, ...] = (1, 2, 4, 8, 16)
     worker_s: float = 2.0
@@ -58,6 +63,7 @@ QUICK = Sizes(
     long=(1_000, 2_000),
     plain=10_000,
     pkcs11=(1_000,),
+    migration=(1_000, 5_000),
     engine=(10_000, 100_000),
     workers=(1, 4, 8),
     worker_s=1.5,
@@ -69,7 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.performance.bench")
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute")
     parser.add_argument("--profile", action="store_true", help="env at 8,000 and the engine under cProfile instead")
-    parser.add_argument("--only", default="env,long,pkcs11,engine,workers", help="cases, with commas")
+    parser.add_argument("--only", default="env,long,pkcs11,engine,workers,migration", help="cases, with commas")
     arguments = parser.parse_args()
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -94,6 +100,7 @@ def _measure(folder: Path, sizes: Sizes, cases: set[str]) -> tuple[list[Row], st
             "long": lambda: long_rows(server, folder, sizes.long, sizes.plain),
             "pkcs11": lambda: pkcs11_rows(server, folder, sizes.pkcs11),
             "engine": lambda: engine_rows(*sizes.engine),
+            "migration": lambda: migration_rows(server, folder, sizes.migration),
             "workers": lambda: worker_rows(folder, sizes.workers, sizes.worker_s),
         }
         rows = []

@@ -54,6 +54,11 @@ class Bundle:
         """Whether it holds what changed since another bundle, its base, and not everything."""
         return bool(self.manifest["base"])
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is of changes, and there were none."""
+        return self.is_of_changes and not self.manifest["records"] and not self.manifest["removed"]
+
     def each_batch(self, on_batch: Callable[[str, list[OpenedRecord]], None]) -> None:
         """Call `on_batch(collection, opened records)` in order: one collection at a time, BATCH records or 16 MiB.
 

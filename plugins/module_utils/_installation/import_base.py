@@ -51,7 +51,7 @@ def opened(folder: str | None, bundle: Bundle, *, service_uid: int | None) -> It
     if not bundle.is_of_changes:
         yield None
         return
-    path = Path(folder or "") / record_index.DESTINATION
+    path = Path(folder or "") / record_index.PROVEN
     try:
         with record_index.opened(path, service_uid=service_uid) as index:
             if index.about.bundle_id != bundle.manifest["base"]:

@@ -71,4 +71,4 @@ def beside(
             warn(f"changes cannot be imported on top of this bundle later, only all of it: {refusal.message}")
             yield None
             return
-        yield ProvenIndex(raw, temporary, folder / record_index.DESTINATION, store, bundle_id)
+        yield ProvenIndex(raw, temporary, folder / record_index.PROVEN, store, bundle_id)

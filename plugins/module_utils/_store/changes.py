@@ -42,31 +42,32 @@ class Instant(Protocol):
 
 
 class Since(NamedTuple):
-    """Two instants around a mark of ours, BSON timestamps. WHY a mark: an oplog that was cut, by a server that does not
-    say so, does not tell of it.
+    """A place in the oplog, as the server calls it, and an instant after a mark of ours that was left behind it.
+
+    WHY not an instant alone: from a token a server goes on; for an instant it may look through all of its oplog. WHY a
+    mark: an oplog that was cut, by a server that does not say so, does not tell of it.
     """
 
-    begun: Instant
+    token: Document
     marked: Instant
 
     @classmethod
-    def of(cls, stored: tuple[Instant, Instant] | None) -> Since | None:
-        """Return it from what a record kept of it."""
-        return None if stored is None else cls(*stored)
+    def of(cls, stored: tuple[Document, Instant] | None) -> Since | None:
+        """Return it from what a record kept of it; None also for what an earlier release kept."""
+        return cls(*stored) if stored is not None and isinstance(stored[0], dict) else None
 
 
 def begin(store: Store) -> Since | None:
     """Leave a mark in the oplog and return where it is; None where the server keeps no oplog."""
-    begun = _instant(store)
-    if begun is None:
-        return None
     with driver_errors(store):
         try:
+            with store.watch([], None, wait_ms=_POLL_MS) as events:
+                token = events.resume_token
             _mark(store)
         except errors.OperationFailure:
-            return None  # this user may not leave a mark
+            return None  # no oplog, or this user may not watch, or may not leave a mark
     marked = _instant(store)
-    return None if marked is None else Since(begun, marked)
+    return None if marked is None or token is None else Since(token, marked)
 
 
 def changed_since(store: Store, since: Since, *, apart_from: Iterable[str]) -> Changes | None:
@@ -83,7 +84,7 @@ def changed_since(store: Store, since: Since, *, apart_from: Iterable[str]) -> C
     ]
     with driver_errors(store):
         try:
-            with store.watch(wanted, since.begun, wait_ms=_POLL_MS) as events:
+            with store.watch(wanted, since.token, wait_ms=_POLL_MS) as events:
                 now = _instant(store)
                 _mark(store)
                 return None if now is None else _told(events, since, now)
@@ -110,10 +111,7 @@ class _Events(Protocol):
 
 
 def _told(events: _Events, since: Since, last: Instant) -> Changes | None:
-    """Return what the events tell between a mark not after `since.marked` and one after `last`; None: they do not.
-
-    WHY not the event at `since.begun`: a stream begins with it, and what it tells was there before anything was read.
-    """
+    """Return what the events tell between a mark not after `since.marked` and one after `last`; None: they do not."""
     changes: dict[str, dict[bytes, BsonValue]] = {}
     count, whole, until = 0, False, time.monotonic() + ANSWER_S
     while events.alive and time.monotonic() < until:
@@ -125,8 +123,6 @@ def _told(events: _Events, since: Since, last: Instant) -> Changes | None:
             whole = whole or not since.marked < event["clusterTime"]
             if last < event["clusterTime"]:
                 return {name: list(ids.values()) for name, ids in changes.items()} if whole else None
-            continue
-        if not since.begun < event["clusterTime"]:
             continue
         if event["operationType"] not in _OF_ONE_RECORD:
             return None

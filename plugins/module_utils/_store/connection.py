@@ -76,9 +76,9 @@ class Store:
         """Run a command on this database and return the server's answer, for this floor only."""
         return self._database.command(document)  # type: ignore[no-any-return]
 
-    def watch(self, pipeline: Sequence[Document], since: object, *, wait_ms: int) -> DriverObject:
-        """Return a change stream over this database from an operation time on, for this floor only."""
-        return self._database.watch(pipeline, start_at_operation_time=since, max_await_time_ms=wait_ms)
+    def watch(self, pipeline: Sequence[Document], token: object, *, wait_ms: int) -> DriverObject:
+        """Return a change stream over this database, for this floor only. token: where to begin, None: now."""
+        return self._database.watch(pipeline, resume_after=token, max_await_time_ms=wait_ms)
 
     def collections(self) -> tuple[CollectionInfo, ...]:
         """Return what the database calls collections, the server's own left out, sorted by name."""

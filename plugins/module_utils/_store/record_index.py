@@ -30,7 +30,7 @@ from .changes import Since
 from .opener import open_trusted
 from .record_bytes import decode, encode, id_key_of
 
-SOURCE, DESTINATION = "source.index", "destination.index"
+SOURCE, PROVEN = "source.index", "proven.index"
 FORMAT = "certautopilot.ops/index/1"
 KEY_LENGTH = DIGEST_LENGTH = 32  # bytes
 _HEAD = struct.Struct("<BI")  # kind of an entry, bytes that follow

@@ -183,7 +183,8 @@ def _import(
     metadata = turn.make_metadata(missing)  # 7
     metadata.say(warn)
     newly_proven = written.any or destination.state != ImportState.PROVEN
-    newer = not newly_proven and turn.note_bundle()
+    # WHY not one that holds nothing: the base is imported again by the next migration, and must not count as older.
+    newer = not newly_proven and not destination.bundle.is_empty and turn.note_bundle()
     if newly_proven:
         turn.proven()
         note_layout(store, destination.sealing.layout)

@@ -70,7 +70,7 @@ def test_a_collection_that_went_means_that_everything_has_to_be_read(env_site, s
 def test_an_oplog_that_was_cut_without_a_word_is_noticed(env_site, store, since):
     env_site.db.zones.insert_one({})
     later = changes.begin(store)
-    cut = changes.Since(later.begun, since.marked)  # the mark is before all that the server still has
+    cut = changes.Since(later.token, since.marked)  # the mark is before all that the server still has
 
     assert changes.changed_since(store, cut, apart_from=[]) is None
 

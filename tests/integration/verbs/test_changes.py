@@ -334,3 +334,13 @@ def test_in_check_mode_both_say_what_they_would_do_and_write_nothing(sides):
     counts = {name: told.values["manifest"][name] for name in ("imported", "updated", "deleted", "records")}
     assert (told.changed, counts) == (True, {"imported": 4, "updated": 2, "deleted": 2, "records": 19})
     assert sides.destination.documents() == before
+
+
+def test_after_a_bundle_of_no_changes_its_base_can_be_imported_again(sides):
+    sides.export_changes()
+    sides.load_changes()
+
+    again = sides.load()
+
+    assert not again.changed
+    assert again.values["manifest"]["equal"] == 17
