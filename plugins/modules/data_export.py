@@ -42,6 +42,10 @@ options:
         imported on top of it; where the server keeps an oplog, nothing else is read.
       - Where no bundle there fits, everything is exported, and a warning says why.
     type: path
+  signing_key_file:
+    description: Private key of Ed25519 in PEM, mode C(0600). The manifest is signed with it, into
+      C(manifest.json.sig) beside it, for importers who know the public key.
+    type: path
 requirements:
   - pyrage >= 1.2
 extends_documentation_fragment:
@@ -151,6 +155,7 @@ ARGUMENTS = with_installation(
         "default": ["CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET"],
     },
     base={"type": "path"},
+    signing_key_file={"type": "path", "no_log": False},
 )
 
 

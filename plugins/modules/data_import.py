@@ -39,7 +39,8 @@ options:
     description:
       - The digest that M(certautopilot.ops.data_export) returned under this name. It has to come by another way than
         the bundle, as a registered result does.
-      - Without it, and without O(trust=bundle), a bundle is refused, because whoever knows the recipient can make one.
+      - Without it, without O(sender_public_key) and without O(trust=bundle), a bundle is refused, because whoever knows
+        the recipient can make one.
     type: str
   trust:
     description: V(digest) believes a bundle whose O(manifest_sha256) is given; V(bundle) believes what lies in O(src).
@@ -59,6 +60,10 @@ options:
     description: Folder of the bundle on top of which a bundle of changes is imported; the import that proved it left an
       index there. Needed for such a bundle, and for no other.
     type: path
+  sender_public_key:
+    description: Public key of Ed25519 in PEM, of the sender who signed the bundle. It has to come by another way than
+      the bundle. A bundle that it did not sign is refused.
+    type: str
 requirements:
   - pyrage >= 1.2
 extends_documentation_fragment:
@@ -197,6 +202,7 @@ ARGUMENTS = with_installation(
     },
     allow_older={"type": "bool", "default": False},
     base={"type": "path"},
+    sender_public_key={"type": "str", "no_log": False},
 )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from .envelope_layout import DEFAULT, Layout
 from .errors import OpsError
+from .sender_signature import require_signed
 
 BY_DIGEST, AS_IT_IS = "digest", "bundle"
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -30,13 +31,22 @@ def manifest_sha256(content: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """by: BY_DIGEST or AS_IT_IS. sha256: of the manifest, as data_export returned it."""
+    """by: BY_DIGEST or AS_IT_IS. sha256: of the manifest, as data_export returned it. sender: public key in PEM.
+
+    Of digest and key each that is given must hold.
+    """
 
     by: str = BY_DIGEST
     sha256: str = ""
+    sender: str = ""
 
-    def judge(self, content: bytes, *, origin: str) -> None:
-        """Raises OpsError bundle.untrusted, manifest.mismatch. content: of the manifest file."""
+    def judge(self, content: bytes, signature: bytes, *, origin: str) -> None:
+        """Raises OpsError bundle.untrusted, .not_from_sender, .sender_key_invalid, manifest.mismatch.
+
+        content: of the manifest file. signature: that lies beside it, b"" for none.
+        """
+        if self.sender:
+            require_signed(self.sender, signature, content, origin=origin)
         found = manifest_sha256(content)
         if self.sha256:
             if not hmac.compare_digest(found, self.sha256.lower()):
@@ -45,22 +55,23 @@ class Trust:
                     code="manifest.mismatch",
                     hint="copy the bundle again, or export again and give the new digest; nothing was written",
                 )
-        elif self.by != AS_IT_IS:
+        elif not self.sender and self.by != AS_IT_IS:
             raise OpsError(
                 f"nothing says that {origin} is what the source exported: anybody who knows the recipient can make one",
                 code="bundle.untrusted",
-                hint="give `manifest_sha256` as data_export returned it, or say `trust: bundle` if nobody else could "
-                "have put it there",
+                hint="give `manifest_sha256` as data_export returned it, or `sender_public_key`; or say "
+                "`trust: bundle`, if nobody else could have put it there",
             )
 
     def require_layout(self, layout: Layout) -> None:
         """Raises OpsError bundle.layout_weaker: nobody may choose a weaker form for all records unless he is known."""
-        if not self.sha256 and _AAD.index(layout.aad) < _AAD.index(DEFAULT.aad):
+        if not self.sha256 and not self.sender and _AAD.index(layout.aad) < _AAD.index(DEFAULT.aad):
             raise OpsError(
                 f"the bundle asks for layout {layout.name}, in which an envelope is bound to its record less than in "
                 f"{DEFAULT.name}",
                 code="bundle.layout_weaker",
-                hint="give `manifest_sha256`: only a source that is known may have its records sealed like that",
+                hint="give `manifest_sha256` or `sender_public_key`: only a source that is known may have its records "
+                "sealed like that",
             )
 
 

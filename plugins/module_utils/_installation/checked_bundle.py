@@ -23,6 +23,7 @@ from .._domain.catalogue import field_path
 from .._domain.collection_metadata import CollectionMetadata, from_documents
 from .._domain.errors import FileMissing, OpsError
 from .._domain.manifest import Manifest
+from .._domain.sender_signature import SIGNATURE_FILE
 from .._domain.what_travels import is_of_users
 from .._store import bundle, collection_metadata
 from .._store.bundle import Identity, RecordsFile
@@ -32,6 +33,7 @@ from .._store.records import BATCH_BYTES
 from . import opened_records
 from .opened_records import OpenedRecord
 
+SIGNATURE_AT_MOST = 1024  # bytes: one has 64
 BATCH = 500  # records handed on at a time
 MANIFEST_AT_MOST = 64 * 1024 * 1024  # bytes: what is longer is no manifest, and must not fill the memory
 OnRecord: TypeAlias = Callable[[str, OpenedRecord, int], None]
@@ -75,7 +77,7 @@ def checked(src: Path, identity_file: Path, trust: Trust, *, service_uid: int | 
     """Yield the bundle in folder `src`, its file open; write nothing. Raises OpsError manifest.*, bundle.*, file.*."""
     origin = src / manifests.MANIFEST_FILE
     content = _manifest_bytes(origin, service_uid)
-    trust.judge(content, origin=str(origin))
+    trust.judge(content, _signature(src, service_uid), origin=str(origin))
     try:
         manifest = manifests.parse(content.decode("utf-8"), origin=str(origin))
     except UnicodeDecodeError:
@@ -85,6 +87,14 @@ def checked(src: Path, identity_file: Path, trust: Trust, *, service_uid: int | 
         check = _Check(manifest, origin)
         _judged(records, identity, check)
         yield Bundle(origin, records, manifest, identity, check.digest_key, check.carried, check.metadata)
+
+
+def _signature(src: Path, service_uid: int | None) -> bytes:
+    """Return the signature beside a manifest, b"" where there is none."""
+    try:
+        return read_trusted(src / SIGNATURE_FILE, at_most=SIGNATURE_AT_MOST, service_uid=service_uid)
+    except FileMissing:
+        return b""
 
 
 def _manifest_bytes(origin: Path, service_uid: int | None) -> bytes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from .._domain import manifest as manifests
 from .._domain.bundle_trust import manifest_sha256
 from .._domain.catalogue import Catalogue
 from .._domain.collection_metadata import CollectionMetadata
-from .._domain.errors import FileMissing, OpsError
+from .._domain.errors import OpsError
 from .._domain.file_failures import failures_of
 from .._domain.instants import rfc3339
 from .._domain.listing import listed
 from .._domain.manifest import Manifest
 from .._domain.result import Result
+from .._domain.sender_signature import SIGNATURE_FILE
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
 from .._installation import bundle_frames
@@ -35,6 +36,7 @@ from .._installation import survey as surveys
 from .._installation.bundle_frames import Counts
 from .._installation.carried import Carried, carried_from
 from .._installation.export_base import Base, base_of, forecast, what_to_write
+from .._installation.export_place import Place, place_of
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.moved_records import FoundBy, told_by_oplog
@@ -52,13 +54,15 @@ DIGEST_KEY_LENGTH = 32  # bytes
 class Options:
     """dest: folder of the bundle. recipients: age public keys. carry: secrets.env names that travel inside.
 
-    base: folder of a whole bundle, on top of which only what changed since is exported.
+    base: folder of a whole bundle, on top of which only what changed since is exported. signing_key_file: private key
+    of the sender, 0600.
     """
 
     dest: str
     recipients: tuple[str, ...]
     carry: tuple[str, ...] = ()
     base: str | None = None
+    signing_key_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     with open_installation(settings) as installation, ExitStack() as stack:
         carried = carried_from(settings, options.carry, warn)
         metadata = collection_metadata.read_all(installation.store)
-        there = _There(dest, settings.service_uid)
+        there = place_of(dest, options.signing_key_file, settings.service_uid)
         base = base_of(stack, options.base, installation, settings.service_uid, warn) if options.base else None
         existing = _existing(there, options, installation.catalogue, carried, metadata, base)
         if check:
@@ -101,29 +105,8 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         return Result(changed=True, values=_told(written), before={}, after=_facts(written))
 
 
-@dataclass(frozen=True, slots=True)
-class _There:
-    """Where a bundle is, or will be. service_uid: whose files are believed there besides ours."""
-
-    dest: Path
-    service_uid: int | None
-
-    def manifest(self) -> bytes:
-        """Return the manifest file, b"" where there is none. Raises OpsError file.*."""
-        try:
-            return private_files.read_trusted(self.dest / manifests.MANIFEST_FILE, service_uid=self.service_uid)
-        except FileMissing:
-            return b""
-
-    def records_sha256(self) -> str:
-        return bundle.file_sha256(self.dest / manifests.RECORDS_FILE, service_uid=self.service_uid)
-
-    def index(self) -> AbstractContextManager[record_index.Index]:
-        return record_index.opened(self.dest / record_index.SOURCE, service_uid=self.service_uid)
-
-
 def _existing(
-    there: _There, options: Options, catalogue: Catalogue, carried: Carried, metadata: tuple[CollectionMetadata, ...],
+    there: Place, options: Options, catalogue: Catalogue, carried: Carried, metadata: tuple[CollectionMetadata, ...],
     base: Base | None,
 ) -> Manifest | None:  # fmt: skip
     """Return the manifest of a complete bundle for these very options, None where there is none."""
@@ -139,7 +122,7 @@ def _existing(
         and found["carried_digest"] == carried.digest
         and found["metadata_sha256"] == collection_metadata.sha256(metadata)
     )
-    if not same or not (there.dest / manifests.RECORDS_FILE).exists():
+    if not same or not there.is_signed() or not there.has_records():
         return None
     return found if there.records_sha256() == found["records_sha256"] else None
 
@@ -154,7 +137,7 @@ def _facts(manifest: Manifest) -> JsonObject:
     return {"records": manifest["records"], "envelopes": envelopes, "source_digest": manifest["source_digest"]}
 
 
-def _is_of_now(store: Store, there: _There, existing: Manifest) -> bool:
+def _is_of_now(store: Store, there: Place, existing: Manifest) -> bool:
     """Return whether the source still is what the bundle says: by its oplog, or by one read without opening."""
     with suppress(OpsError), there.index() as index:
         if index.about.bundle_id == existing["bundle_id"]:
@@ -166,7 +149,7 @@ def _is_of_now(store: Store, there: _There, existing: Manifest) -> bool:
 
 
 def _predicted(
-    installation: Installation, there: _There, existing: Manifest | None, base: Base | None,
+    installation: Installation, there: Place, existing: Manifest | None, base: Base | None,
     warn: Callable[[str], None],
 ) -> Result:  # fmt: skip
     """Return what an export would write, from one read that opens a sample only."""
@@ -203,7 +186,7 @@ def _say_what_stays(store: Store, metadata: tuple[CollectionMetadata, ...], warn
         warn(f"options and indexes that are not exported, decide whether the destination needs them: {listed(left)}")
 
 
-def _write(working: _Working, there: _There, options: Options) -> Manifest:
+def _write(working: _Working, there: Place, options: Options) -> Manifest:
     store, catalogue, counts = working.installation.store, working.installation.catalogue, Counts()
     header = _header(working)
     with private_files.working_folder(there.dest, service_uid=there.service_uid) as folder:
@@ -237,7 +220,10 @@ def _write(working: _Working, there: _There, options: Options) -> Manifest:
             "seal": "",
         }
         sealed = manifests.sealed_manifest(body, header["digest_key"])
-        private_files.write_private(folder / manifests.MANIFEST_FILE, manifests.text(sealed).encode())
+        content = manifests.text(sealed).encode()
+        private_files.write_private(folder / manifests.MANIFEST_FILE, content)
+        if there.key is not None:
+            private_files.write_private(folder / SIGNATURE_FILE, there.key.sign(content))
         _swap(folder, there.dest)
         return sealed
 

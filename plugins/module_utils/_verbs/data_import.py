@@ -54,15 +54,16 @@ COMPARE = ("compare", "verify")  # verify: the name of release 0.1
 class Options:
     """src: the bundle's folder. identity_file: age identity, 0600. mode: "import", or of COMPARE: writes nothing.
 
-    manifest_sha256: as data_export returned it. trust: why the bundle is believed, BY_DIGEST or AS_IT_IS. carry: names
-    of secrets that may come with it. allow_older: a bundle may be older than the one that is here. base: folder of the
-    bundle on top of which a bundle of changes is imported.
+    manifest_sha256: as data_export returned it. sender_public_key: in PEM, of who signed the bundle. trust: why the
+    bundle is believed, BY_DIGEST or AS_IT_IS. carry: names of secrets that may come with it. allow_older: a bundle may
+    be older than the one that is here. base: folder of the bundle on top of which a bundle of changes is imported.
     """
 
     src: str
     identity_file: str
     mode: str = "import"
     manifest_sha256: str | None = None
+    sender_public_key: str | None = None
     trust: str = BY_DIGEST
     carry: tuple[str, ...] = CARRIED
     allow_older: bool = False
@@ -71,7 +72,7 @@ class Options:
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Import or compare. Raises OpsError bundle.*, manifest.*, carry.*, destination.*, import.*, record.unreadable."""
-    trust = Trust(options.trust, options.manifest_sha256 or "")
+    trust = Trust(options.trust, options.manifest_sha256 or "", options.sender_public_key or "")
     uid = settings.service_uid
     with (
         checked(Path(options.src), Path(options.identity_file), trust, service_uid=uid) as bundle,  # 1

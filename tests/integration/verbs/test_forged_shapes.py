@@ -158,6 +158,23 @@ SHAPES = {
     "a collection in two parts": lambda _head, body, _manifest: body.append(copy.deepcopy(body[0])),
     "an id that is a list": in_plain(lambda frame: frame["d"].update(_id=[1])),
     "an id that is a query": in_plain(lambda frame: frame["d"].update(_id={"$gt": 1})),
+    "a record that is gone, in a bundle that holds everything": lambda _head, body, _manifest: body.append(
+        {"c": "zones", "gone": bson.encode({"_id": 77}), "m": b""}
+    ),
+    "a record that is gone and has no id": lambda head, body, manifest: (
+        head.update(base="x"),
+        manifest.update(base="x"),
+        body.append({"c": "zones", "gone": b"x", "m": b""}),
+    ),
+    "a record that is gone by a query": lambda head, body, manifest: (
+        head.update(base="x"),
+        manifest.update(base="x"),
+        body.append({"c": "zones", "gone": bson.encode({"_id": {"$gt": 0}}), "m": b""}),
+    ),
+    "a base that the records do not know": in_manifest("base", "x"),
+    "removed says more than is inside": in_manifest("removed", {"zones": 1}),
+    "bytes that are no document": in_plain(lambda frame: frame.update(d=b"x" * 20)),
+    "a document with a foot": in_plain(lambda frame: frame.update(d=bson.encode(frame["d"]) + b"x")),
     "no id": in_plain(lambda frame: frame["d"].pop("_id")),
 }
 

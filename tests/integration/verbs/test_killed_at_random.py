@@ -151,3 +151,25 @@ def test_t10_an_import_and_an_acceptance_killed_at_random_end_the_same(
     assert sorted(opened) == sorted(f"secret {n}".encode() for n in range(12)), seeds
     assert list(empty_env_site.db.zones.find(sort=[("_id", 1)])) == list(env_site.db.zones.find(sort=[("_id", 1)]))
     assert empty_env_site.db.zones.index_information()["apex"]["unique"]
+
+
+@KILLS
+def test_t10_changes_that_are_exported_and_imported_and_killed_at_random_end_the_same(
+    env_site, empty_env_site, identity, tmp_path, kills
+):
+    exporting, importing = Killer(env_site, "data_export", kills), Killer(empty_env_site, "data_import", kills)
+    whole, changed, public = str(tmp_path / "bundle"), str(tmp_path / "changes"), public_of(identity)
+    load = {"src": changed, "base": whole, "identity_file": str(identity), "trust": "bundle"}
+    seeds = (exporting.seed, importing.seed)
+
+    for number in rounds(exporting, importing):
+        env_site.call("data_export", dest=whole, recipients=(public,))
+        empty_env_site.call("data_import", src=whole, identity_file=str(identity))
+        env_site.db.zones.delete_one({"apex": "4.example"})
+        env_site.db.zones.insert_one({"_id": -number - 1, "apex": "4.example"})
+        exporting.run(dest=changed, base=whole, recipients=[public])
+        env_site.call("data_export", dest=changed, base=whole, recipients=(public,))
+        importing.run(**load)
+        done = empty_env_site.call("data_import", **load).values["manifest"]
+        assert (done["records"], done["equal"], left_in(tmp_path)) == (17, 17, []), seeds
+        assert list(empty_env_site.db.zones.find(sort=[("_id", 1)])) == list(env_site.db.zones.find(sort=[("_id", 1)]))

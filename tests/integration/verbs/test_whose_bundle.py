@@ -14,6 +14,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 from contextlib import contextmanager
 
 import bson
@@ -127,6 +128,83 @@ def test_x20_a_bundle_is_refused_unless_somebody_says_why_it_is_believed(empty_e
 
     assert (without.code, wrong.code) == ("bundle.untrusted", "manifest.mismatch")
     assert done.values["manifest"]["equal"] == 17
+
+
+@pytest.fixture
+def sender(tmp_path):
+    """A sender's keys, made by the openssl tool: (file of the private one, text of the public one)."""
+    private = tmp_path / "sender.pem"
+    private.touch(mode=0o600)
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(private)], check=True)
+    public = subprocess.run(
+        ["openssl", "pkey", "-in", str(private), "-pubout"], check=True, capture_output=True, text=True
+    )
+    return private, public.stdout
+
+
+def test_x20_a_bundle_is_believed_by_the_signature_of_its_sender_which_openssl_checks_as_well(
+    empty_env_site, export, identity, sender, tmp_path
+):
+    private, public = sender
+    (tmp_path / "public.pem").write_text(public)
+    bundle, told = export(signing_key_file=str(private))
+    _bundle, again = export(signing_key_file=str(private))
+
+    done = empty_env_site.call(
+        "data_import", src=str(bundle), identity_file=str(identity), trust="digest", sender_public_key=public
+    )
+    checked_by_openssl = subprocess.run(
+        ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(tmp_path / "public.pem"), "-rawin",
+         "-in", str(bundle / "manifest.json"), "-sigfile", str(bundle / "manifest.json.sig")], check=False,
+    )  # fmt: skip
+
+    assert done.values["manifest"]["equal"] == 17
+    assert checked_by_openssl.returncode == 0
+    assert again["manifest_sha256"] == told["manifest_sha256"]
+
+
+@pytest.mark.parametrize("fault", ["forged", "no signature", "another sender's", "cut", "a link"])
+def test_x20_a_bundle_without_the_senders_signature_is_refused(
+    empty_env_site, export, identity, sender, tmp_path, fault
+):
+    private, public = sender
+    bundle, _told = export(signing_key_file=str(private))
+    signature = bundle / "manifest.json.sig"
+    if fault == "forged":
+        forged(bundle, identity, record=everything_renamed)
+    elif fault == "no signature":
+        signature.unlink()
+    elif fault == "another sender's":
+        other = tmp_path / "other.pem"
+        other.touch(mode=0o600)
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(other)], check=True)
+        bundle, _told = export(signing_key_file=str(other))
+    elif fault == "cut":
+        signature.write_bytes(signature.read_bytes()[:-1])
+    else:
+        signature.rename(tmp_path / "elsewhere")
+        signature.symlink_to(tmp_path / "elsewhere")
+
+    found = refused(empty_env_site, bundle, identity, trust="bundle", sender_public_key=public)
+
+    assert found.code == ("file.kind" if fault == "a link" else "bundle.not_from_sender")
+
+
+def test_x20_keys_that_are_none_are_refused_by_name(env_site, empty_env_site, export, identity, sender, tmp_path):
+    bundle, _told = export(signing_key_file=str(sender[0]))
+    rsa = tmp_path / "rsa.pem"
+    rsa.touch(mode=0o600)
+    subprocess.run(["openssl", "genrsa", "-out", str(rsa), "2048"], check=True, capture_output=True)
+
+    with pytest.raises(OpsError) as refusal:
+        export("other", signing_key_file=str(rsa))
+
+    assert refusal.value.code == "bundle.signing_key_invalid"
+    assert not (env_site.folder / "other").exists()
+    for key in ("no key", sender[0].read_text()):
+        found = refused(empty_env_site, bundle, identity, sender_public_key=key)
+        assert found.code == "bundle.sender_key_invalid"
+        assert key not in found.message
 
 
 def test_x20_an_unchanged_export_tells_the_digest_again(export):
