@@ -13,10 +13,10 @@ version_added: 0.1.0
 author:
   - The certautopilot.ops authors (@certautopilot-ops)
 description:
-  - Takes, keeps and gives back the turn to migrate a database. A run of C(ansible-playbook) that asks for it while another
-    one has it is refused, and told who has it, where and since when.
-  - The role C(migrate) takes it in the source's and in the destination's database, keeps it before each stage and before
-    it goes back, and gives it back at its end.
+  - Takes, keeps and gives back the turn to migrate a database. A run of C(ansible-playbook) that asks for it while
+    another one has it is refused, and told who has it, where and since when.
+  - The role C(migrate) takes it in the source's and in the destination's database, keeps it before each stage and
+    before it goes back, and gives it back at its end.
   - A run that was killed does not lock others out. The next run takes the turn over where it can see that the process
     which had it has ended, that is, on the same machine; elsewhere the turn runs out, or is taken over by name.
 options:
@@ -39,7 +39,8 @@ options:
     type: int
     default: 14400
   take_over:
-    description: Run that has the turn and died, as the refusal names it. Give it only when that run has ended for certain.
+    description:
+      - Run that has the turn and died, as the refusal names it. Give it only when that run has ended for certain.
     type: str
     default: ""
   run:

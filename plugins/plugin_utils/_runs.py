@@ -51,7 +51,7 @@ def _here(proc: Path) -> dict[str, str]:
     """Return which boot of which machine, and which process namespace, "" where the system does not tell."""
     try:
         boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
-        namespace = os.readlink(proc / "self/ns/pid")
+        namespace = str((proc / "self/ns/pid").readlink())
     except OSError:
         return {"boot": "", "namespace": ""}
     return {"boot": boot, "namespace": namespace}

@@ -40,13 +40,13 @@ class Options:
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Take, keep or give back. Raises OpsError migration.held, .turn_lost, .options."""
-    if options.expires_after < 1 or not options.run:
-        raise OpsError(
-            f'expires_after is {options.expires_after} and run "{options.run}", expected seconds from 1 and a name',
-            code="migration.options",
-            hint="leave both out, or give more seconds than the longest stage of the migration takes",
-        )
     with open_database(settings) as store:
+        if options.expires_after < 1 or not options.run:
+            raise OpsError(
+                f'expires_after is {options.expires_after} and run "{options.run}", expected seconds from 1 and a name',
+                code="migration.options",
+                hint="leave both out, or give more seconds than the longest stage of the migration takes",
+            )
         before = migration_turns.read(store)
         if options.state == TAKEN:
             return _take(store, options, before, check=check)
@@ -89,11 +89,12 @@ def _result(turn: Turn | None, *, changed: bool, after: Mapping[str, object], be
 
 
 def _held(store: Store, turn: Turn) -> OpsError:
+    by = turn.run_by
     return OpsError(
         f'database "{store.name}" is being migrated by another run, {_whose(turn)}, expected none',
         code="migration.held",
-        hint=f"wait until it has ended; where it died, run it again as {turn.run_by['user']} on {turn.run_by['host']}, or "
-        f"anywhere after {turn.expires_at}, or say {turn.run} in `take_over` (`migrate_take_over` of the role migrate)",
+        hint=f"wait until it has ended; where it died, run it again as {by['user']} on {by['host']}, or anywhere after "
+        f"{turn.expires_at}, or say {turn.run} in `take_over` (`migrate_take_over` of the role migrate)",
         retryable=True,
         holder=turn.as_result(),
     )
