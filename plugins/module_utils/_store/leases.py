@@ -13,7 +13,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -54,22 +54,31 @@ def acquire(store: Store, name: str, *, lease_s: float = LEASE_S, purpose: str =
     purpose: what it is for, so that others can tell whether to wait for it.
     """
     owner, asked_at = uuid.uuid4().hex, clock()
-
-    def taken(mine: BsonValue, theirs: str) -> Document:
-        return {"$cond": [EXPIRED, mine, theirs]}
-
-    change = {
-        "owner": taken(owner, "$owner"),
-        "host": taken(socket.gethostname(), "$host"),
-        "pid": taken(os.getpid(), "$pid"),
-        "token": taken({"$add": [{"$ifNull": ["$token", 0]}, 1]}, "$token"),
-        "expires_at": taken(expires_in(lease_s), "$expires_at"),
-        "purpose": taken(purpose, "$purpose"),
-    }
-    document = _taken_or_held(store, name, change)
+    facts = {"host": socket.gethostname(), "pid": os.getpid(), "purpose": purpose}
+    document = ask(store, name, owner, facts, lease_s=lease_s)
     if document["owner"] != owner:
         raise held(name, document)
     return Lease(name, owner, int(document["token"]), asked_at)
+
+
+def ask(
+    store: Store, name: str, owner: str, facts: Mapping[str, BsonValue], *, lease_s: float, free: Document = EXPIRED
+) -> Document:
+    """Return the lease's document after it was asked for: the holder is who is its `owner`.
+
+    facts: what is written beside the owner, expressions for the server among them. free: when it may be taken.
+    """
+
+    def taken(mine: BsonValue, theirs: str) -> Document:
+        return {"$cond": [free, mine, theirs]}
+
+    change = {
+        **{field_name: taken(value, f"${field_name}") for field_name, value in facts.items()},
+        "owner": taken(owner, "$owner"),
+        "token": taken({"$add": [{"$ifNull": ["$token", 0]}, 1]}, "$token"),
+        "expires_at": taken(expires_in(lease_s), "$expires_at"),
+    }
+    return _taken_or_held(store, name, change)
 
 
 def _taken_or_held(store: Store, name: str, change: Document) -> Document:
