@@ -226,7 +226,10 @@ def test_a_host_that_cannot_rotate_stops_all_of_them_before_the_old_version_is_r
     again_status, again = fleet.run(on)
 
     assert status == 2
-    assert reasons(output) == {"old": "rotate.another_host", "new": "rotate.target_not_loaded"}
+    told = reasons(output)
+    # Where the other host was quick, V2 is active already when this one begins.
+    assert told.pop("new") in ("rotate.target_not_loaded", "key.not_loaded")
+    assert told == {"old": "rotate.another_host"}
     assert (rows[1], rows[2]) == ("deactivated", "active")
     assert (on_status, again_status) == (0, 0), completed[-2000:] + again[-2000:]
     retired = fleet.db.kek_versions.find_one({"_id": 1})
