@@ -18,9 +18,9 @@ from .._domain.listing import LISTED_AT_MOST
 from .._store.driver import Document
 from .._store.every_record import DatabaseDigest
 from .._store.record_bytes import decode_to_show
-from .._store.records import BATCH_BYTES, READ_BATCH
 from . import opened_records
 from .moved_records import Moved
+from .opened_records import BATCH, BATCH_BYTES
 from .sealing import Sealing
 
 PROJECTS = "projects"
@@ -93,7 +93,7 @@ def _batches(items: Iterable[Moved]) -> Iterator[tuple[str, list[bytes], list[by
     """Yield (collection, BSON of records, keys of those that are gone), bounded by count and by bytes."""
     current, held, raws, gone = "", 0, list[bytes](), list[bytes]()
     for collection, key, raw in items:
-        if (raws or gone) and (collection != current or len(raws) + len(gone) >= READ_BATCH or held >= BATCH_BYTES):
+        if (raws or gone) and (collection != current or len(raws) + len(gone) >= BATCH or held >= BATCH_BYTES):
             yield current, raws, gone
             held, raws, gone = 0, [], []
         current = collection

@@ -29,12 +29,10 @@ from .._store import bundle, collection_metadata
 from .._store.bundle import Identity, RecordsFile
 from .._store.driver import Document
 from .._store.private_files import read_trusted
-from .._store.records import BATCH_BYTES
 from . import opened_records
-from .opened_records import OpenedRecord
+from .opened_records import BATCH, BATCH_BYTES, OpenedRecord
 
 SIGNATURE_AT_MOST = 1024  # bytes: one has 64
-BATCH = 500  # records handed on at a time
 MANIFEST_AT_MOST = 64 * 1024 * 1024  # bytes: what is longer is no manifest, and must not fill the memory
 OnRecord: TypeAlias = Callable[[str, OpenedRecord, int], None]
 
@@ -62,7 +60,7 @@ class Bundle:
         return self.is_of_changes and not self.manifest["records"] and not self.manifest["removed"]
 
     def each_batch(self, on_batch: Callable[[str, list[OpenedRecord]], None]) -> None:
-        """Call `on_batch(collection, opened records)` in order: one collection at a time, BATCH records or 16 MiB.
+        """Call `on_batch(collection, opened records)` in order: one collection at a time, BATCH records or BATCH_BYTES.
 
         INVARIANT: a record is handed on only after it was checked in this very reading. Raises what `checked` raises.
         """
