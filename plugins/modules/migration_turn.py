@@ -29,7 +29,7 @@ options:
     choices: [taken, kept, given_back]
     default: taken
   token:
-    description: RV(turn.token) as V(taken) returned it. Needed for the other two.
+    description: C(turn.token) as V(taken) returned it. Needed for the other two.
     type: int
     default: 0
   expires_after:

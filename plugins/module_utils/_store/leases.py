@@ -62,15 +62,16 @@ def acquire(store: Store, name: str, *, lease_s: float = LEASE_S, purpose: str =
 
 
 def ask(
-    store: Store, name: str, owner: str, facts: Mapping[str, BsonValue], *, lease_s: float, free: Document = EXPIRED
+    store: Store, name: str, owner: str, facts: Mapping[str, BsonValue], *, lease_s: float, free: Document | None = None
 ) -> Document:
     """Return the lease's document after it was asked for: the holder is who is its `owner`.
 
-    facts: what is written beside the owner, expressions for the server among them. free: when it may be taken.
+    facts: what is written beside the owner, expressions for the server among them. free: when it may be taken; None:
+    when it expired.
     """
 
     def taken(mine: BsonValue, theirs: str) -> Document:
-        return {"$cond": [free, mine, theirs]}
+        return {"$cond": [free or EXPIRED, mine, theirs]}
 
     change = {
         **{field_name: taken(value, f"${field_name}") for field_name, value in facts.items()},
