@@ -14,10 +14,10 @@ TOLERATED_CORES = 0.25  # what other processes may use before a comparison of wa
 
 
 class CpuClock:
-    """Reads CPU seconds since it was made. server_pid: 0 for a given server, whose CPU is then not counted."""
+    """Reads CPU seconds since it was made. server_pids: 0 for a given server, whose CPU is then not counted."""
 
-    def __init__(self, server_pid: int = 0) -> None:
-        self._server_pid = server_pid
+    def __init__(self, *server_pids: int) -> None:
+        self._server_pids = [pid for pid in server_pids if pid]
         self._began = time.monotonic()
         self._ours, self._all = self._benchmark(), _whole_machine()
 
@@ -35,9 +35,9 @@ class CpuClock:
     def _benchmark(self) -> float:
         times = os.times()
         server = 0.0
-        if self._server_pid:
-            stat = Path(f"/proc/{self._server_pid}/stat").read_text(encoding="utf-8", errors="replace")
-            server = sum(int(ticks) for ticks in stat.rsplit(")", 1)[1].split()[11:13]) / TICKS
+        for pid in self._server_pids:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            server += sum(int(ticks) for ticks in stat.rsplit(")", 1)[1].split()[11:13]) / TICKS
         return times.user + times.system + times.children_user + times.children_system + server
 
 

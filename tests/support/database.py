@@ -141,7 +141,9 @@ def _command(server: DatabaseServer, folder: Path) -> list[str]:
     if server.engine == "mongod":
         return [str(shutil.which("mongod")), "--bind_ip", "127.0.0.1", "--port", str(server.port), "--dbpath", data]
     settings = folder / "secantusd.toml"
-    settings.touch()  # WHY: a named file, even an empty one, stops the search for settings in /etc and home
+    # WHY a named file: it stops the search for settings in /etc and home. The oplog is as long as a real server's would
+    # be for these data: source and destination share it here, and it would be cut after 100,000 records of either.
+    settings.write_text("[oplog]\nmax_entries = 2000000\n", encoding="ascii")
     command = [str(_secantus_path()), "--config", str(settings), "--host", "127.0.0.1", "--port", str(server.port)]
     command += ["--storage-path", data, "--log-level", "WARNING"]
     return [*command, "--sync-on-commit"] if server.sync_on_commit else command

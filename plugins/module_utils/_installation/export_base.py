@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._domain import manifest as manifests
+from .._domain.envelope_layout import Layout, by_name
 from .._domain.errors import OpsError
 from .._domain.manifest import Manifest
 from .._store import private_files, record_index
@@ -27,10 +28,11 @@ from .moved_records import FoundBy, Moved, by_raw_read, looked_up, told_by_oplog
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A whole bundle of this installation. index: of the records that it was made of."""
+    """A whole bundle of this installation. index: of the records that it was made of. layout: that they have."""
 
     bundle_id: str
     index: Index
+    layout: Layout
 
 
 def base_of(
@@ -42,13 +44,14 @@ def base_of(
         content = private_files.read_trusted(path / manifests.MANIFEST_FILE, service_uid=service_uid)
         manifest = manifests.parse(content.decode("utf-8", "replace"), origin=str(path / manifests.MANIFEST_FILE))
         index = stack.enter_context(record_index.opened(path / record_index.SOURCE, service_uid=service_uid))
+        layout = by_name(manifest["layout"])
         why = _unfit(manifest, index, installation)
     except OpsError as refusal:
         why = refusal.message
     if why:
         warn(f"everything is exported, not only what changed since the bundle in {folder}: {why}")
         return None
-    return Base(manifest["bundle_id"], index)
+    return Base(manifest["bundle_id"], index, layout)
 
 
 def _unfit(manifest: Manifest, index: Index, installation: Installation) -> str:

@@ -89,7 +89,7 @@ class _Walk:
         self._collection = collection
         self._visited.add(collection)
         there = collection in self._existing
-        self._stream = map(record_bytes.raw_of, records.stream_raw(self._store, collection)) if there else iter(())
+        self._stream = records.stream_raw(self._store, collection) if there else iter(())
         self._next()
 
     def _next(self) -> None:

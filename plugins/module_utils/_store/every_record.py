@@ -16,7 +16,6 @@ import hashlib
 from collections.abc import Iterator
 
 from .connection import Store
-from .record_bytes import raw_of
 from .records import data_collections, stream_raw
 
 
@@ -46,8 +45,7 @@ def each_raw(store: Store, digest: DatabaseDigest) -> Iterator[tuple[str, bytes]
     """Yield (collection, BSON) of every record, collections sorted by name, records by `_id`, and digest each."""
     for collection in data_collections(store):
         digest.begin(collection)
-        for document in stream_raw(store, collection):
-            raw = raw_of(document)
+        for raw in stream_raw(store, collection):
             digest.add(raw)
             yield collection, raw
 

@@ -17,8 +17,9 @@ from .._domain.errors import OpsError
 from .._domain.values import BsonValue
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
-from .driver import Document, DriverObject, Raw, RawBSONDocument, bson, pymongo, raw_codec
-from .record_bytes import as_document, bytes_of, decode, encode, id_key, id_key_of, id_of, in_bson, undecodable
+from .driver import Document, DriverObject, RawBSONDocument, bson, pymongo, raw_codec
+from .read_ahead import read_ahead
+from .record_bytes import as_document, bytes_of, decode, encode, id_key, id_key_of, id_of, in_bson, raw_of, undecodable
 
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
@@ -76,10 +77,18 @@ def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[
             yield passed, []
 
 
-def stream_raw(store: Store, collection: str) -> Iterator[Raw]:
+def stream_raw(store: Store, collection: str) -> Iterator[bytes]:
     """Yield the documents of a collection in `_id` order as raw BSON, byte for byte what the server holds."""
+    return read_ahead(_stream_raw(store, collection))
+
+
+def _stream_raw(store: Store, collection: str) -> Iterator[bytes]:
     with driver_errors(store):
-        yield from _raw(store, collection).find({}, batch_size=READ_BATCH).sort("_id", 1)
+        cursor = _raw(store, collection).find({}, batch_size=READ_BATCH).sort("_id", 1)
+        while (document := next(cursor, None)) is not None:
+            raw = raw_of(document)
+            del document  # WHY: see `scan`
+            yield raw
 
 
 def some_with(store: Store, collection: str, path: str, limit: int) -> Iterator[Document]:

@@ -22,6 +22,7 @@ from .._domain import manifest as manifests
 from .._domain.bundle_trust import manifest_sha256
 from .._domain.catalogue import Catalogue
 from .._domain.collection_metadata import CollectionMetadata
+from .._domain.envelope_layout import Layout
 from .._domain.errors import OpsError
 from .._domain.file_failures import failures_of
 from .._domain.instants import rfc3339
@@ -97,8 +98,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             return _predicted(installation, there, existing, base, warn)
         if existing is not None and _is_of_now(installation.store, there, existing):
             return _unchanged(existing)
-        sample = surveys.sample_of(installation.store, installation.catalogue)
-        layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
+        layout = base.layout if base is not None else _shown_layout(installation, warn)
         _say_what_stays(installation.store, metadata, warn)
         sealing = Sealing(installation.provider, layout)
         written = _write(_Working(installation, sealing, recipients, carried, metadata, base), there, options)
@@ -135,6 +135,11 @@ def _unchanged(existing: Manifest) -> Result:
 def _facts(manifest: Manifest) -> JsonObject:
     envelopes = sum(manifest["sealed"].values())
     return {"records": manifest["records"], "envelopes": envelopes, "source_digest": manifest["source_digest"]}
+
+
+def _shown_layout(installation: Installation, warn: Callable[[str], None]) -> Layout:
+    sample = surveys.sample_of(installation.store, installation.catalogue)
+    return remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
 
 
 def _is_of_now(store: Store, there: Place, existing: Manifest) -> bool:

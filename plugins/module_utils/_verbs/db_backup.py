@@ -186,10 +186,10 @@ def _raws(store: Store, collection: str, digest: DatabaseDigest) -> Iterator[byt
     counts = collection not in BOOKKEEPING
     if counts:
         digest.begin(collection)
-    for document in records.stream_raw(store, collection):
+    for raw in records.stream_raw(store, collection):
         if counts:
-            digest.add(document.raw)
-        yield document.raw
+            digest.add(raw)
+        yield raw
 
 
 def _verified(
