@@ -46,6 +46,11 @@ def open_sealed(dek: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> byte
         return None
 
 
+def mac(key: bytes, content: bytes) -> bytes:
+    """Return HMAC-SHA-256 of one content under a key that is used for nothing else. RFC 2104."""
+    return hmac.digest(key, content, "sha256")
+
+
 def keyed_digest(key: bytes, *parts: bytes) -> bytes:
     """Return HMAC-SHA-256 over the parts, each framed by its length (8 bytes, big endian). RFC 2104."""
     framed = [piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)]

@@ -60,7 +60,7 @@ def looked_up(store: Store, ids: Changes) -> Iterator[Moved]:
 def by_raw_read(store: Store, index: Index, digest: DatabaseDigest) -> Iterator[Moved]:
     """Yield what differs between the index and one raw read of everything, a collection at a time.
 
-    digest: of what is read. Raises OpsError index.damaged; what was yielded before is then not to be used.
+    digest: of what is read. Raises OpsError index.damaged before anything is yielded.
     """
     was = _Was(index.entries())
     current = ""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .._domain.aead import keyed_digest
+from .._domain.aead import keyed_digest, mac
 from .._domain.errors import OpsError
 from . import private_files
 from .changes import Since
@@ -35,6 +35,7 @@ FORMAT = "certautopilot.ops/index/1"
 KEY_LENGTH = DIGEST_LENGTH = 32  # bytes
 _HEAD = struct.Struct("<BI")  # kind of an entry, bytes that follow
 _ABOUT, _COLLECTION, _RECORD, _END = range(4)
+_PIECE = 256 * 1024  # bytes read at one time
 _ENTRY_AT_MOST = 17 * 1024 * 1024  # bytes: an `_id` is at most a document
 
 
@@ -51,49 +52,71 @@ class Index:
 
     def __init__(self, path: Path, raw: BinaryIO) -> None:
         """Raises OpsError index.damaged."""
-        self._path, self._raw, self._sum = path, raw, hashlib.sha256()
-        found = self._document(*self._entry())
+        self._path, self._raw = path, raw
+        self._buffer, self._at = b"", 0  # of the file; what comes before `_at` was given out
+        kind, content = self._entry()
+        found = self._document(kind, content)
         key, since = found.get("key"), found.get("since")
         if found.get("format") != FORMAT or not isinstance(key, bytes) or len(key) != KEY_LENGTH:
             raise self._damaged("it does not begin as an index does")
         if since is not None and (not isinstance(since, list) or len(since) != len(Since._fields)):
             raise self._damaged("it does not begin as an index does")
-        self._key = key
         self.about = About(str(found.get("bundle_id")), None if since is None else Since(*since))
+        self._digests = _Digests(key)
 
     def digest(self, collection: str, raw: bytes) -> bytes:
         """Return the digest that the index would hold of a record."""
-        return keyed_digest(self._key, collection.encode(), raw)
+        return self._digests.of(collection, raw)
 
     def entries(self) -> Iterator[tuple[str, bytes, bytes]]:
-        """Yield (collection, `id_key`, digest) in the order in which they were read. Raises OpsError index.damaged.
+        """Yield (collection, `id_key`, digest) in the order in which they were read.
 
-        What was yielded is true only once the end has come: the index's own sum is behind it.
+        Raises OpsError index.damaged, before anything is yielded: the sum at the end is looked at first.
         """
+        self._require_sound()
         collection = ""
         while True:
-            expected = self._sum.digest()
             kind, content = self._entry()
-            if kind == _COLLECTION:
-                collection = content.decode("utf-8", "replace")
-            elif kind == _RECORD:
+            if kind == _RECORD:
                 yield collection, content[DIGEST_LENGTH:], content[:DIGEST_LENGTH]
-            elif kind == _END and content == expected:
-                return
+            elif kind == _COLLECTION:
+                collection = content.decode("utf-8", "replace")
             else:
-                raise self._damaged("its sum is not the one that it was written with")
+                return
+
+    def _require_sound(self) -> None:
+        here, found = self._raw.tell(), hashlib.sha256()
+        size = self._raw.seek(0, os.SEEK_END) - _HEAD.size - DIGEST_LENGTH
+        self._raw.seek(0)
+        while size > 0 and (piece := self._raw.read(min(_PIECE, size))):
+            found.update(piece)
+            size -= len(piece)
+        if size or self._raw.read() != _HEAD.pack(_END, DIGEST_LENGTH) + found.digest():
+            raise self._damaged("its sum is not the one that it was written with")
+        self._raw.seek(here)
 
     def _entry(self) -> tuple[int, bytes]:
-        head = self._raw.read(_HEAD.size)
-        if len(head) < _HEAD.size:
-            raise self._damaged("its end is missing")
-        kind, size = _HEAD.unpack(head)
-        content = self._raw.read(size) if size <= _ENTRY_AT_MOST else b""
-        if len(content) < size:
-            raise self._damaged("its end is missing")
-        self._sum.update(head)
-        self._sum.update(content)
-        return kind, content
+        if len(self._buffer) - self._at < _HEAD.size:
+            self._fill(_HEAD.size)
+        kind, size = _HEAD.unpack_from(self._buffer, self._at)
+        if size > _ENTRY_AT_MOST:
+            raise self._damaged("an entry has an impossible size")
+        if len(self._buffer) - self._at < _HEAD.size + size:
+            self._fill(_HEAD.size + size)
+        begin = self._at + _HEAD.size
+        self._at = begin + size
+        return kind, self._buffer[begin : self._at]
+
+    def _fill(self, size: int) -> None:
+        """Read on until so many bytes are there; what was given out is forgotten."""
+        pieces, held = [self._buffer[self._at :]], len(self._buffer) - self._at
+        while held < size:
+            piece = self._raw.read(_PIECE)
+            if not piece:
+                raise self._damaged("its end is missing")
+            pieces.append(piece)
+            held += len(piece)
+        self._buffer, self._at = b"".join(pieces), 0
 
     def _document(self, kind: int, content: bytes) -> dict[str, object]:
         with suppress(ValueError):
@@ -109,11 +132,26 @@ class Index:
         )
 
 
+class _Digests:
+    """Keyed digests of records. WHY a key for each collection: the same bytes in another one are another record."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._of: dict[str, bytes] = {}
+
+    def of(self, collection: str, raw: bytes) -> bytes:
+        key = self._of.get(collection)
+        if key is None:
+            key = self._of[collection] = keyed_digest(self._key, collection.encode())
+        return mac(key, raw)
+
+
 class Writer:
     """Writes an index, record by record."""
 
     def __init__(self, raw: BinaryIO, about: About) -> None:
         self._raw, self._sum, self._key, self._collection = raw, hashlib.sha256(), os.urandom(KEY_LENGTH), ""
+        self._digests = _Digests(self._key)
         since = None if about.since is None else list(about.since)
         self._write(_ABOUT, encode({"format": FORMAT, "bundle_id": about.bundle_id, "since": since, "key": self._key}))
 
@@ -122,7 +160,7 @@ class Writer:
         if collection != self._collection:
             self._collection = collection
             self._write(_COLLECTION, collection.encode())
-        self._write(_RECORD, keyed_digest(self._key, collection.encode(), raw) + id_key_of(raw))
+        self._write(_RECORD, self._digests.of(collection, raw) + id_key_of(raw))
 
     def finish(self) -> None:
         self._write(_END, self._sum.digest())
