@@ -57,8 +57,8 @@ FAIL_POINTS = {
     "write_private_file": ("_store.private_files", "write_private"),  # the manifest is beside them
     "put_bundle_in_place": ("_verbs.data_export", "_swap"),  # the new folder has the bundle's name
     # db_backup
-    "dump_collection": ("_store.dump", "write_collection"),  # one collection is in a file of the new folder
-    "write_backup_manifest": ("_store.dump", "write_manifest"),  # the new folder is a finished backup
+    "dump_collection": ("_dumps.dump", "write_collection"),  # one collection is in a file of the new folder
+    "write_backup_manifest": ("_dumps.backup_manifest", "write"),  # the new folder is a finished backup
     "put_in_place": ("_store.private_files", "put_in_place"),  # the new folder has its name, or dest its content
     # data_import
     "begin_import": ("_store.imports", "begin"),  # the destination knows which bundle it gets
