@@ -41,14 +41,13 @@ class Options:
     """dest: folder of the backup; the dump is made in it as mongodump would, `dest/<database>/<collection>.bson`.
 
     recipients: age public keys to which is encrypted what `encrypt` says; without any the secrets file is no part of
-    the backup (X35). keep_config: whether `config_file` is put beside the dump.
+    the backup (X35). keep_config: whether config.yaml is put beside the dump.
     """
 
     dest: str
     recipients: tuple[str, ...] = ()
     encrypt: str = SECRETS
     keep_config: bool = False
-    config_file: str | None = None
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
@@ -133,8 +132,8 @@ def _beside(settings: Settings, options: Options, warn: Callable[[str], None]) -
     elif settings.secrets_file is not None:
         warn(f"{settings.secrets_file} is not in the backup: keep it elsewhere, or give `recipients` to whom it is "
              "encrypted")  # fmt: skip
-    if options.keep_config and options.config_file is not None:
-        config = _content(options.config_file, settings.service_uid, private=False)
+    if options.keep_config and settings.config_file is not None:
+        config = _content(settings.config_file, settings.service_uid, private=False)
     return _Beside(sorted(options.recipients), keys, options.encrypt == ALL, secrets, config)
 
 

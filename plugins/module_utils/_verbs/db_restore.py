@@ -51,14 +51,14 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     identity = None
     if options.identity_file is not None:
         identity = bundle.identity_from(Path(options.identity_file), service_uid=settings.service_uid)
-    form, manifest = dump_source.find(
-        Path(options.src),
-        identity=identity,
-        from_database=options.from_database,
-        manifest_sha256=options.manifest_sha256,
-        service_uid=settings.service_uid,
-    )
     with open_database(settings, restoring=True) as store:
+        form, manifest = dump_source.find(
+            Path(options.src),
+            identity=identity,
+            from_database=options.from_database,
+            manifest_sha256=options.manifest_sha256,
+            service_uid=settings.service_uid,
+        )
         mark, there = restore_mark.read(store), restored_metadata.names_in(store)
         _require_room(store, form, there if mark is None else [])
         tally = _whole(options.src, form, manifest)

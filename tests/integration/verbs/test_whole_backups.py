@@ -31,7 +31,7 @@ def whole(env_site, officer, tmp_path):
     env_site.db.zones.create_index([("apex", 1)], unique=True)
     env_site.db.create_collection("first_zones", viewOn="zones", pipeline=[])
     options = {"dest": str(tmp_path / "backup"), "recipients": (str(officer.to_public()),), "encrypt": "all"}
-    return {**options, "keep_config": True, "config_file": str(env_site.config_file)}
+    return {**options, "keep_config": True}
 
 
 def files_in(folder):
