@@ -19,13 +19,12 @@ import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import (
     restore_mark,
-    restored_metadata,
     restored_records,
 )
 from bson import json_util
 from pymongo.errors import WriteError
 
-from tests.support import mongodump_forms
+from tests.support import fail_points, mongodump_forms
 from tests.support.sealed import credential, plaintext_of
 
 ODD = (
@@ -185,20 +184,21 @@ class Killed(BaseException):
     """The run ends here, as by kill -9: nothing after it happens."""
 
 
-MOMENTS = [(restored_metadata, "create"), (restored_records.Inserter, "flush"), (restored_records, "tally_of")]
-MOMENTS += [(restore_mark, "advance"), (restored_metadata, "make"), (restore_mark, "remove")]
+MOMENTS = ["mark_restore", "create_restored", "insert_restored", "compare_restored", "advance_restore"]
+MOMENTS += ["make_restored_metadata", "unmark_restore"]
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("where", "name"), MOMENTS, ids=[name for _where, name in MOMENTS])
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_restore_that_was_killed_is_finished_by_the_next_and_nothing_works_on_the_database_before(
-    source, target, dumped, monkeypatch, where, name, late
+    source, target, dumped, monkeypatch, moment, late
 ):
+    where, name = fail_points.find(moment)
     options, real, calls = dumped("archive"), getattr(where, name), []
 
     def dies(*args, **named):
         calls.append(1)
-        if name == "flush" and len(calls) < 4:
+        if moment == "insert_restored" and len(calls) < 4:
             return real(*args, **named)
         if late:
             real(*args, **named)
@@ -208,7 +208,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_next_and_nothing_works_on_
         patched.setattr(where, name, dies)
         with pytest.raises(Killed):
             target.call("db_restore", **options)
-    if (name, late) != ("remove", True):
+    if (moment, late) not in (("mark_restore", False), ("unmark_restore", True)):
         for verb, needed in (("kek_info", {}), ("kek_install_lock", {})):
             with pytest.raises(OpsError) as failure:
                 target.call(verb, **needed)
@@ -216,7 +216,7 @@ def test_a_restore_that_was_killed_is_finished_by_the_next_and_nothing_works_on_
 
     result = target.call("db_restore", **options)
 
-    assert result.changed == ((name, late) != ("remove", True))
+    assert result.changed == ((moment, late) != ("unmark_restore", True))
     assert mongodump_forms.everything(target.db) == mongodump_forms.everything(source.db)
     assert metadata_in(target.db) == metadata_in(source.db)
 
