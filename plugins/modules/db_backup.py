@@ -30,6 +30,22 @@ options:
     type: list
     elements: str
     default: []
+  encrypt:
+    description:
+      - What is encrypted to O(recipients). V(secrets) is O(secrets_file) alone; the dump is in clear then, and
+        C(mongorestore) reads it as it is.
+      - V(all) is the dump and the kept configuration as well, one age file for each file, C(.age) behind its name; no
+        plaintext reaches the disk. M(certautopilot.ops.db_restore) reads it with the identity.
+      - This host cannot open again what it encrypted. With V(all) every envelope is opened on its way into the
+        encryption, digests are taken of the very bytes that go into it, and what is read back is the encrypted files.
+      - C(backup.json) stays in clear. It tells names of collections, counts and digests.
+    type: str
+    choices: [secrets, all]
+    default: secrets
+  keep_config:
+    description: Put a copy of O(config_file) beside the dump, encrypted where O(encrypt=all).
+    type: bool
+    default: false
 requirements:
   - pyrage >= 1.2
 extends_documentation_fragment:
@@ -38,6 +54,7 @@ extends_documentation_fragment:
   - certautopilot.ops._mongodb
   - certautopilot.ops._provider
 seealso:
+  - module: certautopilot.ops.db_restore
   - module: certautopilot.ops.data_export
 """
 
@@ -47,6 +64,13 @@ EXAMPLES = r"""
   certautopilot.ops.db_backup:
     dest: /var/backups/certautopilot/pre-migration
     recipients: ["{{ backup_officer_age_key }}"]
+  become: true
+
+- name: Back up so that the backup officer alone can read any of it
+  certautopilot.ops.db_backup:
+    dest: /var/backups/certautopilot/nightly
+    recipients: ["{{ backup_officer_age_key }}"]
+    encrypt: all
   become: true
 """
 
@@ -64,7 +88,7 @@ manifest:
       description: Envelopes in the backup that were opened.
       type: int
     collections:
-      description: Collection to file, count and SHA-256.
+      description: Collection to file, count and SHA-256 of its documents.
       type: dict
     secrets:
       description: The encrypted secrets file, its name, SHA-256 and recipients; absent where it was left out.
@@ -72,6 +96,18 @@ manifest:
     source_digest:
       description: SHA-256 over every record of the source.
       type: str
+    files:
+      description: Path of each file in the folder to its SHA-256 as it lies there, of all but C(backup.json).
+      type: dict
+    recipients:
+      description: To whom the whole backup is encrypted; absent where it is not.
+      type: list
+      elements: str
+manifest_sha256:
+  description: SHA-256 of C(backup.json). Keep it elsewhere and give it to M(certautopilot.ops.db_restore), which then
+    refuses a backup that somebody made anew.
+  returned: success, but not in check mode when there is no backup yet
+  type: str
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.
@@ -104,6 +140,8 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import db
 ARGUMENTS = with_installation(
     dest={"type": "path", "required": True},
     recipients={"type": "list", "elements": "str", "default": []},
+    encrypt={"type": "str", "choices": ["secrets", "all"], "default": "secrets"},
+    keep_config={"type": "bool", "default": False},
 )
 
 

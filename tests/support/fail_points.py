@@ -57,9 +57,17 @@ FAIL_POINTS = {
     "write_private_file": ("_store.private_files", "write_private"),  # the manifest is beside them
     "put_bundle_in_place": ("_verbs.data_export", "_swap"),  # the new folder has the bundle's name
     # db_backup
-    "dump_collection": ("_store.dump", "write_collection"),  # one collection is in a file of the new folder
-    "write_backup_manifest": ("_store.dump", "write_manifest"),  # the new folder is a finished backup
+    "dump_collection": ("_dumps.dump", "write_collection"),  # one collection is in a file of the new folder
+    "write_backup_manifest": ("_dumps.backup_manifest", "write"),  # the new folder is a finished backup
     "put_in_place": ("_store.private_files", "put_in_place"),  # the new folder has its name, or dest its content
+    # db_restore
+    "mark_restore": ("_store.restore_mark", "take"),  # no other verb works on the database
+    "create_restored": ("_store.restored_metadata", "create"),  # the collections are there, empty
+    "insert_restored": ("_store.restored_records", "Inserter.flush"),  # a batch of records is there
+    "compare_restored": ("_store.restored_records", "tally_of"),  # the database was read once
+    "advance_restore": ("_store.restore_mark", "advance"),  # the records are proven
+    "make_restored_metadata": ("_store.restored_metadata", "make"),  # indexes, validators and views are there
+    "unmark_restore": ("_store.restore_mark", "remove"),  # the restore has ended
     # data_import
     "begin_import": ("_store.imports", "begin"),  # the destination knows which bundle it gets
     "lower_metadata": ("_store.collection_metadata", "lower"),  # no unique index of an earlier pass is in the way

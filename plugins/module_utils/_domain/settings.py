@@ -63,8 +63,8 @@ class Source:
 class Settings:
     """Resolved settings. values, hidden: setting name -> text, or Secret. origins: setting name -> source name.
 
-    keks: version -> 32 bytes. secrets: the secrets file, NAME -> value. secrets_file: its path, None where there is
-    none. hsm_environment: variables of the secrets file that a device's library reads; the service has them too.
+    keks: version -> 32 bytes. secrets: the secrets file, NAME -> value. secrets_file, config_file: paths, None where
+    there is none. hsm_environment: variables of the secrets file that a device's library reads, as the service does.
     service_uid: an owner of files who is trusted besides root, None for no other.
     """
 
@@ -75,6 +75,7 @@ class Settings:
     catalogue: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: Mapping[str, Secret[str]] = field(default_factory=dict, repr=False)
     secrets_file: str | None = None
+    config_file: str | None = None
     hsm_environment: Mapping[str, str] = field(default_factory=dict)
     service_uid: int | None = None
 
@@ -107,6 +108,7 @@ def resolve(
     catalogue: Mapping[str, tuple[str, ...]] | None = None,
     secrets: Mapping[str, Secret[str]] | None = None,
     secrets_file: str | None = None,
+    config_file: str | None = None,
     hsm_environment: Mapping[str, str] | None = None,
     service_uid: int | None = None,
 ) -> Settings:
@@ -128,6 +130,7 @@ def resolve(
         catalogue=catalogue or {},
         secrets=secrets or {},
         secrets_file=secrets_file,
+        config_file=config_file,
         hsm_environment=hsm_environment or {},
         service_uid=service_uid,
     )

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+RESTORE_MARK = "kek_restore"
+"""Holds the note that a dump is being restored: a database with it has a part of the records."""
+
 # State of one installation's keys and processes: it must not travel to another one, and it is no user's record.
 BOOKKEEPING = frozenset(
     {
@@ -16,6 +19,7 @@ BOOKKEEPING = frozenset(
         "kek_imports",
         "kek_layout",
         "kek_pin_refusals",
+        RESTORE_MARK,
         "locks",
         "process_heartbeats",
     }

@@ -18,7 +18,7 @@ from .._domain.key_names import KeyReference, reference
 from .._domain.settings import Settings
 from .._keys import registry
 from .._keys.provider import Provider
-from .._store import install_lock, keystore
+from .._store import install_lock, keystore, restore_mark
 from .._store.connection import Store, open_store
 from .._store.install_lock import InstallLock
 from .._store.keystore import Keystore
@@ -39,10 +39,15 @@ class Installation:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Store]:
-    """Yield a connected store, closed at the end."""
+def open_database(settings: Settings, *, restoring: bool = False) -> Iterator[Store]:
+    """Yield a connected store, closed at the end. restoring: also one into which a dump is being restored.
+
+    Raises OpsError restore.unfinished.
+    """
     uri, database = settings.require_database()
     with open_store(uri, database) as store:
+        if not restoring:
+            restore_mark.require_none(store)
         yield store
 
 

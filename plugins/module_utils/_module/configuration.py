@@ -58,6 +58,7 @@ def settings_from(params: Params, *, environment: Mapping[str, str], warn: Calla
         catalogue=catalogue,
         secrets=secrets,
         secrets_file=secrets_file,
+        config_file=_config_file(params.get("config_file")),
         hsm_environment=hsm,
         service_uid=service_uid,
     )
@@ -114,6 +115,12 @@ def _config(named: object, service_uid: int | None) -> list[Source]:
         for setting in registry.all_settings()
         if setting.path and (value := _at(document, setting.path)) is not None
     ]
+
+
+def _config_file(named: object) -> str | None:
+    """Return the path of config.yaml, None where there is none."""
+    path = Path(str(named or DEFAULT_CONFIG_FILE))
+    return None if str(path) == NO_FILE or not path.exists() else str(path)
 
 
 def _text(value: object, keys: tuple[str, ...], path: Path) -> str:

@@ -128,7 +128,7 @@ class Index:
         return OpsError(
             f"index {self._path} is damaged: {why}",
             code="index.damaged",
-            hint="export or import the whole bundle again, which writes it anew",
+            hint="remove it, then export or import the whole bundle again, which writes it anew",
         )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,12 +143,20 @@ def _shown_layout(installation: Installation, warn: Callable[[str], None]) -> La
 
 
 def _is_of_now(store: Store, there: Place, existing: Manifest) -> bool:
-    """Return whether the source still is what the bundle says: by its oplog, or by one read without opening."""
-    with suppress(OpsError), there.index() as index:
-        if index.about.bundle_id == existing["bundle_id"]:
-            moved = told_by_oplog(store, index.about.since)
-            if moved is not None:
-                return not moved
+    """Return whether the source still is what the bundle says: by its oplog, or by one read without opening.
+
+    Without its index a bundle is made anew: nothing could be exported on top of it.
+    """
+    try:
+        with there.index() as index:
+            about = index.about
+    except OpsError:
+        return False
+    if about.bundle_id != existing["bundle_id"]:
+        return False
+    moved = told_by_oplog(store, about.since)
+    if moved is not None:
+        return not moved
     digest = existing["source_digest"]
     return bool(digest) and database_digest(store).hex() == digest
 

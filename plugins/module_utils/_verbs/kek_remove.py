@@ -25,6 +25,7 @@ from .._domain.listing import SHOWN
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
+from .._dumps import backup_manifest
 from .._installation import key_material
 from .._installation import survey as surveys
 from .._installation.every_envelope import EveryEnvelope
@@ -34,7 +35,7 @@ from .._installation.survey import Survey
 from .._installation.version_in_use import require_out_of_use
 from .._keys.provider import Provider
 from .._rotation.leadership import LEASE_NAME, LEASE_S
-from .._store import dump, journal, keystore, leases, removed_version_validator
+from .._store import journal, keystore, leases, removed_version_validator
 from .._store.keystore import KeyRow, KeyState
 
 
@@ -263,7 +264,7 @@ def _backups_with(options: Options, service_uid: int | None) -> list[str]:
     """Return the backup folders whose envelopes need the version. Raises OpsError remove.no_backup, file.*."""
     needed = []
     for folder in options.backups:
-        manifest = dump.read_manifest(Path(folder), service_uid=service_uid)
+        manifest = backup_manifest.read(Path(folder), service_uid=service_uid)
         if manifest is None:
             raise OpsError(
                 f"{folder} is not a backup that db_backup made",

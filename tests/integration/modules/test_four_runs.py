@@ -105,3 +105,23 @@ def test_hsm_workers_run_from_the_packed_module(play, hsm_site, pipelining):
 
     assert done.status == 0, done.output
     assert done.results[0]["probe"]["iv_mode"] == "caller"
+
+
+def test_a_backup_and_its_restore(play, env_site, new_site, identity, tmp_path):
+    source, target = files_of(env_site), new_site()
+    target.write()
+    made = play(("bundle_identity", {"path": identity}, {}))
+    backup = {**source, "dest": str(tmp_path / "backup"), "recipients": [made.results[0]["recipient"]]}
+    restore = {**files_of(target), "src": str(tmp_path / "backup"), "identity_file": identity}
+
+    done = play(
+        *four_times("db_backup", {**backup, "encrypt": "all", "keep_config": True}),
+        *four_times("db_restore", restore),
+        ("kek_info", {**source, "digest": True}, {}),
+        arguments=["--diff"],
+    )
+
+    assert done.status == 0, done.output
+    assert changed(done.results) == [True, True, False, False, True, True, False, False, False]
+    assert done.results[5]["restored"]["records_digest"] == done.results[-1]["database"]["digest"]
+    assert done.results[1]["manifest_sha256"] == done.results[3]["manifest_sha256"]

@@ -57,12 +57,15 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
         hsm_site.write()
         destination["pkcs11_pin"] = PIN
         destination["mongodb_uri"] = hsm_site.uri
+    restored = {**source, "mongodb_database": f"{env_site.name}_restored", "config_file": "/dev/null"}
+    restored |= {"src": str(tmp_path / "backup"), "identity_file": str(tmp_path / "identity")}
     identity = str(tmp_path / "identity")
     recipient = play(("bundle_identity", {"path": identity}, {})).results[0]["recipient"]
     bundle = {"src": str(tmp_path / "bundle"), "identity_file": identity, "trust": "bundle"}
 
     done = play(
-        ("db_backup", {**source, "dest": str(tmp_path / "backup")}, {}),
+        ("db_backup", {**source, "dest": str(tmp_path / "backup"), "recipients": [recipient], "encrypt": "all"}, {}),
+        ("db_restore", restored, {}),
         ("data_export", {**source, "dest": str(tmp_path / "bundle"), "recipients": [recipient]}, {}),
         ("kek_pkcs11_init", {**destination, "version": 1}, {}),
         ("data_import", {**destination, **bundle}, {}),
@@ -74,8 +77,9 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
         pipelining=pipelining,
     )
 
-    assert len(done.results) == 8, done.output[-3000:]
-    assert [bool(result.get("failed")) for result in done.results] == [False] * 5 + [True] * 3
+    env_site.client.drop_database(restored["mongodb_database"])
+    assert len(done.results) == 9, done.output[-3000:]
+    assert [bool(result.get("failed")) for result in done.results] == [False] * 6 + [True] * 3
     secrets = {
         "KEK": env_site.keks[1],
         "KEK as written": env_site.keks[1].hex().encode(),

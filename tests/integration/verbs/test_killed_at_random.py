@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backup, export, import and acceptance killed (SIGKILL) at moments that nobody chose: run again, they end the same.
+"""Backup, restore, export, import, acceptance killed (SIGKILL) at moments that nobody chose: run again, they end alike.
 
 The moments are drawn from a seed that a failure names. Oracles: tests/support/sealed.py opens what arrived, pymongo and
 the file system tell the rest.
@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import data_import
 
+from tests.support import mongodump_forms
 from tests.support.age_keys import public_of
 from tests.support.sealed import plaintext_of
 
@@ -93,14 +94,18 @@ def left_in(folder):
 
 
 @KILLS
-def test_x27_a_backup_killed_at_random_is_whole_after_the_next_run_and_nothing_else_is_left(env_site, tmp_path, kills):
+@pytest.mark.parametrize("encrypt", ["secrets", "all"])
+def test_x27_a_backup_killed_at_random_is_whole_after_the_next_run_and_nothing_else_is_left(
+    env_site, identity, tmp_path, kills, encrypt
+):
     killer, folder = Killer(env_site, "db_backup", kills), tmp_path / "backups"
     folder.mkdir(mode=0o700)
+    options = {"recipients": (public_of(identity),), "encrypt": encrypt}
 
     for number in rounds(killer):
         dest = str(folder / f"of-run-{number}")
-        killer.run(dest=dest)
-        manifest = env_site.call("db_backup", dest=dest).values["manifest"]
+        killer.run(dest=dest, **options)
+        manifest = env_site.call("db_backup", dest=dest, **options).values["manifest"]
         assert (manifest["envelopes"], left_in(folder)) == (12, []), killer.seed
 
 
@@ -173,3 +178,22 @@ def test_t10_changes_that_are_exported_and_imported_and_killed_at_random_end_the
         done = empty_env_site.call("data_import", **load).values["manifest"]
         assert (done["records"], done["equal"], left_in(tmp_path)) == (17, 17, []), seeds
         assert list(empty_env_site.db.zones.find(sort=[("_id", 1)])) == list(env_site.db.zones.find(sort=[("_id", 1)]))
+
+
+@KILLS
+def test_a_restore_killed_at_random_ends_the_same(env_site, new_site, tmp_path, kills):
+    env_site.db.zones.insert_many([{"_id": number, "apex": f"{number}.example"} for number in range(100, 2100)])
+    env_site.db.zones.create_index("apex", name="apex", unique=True)
+    env_site.db.create_collection("first_zones", viewOn="zones", pipeline=[])
+    dump = mongodump_forms.write_archive(env_site.db, tmp_path / "dump", packed=True, slice_of=300)
+    target, expected = new_site(), mongodump_forms.everything(env_site.db)
+    target.write()
+    killer = Killer(target, "db_restore", kills)
+
+    for _number in rounds(killer):
+        target.client.drop_database(target.name)
+        killer.run(src=str(dump))
+        target.call("db_restore", src=str(dump))
+        assert not target.call("db_restore", src=str(dump)).changed, killer.seed
+        assert mongodump_forms.everything(target.db) == expected, killer.seed
+        assert target.db.zones.index_information()["apex"]["unique"] is True

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from tests.support import mongodump_forms
 from tests.support.processes import repository_environment
 from tests.support.sealed import credential
 
@@ -79,3 +81,32 @@ def test_large_records_are_backed_up_exported_and_imported_in_bounded_memory(sto
 
     assert {verb: size for verb, size in took.items() if size > BOUND} == {}, took
     assert destination.db.dns_credentials.count_documents({}) == RECORDS
+
+
+@pytest.mark.parametrize("form", ["whole backup", "packed archive"])
+def test_large_records_are_restored_in_bounded_memory(stocked, new_site, tmp_path, form, monkeypatch):
+    target, dump, options = new_site(), tmp_path / "dump", {}
+    target.write()
+    took = {}
+    if form == "whole backup":
+        identity, path = pyrage.x25519.Identity.generate(), tmp_path / "identity"
+        path.touch(mode=0o600)
+        path.write_text(f"{identity}\n")
+        sealed = {"recipients": [str(identity.to_public())], "encrypt": "all"}
+        took["db_backup"] = grown(stocked, "db_backup", dest=str(dump), **sealed)
+        options["identity_file"] = str(path)
+    else:
+        monkeypatch.setattr(mongodump_forms, "crc64", fast_crc64)
+        mongodump_forms.write_archive(stocked.db, dump, packed=True)
+
+    took["db_restore"] = grown(target, "db_restore", src=str(dump), **options)
+
+    assert {verb: size for verb, size in took.items() if size > BOUND} == {}, took
+    assert target.db.dns_credentials.count_documents({}) == RECORDS
+
+
+def fast_crc64(content):
+    """Return the CRC-64 that liblzma puts at the end of an .xz file's block."""
+    packed = lzma.compress(content, lzma.FORMAT_XZ, lzma.CHECK_CRC64, preset=0)
+    index = (int.from_bytes(packed[-8:-4], "little") + 1) * 4  # the footer tells how long the index before it is
+    return int.from_bytes(packed[-12 - index - 8 : -12 - index], "little")

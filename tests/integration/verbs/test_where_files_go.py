@@ -17,7 +17,8 @@ import bson
 import pyrage
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
-from ansible_collections.certautopilot.ops.plugins.module_utils._store import dump, unfinished
+from ansible_collections.certautopilot.ops.plugins.module_utils._dumps import backup_manifest
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import unfinished
 
 from tests.support.mounts import tmpfs
 
@@ -208,4 +209,4 @@ def test_x27_a_backup_killed_between_its_data_and_its_manifest_is_finished_by_th
     done = write(env_site, "db_backup", dest)
 
     assert (done.changed, left_in(dest)) == (False, [])
-    assert dump.damaged_file(dest, done.values["manifest"]) is None
+    backup_manifest.require_whole(dest, done.values["manifest"])

@@ -20,6 +20,7 @@ from .keks import HexKek, Kek, Token, check_value
 
 CANARY = b"certautopilot kek canary"
 BOOKKEEPING = {
+    "kek_restore",
     "kek_install",
     "kek_versions",
     "kek_rotations",

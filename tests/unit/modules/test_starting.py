@@ -27,6 +27,7 @@ REQUIRED = {
     "data_export": {"dest": "out", "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]},
     "data_import": {"src": "in", "identity_file": "identity"},
     "db_backup": {"dest": "out"},
+    "db_restore": {"src": "in"},
     "kek_pkcs11_init": {"version": 1},
     "kek_remove": {"version": 1},
     "kek_rotate": {"to_version": 2},

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.bundle_trust import Trust
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._dumps import backup_manifest, dump
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation.checked_bundle import checked
 from ansible_collections.certautopilot.ops.plugins.module_utils._module import configuration
-from ansible_collections.certautopilot.ops.plugins.module_utils._store import dump, opener, private_files
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import opener, private_files
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.bundle import RecordsFile, identity_from
 
 SERVICE = 65533  # a uid of nobody here
@@ -45,7 +46,7 @@ READERS = {
     "passphrase": private_files.read_private,
     "manifest.json": bundle,
     "records.age": lambda path: RecordsFile(path).close(),
-    "backup.json": lambda path: dump.read_manifest(path.parent),
+    "backup.json": lambda path: backup_manifest.read(path.parent),
     "users.bson": lambda path: dump.read_back(path, lambda _raw: None),
 }
 EVERY_READER = pytest.mark.parametrize("name", READERS)

@@ -9,7 +9,7 @@ import base64
 import hashlib
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.module_utils._store.dump import file_name
+from ansible_collections.certautopilot.ops.plugins.module_utils._dumps.dump import file_name
 
 
 @pytest.mark.parametrize(
