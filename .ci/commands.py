@@ -91,6 +91,7 @@ IF_THERE = {
     "dpkg-query": "one test of these tables is skipped",
     "apt-get": "make env names the packages to install by hand",
     "sudo": "make env must be run as root where a package is missing",
+    "go": "mongodump and mongorestore are not built; those on PATH are taken",
     "mongodump": "its forms are written by tests/support/mongodump_forms.py, and its own tests are skipped",
     "mongorestore": "its test is skipped",
     "mongod": "SecantusDB takes its place",
