@@ -46,7 +46,6 @@ class Form(Protocol):
 
     def read(self, on_document: OnDocument) -> None:
         """Call `on_document` with each document that is restored. Raises OpsError restore.damaged, file.*."""
-        ...
 
 
 def metadata(path: Path, content: bytes, name: str) -> Dumped:

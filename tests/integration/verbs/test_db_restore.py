@@ -223,8 +223,12 @@ def test_a_restore_that_was_killed_is_finished_by_the_next_and_nothing_works_on_
 
 def test_while_one_dump_is_restored_another_is_not(source, target, dumped, tmp_path, monkeypatch):
     options = dumped("archive")
+
+    def dies(*_arguments):
+        raise Killed
+
     with monkeypatch.context() as patched:
-        patched.setattr(restored_records, "tally_of", lambda *_args: (_ for _ in ()).throw(Killed()))
+        patched.setattr(restored_records, "tally_of", dies)
         with pytest.raises(Killed):
             target.call("db_restore", **options)
     source.db.zones.insert_one({"_id": "later", "apex": "later"})
