@@ -9,11 +9,13 @@ counted by the driver's monitoring; both sides are compared by raw BSON and test
 
 from __future__ import annotations
 
+import errno
 import shutil
 
 import bson
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._installation import proven_index
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import EnvProvider
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import changes, records
 
@@ -344,3 +346,21 @@ def test_after_a_bundle_of_no_changes_its_base_can_be_imported_again(sides):
 
     assert not again.changed
     assert again.values["manifest"]["equal"] == 17
+
+
+def test_a_bundle_in_a_folder_that_cannot_be_written_to_is_imported_and_a_warning_says_what_that_costs(
+    env_site, empty_env_site, identity, monkeypatch
+):
+    sides = Sides(env_site, empty_env_site, identity)
+    sides.export()
+
+    def read_only(_folder):
+        raise OSError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(proven_index.unfinished, "file_in", read_only)
+
+    told = sides.load().values["manifest"]
+
+    assert (told["records"], told["equal"]) == (17, 17)
+    assert any("changes cannot be imported on top of this bundle" in one for one in empty_env_site.warnings)
+    assert not (sides.whole / "proven.index").exists()
