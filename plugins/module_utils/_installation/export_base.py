@@ -17,6 +17,7 @@ from .._domain import manifest as manifests
 from .._domain.envelope_layout import Layout, by_name
 from .._domain.errors import OpsError
 from .._domain.manifest import Manifest
+from .._domain.multiset_digest import MultisetDigest
 from .._store import private_files, record_index
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest, each_raw
@@ -72,11 +73,13 @@ def what_to_write(
 ) -> tuple[FoundBy, Iterator[Moved]]:
     """Return how it was found out what a bundle has to hold, and that. index: gets what a whole bundle is made of."""
     if base is None:
+        index.state = MultisetDigest()
         return FoundBy.EVERYTHING, _everything(store, counts.digest, index)
     told = told_by_oplog(store, base.index.about.since)
     if told is not None:
         return FoundBy.OPLOG, looked_up(store, told)
-    return FoundBy.RAW_READ, by_raw_read(store, base.index, counts.digest)
+    index.state = MultisetDigest()
+    return FoundBy.RAW_READ, by_raw_read(store, base.index, counts.digest, index.state)
 
 
 def _everything(store: Store, digest: DatabaseDigest, index: record_index.Writer) -> Iterator[Moved]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import TypeAlias
 
+from .._domain.multiset_digest import MultisetDigest
 from .._domain.values import BsonValue
 from .._store import changes, record_bytes, records
 from .._store.changes import Changes, Since
@@ -57,10 +58,21 @@ def looked_up(store: Store, ids: Changes) -> Iterator[Moved]:
                     yield collection, key, None
 
 
-def by_raw_read(store: Store, index: Index, digest: DatabaseDigest) -> Iterator[Moved]:
+def state_of(store: Store, index: Index) -> bytes:
+    """Return what stands for all records as they are now, under the index's key: one raw read, in no order."""
+    state = MultisetDigest()
+    for collection in records.data_collections(store):
+        for raw in records.stream_raw(store, collection, ordered=False):
+            state.add(index.digest(collection, raw))
+    return state.value()
+
+
+def by_raw_read(
+    store: Store, index: Index, digest: DatabaseDigest, state: MultisetDigest | None = None
+) -> Iterator[Moved]:
     """Yield what differs between the index and one raw read of everything, a collection at a time.
 
-    digest: of what is read. Raises OpsError index.damaged before anything is yielded.
+    digest, state: of what is read. Raises OpsError index.damaged before anything is yielded.
     """
     was = _Was(index.entries())
     current = ""
@@ -70,7 +82,10 @@ def by_raw_read(store: Store, index: Index, digest: DatabaseDigest) -> Iterator[
             yield from was.before(collection)
             current = collection
         key = record_bytes.id_key_of(raw)
-        if was.meets(collection, key) != index.digest(collection, raw):
+        now = index.digest(collection, raw)
+        if state is not None:
+            state.add(now)
+        if was.meets(collection, key) != now:
             was.told(key)
             yield collection, key, raw
     yield from was.rest_of(current)

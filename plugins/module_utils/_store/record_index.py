@@ -25,6 +25,7 @@ from typing import BinaryIO
 
 from .._domain.aead import keyed_digest, mac
 from .._domain.errors import OpsError
+from .._domain.multiset_digest import MultisetDigest
 from . import private_files
 from .changes import Since
 from .opener import open_trusted
@@ -34,7 +35,7 @@ SOURCE, PROVEN = "source.index", "proven.index"
 FORMAT = "certautopilot.ops/index/1"
 KEY_LENGTH = DIGEST_LENGTH = 32  # bytes
 _HEAD = struct.Struct("<BI")  # kind of an entry, bytes that follow
-_ABOUT, _COLLECTION, _RECORD, _END = range(4)
+_ABOUT, _COLLECTION, _RECORD, _END, _STATE = range(5)
 _PIECE = 256 * 1024  # bytes read at one time
 _ENTRY_AT_MOST = 17 * 1024 * 1024  # bytes: an `_id` is at most a document
 
@@ -83,6 +84,20 @@ class Index:
                 collection = content.decode("utf-8", "replace")
             else:
                 return
+
+    def key(self) -> bytes:
+        """Return the key of its digests, for an index of the same records later."""
+        return self._digests.key
+
+    def state(self) -> bytes | None:
+        """Return what stands for all records that were read, in whatever order; None where not all were."""
+        here = self._raw.tell()
+        self._raw.seek(0, os.SEEK_END)
+        begin = self._raw.tell() - 2 * (_HEAD.size + DIGEST_LENGTH)
+        self._raw.seek(max(begin, 0))
+        entry = self._raw.read(_HEAD.size + DIGEST_LENGTH)
+        self._raw.seek(here)
+        return entry[_HEAD.size :] if entry.startswith(_HEAD.pack(_STATE, DIGEST_LENGTH)) else None
 
     def _require_sound(self) -> None:
         here, found = self._raw.tell(), hashlib.sha256()
@@ -136,33 +151,41 @@ class _Digests:
     """Keyed digests of records. WHY a key for each collection: the same bytes in another one are another record."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self.key = key
         self._of: dict[str, bytes] = {}
 
     def of(self, collection: str, raw: bytes) -> bytes:
         key = self._of.get(collection)
         if key is None:
-            key = self._of[collection] = keyed_digest(self._key, collection.encode())
+            key = self._of[collection] = keyed_digest(self.key, collection.encode())
         return mac(key, raw)
 
 
 class Writer:
-    """Writes an index, record by record."""
+    """Writes an index, record by record. state: of all records of the database, None where they are not all read."""
 
-    def __init__(self, raw: BinaryIO, about: About) -> None:
-        self._raw, self._sum, self._key, self._collection = raw, hashlib.sha256(), os.urandom(KEY_LENGTH), ""
-        self._digests = _Digests(self._key)
+    def __init__(self, raw: BinaryIO, about: About, *, key: bytes = b"") -> None:
+        """key: of an earlier index of the same records, else a new one is drawn."""
+        self._raw, self._sum, self._collection = raw, hashlib.sha256(), ""
+        self._digests = _Digests(key or os.urandom(KEY_LENGTH))
+        self.state: MultisetDigest | None = None
         since = None if about.since is None else list(about.since)
-        self._write(_ABOUT, encode({"format": FORMAT, "bundle_id": about.bundle_id, "since": since, "key": self._key}))
+        head = {"format": FORMAT, "bundle_id": about.bundle_id, "since": since, "key": self._digests.key}
+        self._write(_ABOUT, encode(head))
 
     def add(self, collection: str, raw: bytes) -> None:
         """Add a record, as the server holds it. Raises OSError."""
         if collection != self._collection:
             self._collection = collection
             self._write(_COLLECTION, collection.encode())
-        self._write(_RECORD, self._digests.of(collection, raw) + id_key_of(raw))
+        digest = self._digests.of(collection, raw)
+        if self.state is not None:
+            self.state.add(digest)
+        self._write(_RECORD, digest + id_key_of(raw))
 
     def finish(self) -> None:
+        if self.state is not None:
+            self._write(_STATE, self.state.value())
         self._write(_END, self._sum.digest())
         self._raw.flush()
         os.fsync(self._raw.fileno())
@@ -174,10 +197,10 @@ class Writer:
 
 
 @contextmanager
-def written(path: Path, about: About) -> Iterator[Writer]:
+def written(path: Path, about: About, *, key: bytes = b"") -> Iterator[Writer]:
     """Yield a writer of a new file, which is whole when the block ends without a failure. Raises OSError."""
     with private_files.new_file(path) as raw:
-        writer = Writer(raw, about)
+        writer = Writer(raw, about, key=key)
         yield writer
         writer.finish()
 

@@ -77,14 +77,18 @@ def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[
             yield passed, []
 
 
-def stream_raw(store: Store, collection: str) -> Iterator[bytes]:
-    """Yield the documents of a collection in `_id` order as raw BSON, byte for byte what the server holds."""
-    return read_ahead(_stream_raw(store, collection))
+def stream_raw(store: Store, collection: str, *, ordered: bool = True) -> Iterator[bytes]:
+    """Yield the documents of a collection in `_id` order as raw BSON, byte for byte what the server holds.
+
+    ordered: False for what needs no order: see `scan` for what it costs.
+    """
+    return read_ahead(_stream_raw(store, collection, ordered))
 
 
-def _stream_raw(store: Store, collection: str) -> Iterator[bytes]:
+def _stream_raw(store: Store, collection: str, ordered: bool) -> Iterator[bytes]:
     with driver_errors(store):
-        cursor = _raw(store, collection).find({}, batch_size=READ_BATCH).sort("_id", 1)
+        cursor = _raw(store, collection).find({}, batch_size=READ_BATCH)
+        cursor = cursor.sort("_id", 1) if ordered else cursor
         while (document := next(cursor, None)) is not None:
             raw = raw_of(document)
             del document  # WHY: see `scan`

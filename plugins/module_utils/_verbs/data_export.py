@@ -40,13 +40,13 @@ from .._installation.export_base import Base, base_of, forecast, what_to_write
 from .._installation.export_place import Place, place_of
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
-from .._installation.moved_records import FoundBy, told_by_oplog
+from .._installation.moved_records import FoundBy, state_of, told_by_oplog
 from .._installation.sealing import Sealing
 from .._store import bundle, changes, collection_metadata, private_files, record_index, unfinished
 from .._store.bundle import Recipient
 from .._store.connection import Store
 from .._store.driver import Document
-from .._store.every_record import DatabaseDigest, database_digest
+from .._store.every_record import DatabaseDigest
 
 DIGEST_KEY_LENGTH = 32  # bytes
 
@@ -147,18 +147,18 @@ def _is_of_now(store: Store, there: Place, existing: Manifest) -> bool:
 
     Without its index a bundle is made anew: nothing could be exported on top of it.
     """
-    try:
-        with there.index() as index:
-            about = index.about
-    except OpsError:
-        return False
-    if about.bundle_id != existing["bundle_id"]:
-        return False
-    moved = told_by_oplog(store, about.since)
-    if moved is not None:
-        return not moved
-    digest = existing["source_digest"]
-    return bool(digest) and database_digest(store).hex() == digest
+    with ExitStack() as stack:
+        try:
+            index = stack.enter_context(there.index())
+        except OpsError:
+            return False
+        if index.about.bundle_id != existing["bundle_id"]:
+            return False
+        moved = told_by_oplog(store, index.about.since)
+        if moved is not None:
+            return not moved
+        state = index.state()
+        return state is not None and state_of(store, index) == state
 
 
 def _predicted(
@@ -204,7 +204,8 @@ def _write(working: _Working, there: Place, options: Options) -> Manifest:
     header = _header(working)
     with private_files.working_folder(there.dest, service_uid=there.service_uid) as folder:
         about = record_index.About(header["bundle_id"], changes.begin(store))
-        with failures_of(folder), record_index.written(folder / record_index.SOURCE, about) as index:
+        key = working.base.index.key() if working.base is not None else b""
+        with failures_of(folder), record_index.written(folder / record_index.SOURCE, about, key=key) as index:
             found_by, items = what_to_write(store, working.base, counts, index)
             frames = bundle_frames.frames(working.sealing, catalogue, header, items, counts)
             sha256 = bundle.write(folder / manifests.RECORDS_FILE, frames, working.recipients)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bson
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.multiset_digest import MultisetDigest
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import record_index
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.changes import Since
 from ansible_collections.certautopilot.ops.plugins.module_utils._store.record_index import About
@@ -68,3 +69,33 @@ def test_every_altered_or_missing_byte_is_noticed(tmp_path):
             with pytest.raises(OpsError) as failure:
                 read(path)
             assert failure.value.code == "index.damaged", place
+
+
+def test_its_state_is_that_of_all_records_in_whatever_order_and_of_no_others(tmp_path):
+    records = [("a", {"_id": 1}), ("a", {"_id": 2}), ("b", {"_id": 1})]
+
+    def state(chosen, name, key=b""):
+        with record_index.written(tmp_path / name, About("bundle", None), key=key) as index:
+            index.state = MultisetDigest()
+            for collection, document in chosen:
+                index.add(collection, bson.encode(document))
+        with record_index.opened(tmp_path / name) as index:
+            return index.state(), index.key()
+
+    first, key = state(records, "first")
+
+    assert state(records[::-1], "backwards", key) == (first, key)
+    others = [
+        records[:2],
+        [*records, ("b", {"_id": 1})],
+        [*records[:2], ("b", {"_id": 2})],
+        [*records[:2], ("a", {"_id": 1})],
+    ]
+    assert all(state(chosen, f"other{number}", key)[0] != first for number, chosen in enumerate(others))
+    assert state(records, "another key")[0] != first
+
+
+def test_an_index_of_records_that_were_not_all_read_has_no_state(tmp_path):
+    with record_index.opened(written(tmp_path / "index", [("a", {"_id": 1})])) as index:
+        assert index.state() is None
+        assert len(list(index.entries())) == 1
