@@ -20,12 +20,10 @@ from .._domain.envelope import Envelope
 from .._domain.envelope_layout import DEFAULT, Layout, LayoutUndetected
 from .._domain.listing import LISTED_AT_MOST
 from .._keys.provider import Provider
-from .._store.records import BATCH_BYTES
 from .layout_detection import Sample, usable
+from .opened_records import BATCH, BATCH_BYTES
 from .sealing import Failure, Sealing
 from .survey import SAMPLE_PER_FIELD
-
-BATCH = 500  # envelopes
 
 
 class EveryEnvelope:

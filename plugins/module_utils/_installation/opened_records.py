@@ -27,7 +27,7 @@ from .._store.records import Stored
 from .sealing import Failure, Plain, Sealed, Sealing
 
 BATCH = 500  # records opened or sealed at one time
-BATCH_BYTES = 4 * 1024 * 1024  # of them: they are held as bytes, decoded, opened, and as frames
+BATCH_BYTES = 2 * 1024 * 1024  # of them: they are held as bytes, decoded, opened, and as frames
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from tests.support.sealed import credential
 
 RESIDENT = Path(__file__).parents[1] / "processes" / "resident.py"
 RECORDS, MIB = 40, 1024 * 1024
-# An answer of the server, of 16 MiB, and 4 MiB of records as bytes, decoded, opened and as frames, with the record that
+# An answer of the server, of 16 MiB, and 2 MiB of records as bytes, decoded, opened and as frames, with the record that
 # overflows each; the records together have 120 MiB, and were held all at once, some of them twice.
 BOUND = 96  # MiB beyond what the interpreter takes
 
