@@ -77,6 +77,11 @@ class _Working:
     metadata: tuple[CollectionMetadata, ...]
     base: Base | None
 
+    @property
+    def index_key(self) -> bytes:
+        """Of the base's index, so that one state tells of both; b"" for a new one."""
+        return self.base.index.key() if self.base is not None else b""
+
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Export. Raises OpsError export.*, bundle.*, and what opening an installation raises."""
@@ -199,16 +204,21 @@ def _say_what_stays(store: Store, metadata: tuple[CollectionMetadata, ...], warn
         warn(f"options and indexes that are not exported, decide whether the destination needs them: {listed(left)}")
 
 
+def _write_records(working: _Working, folder: Path, header: Document, counts: Counts) -> tuple[FoundBy, str]:
+    """Write records and index; return (how it was found out what to write, SHA-256 of the records file in hex)."""
+    store = working.installation.store
+    about = record_index.About(header["bundle_id"], changes.begin(store))
+    path, key = folder / record_index.SOURCE, working.index_key
+    with failures_of(folder), record_index.written(path, about, key=key) as index:
+        found_by, items = what_to_write(store, working.base, counts, index)
+        frames = bundle_frames.frames(working.sealing, working.installation.catalogue, header, items, counts)
+        return found_by, bundle.write(folder / manifests.RECORDS_FILE, frames, working.recipients)
+
+
 def _write(working: _Working, there: Place, options: Options) -> Manifest:
-    store, catalogue, counts = working.installation.store, working.installation.catalogue, Counts()
-    header = _header(working)
+    header, counts = _header(working), Counts()
     with private_files.working_folder(there.dest, service_uid=there.service_uid) as folder:
-        about = record_index.About(header["bundle_id"], changes.begin(store))
-        key = working.base.index.key() if working.base is not None else b""
-        with failures_of(folder), record_index.written(folder / record_index.SOURCE, about, key=key) as index:
-            found_by, items = what_to_write(store, working.base, counts, index)
-            frames = bundle_frames.frames(working.sealing, catalogue, header, items, counts)
-            sha256 = bundle.write(folder / manifests.RECORDS_FILE, frames, working.recipients)
+        found_by, sha256 = _write_records(working, folder, header, counts)
         body: Manifest = {
             "format": manifests.FORMAT,
             "bundle_id": header["bundle_id"],
@@ -217,7 +227,7 @@ def _write(working: _Working, there: Place, options: Options) -> Manifest:
             "found_by": found_by.value,
             "source": header["source"],
             "layout": working.sealing.layout.name,
-            "catalogue": catalogue.as_listed(),
+            "catalogue": working.installation.catalogue.as_listed(),
             "collections": dict(counts.collections),
             "removed": dict(counts.removed),
             "sealed": dict(counts.sealed),
