@@ -66,7 +66,7 @@ EXAMPLES = r"""
 - name: Restore a backup that is encrypted as a whole
   certautopilot.ops.db_restore:
     src: /var/backups/certautopilot/nightly
-    identity_file: /root/backup-officer.key
+    identity_file: /etc/certautopilot/backup-identity
   become: true
 
 - name: Restore an archive of mongodump into a database of another name

@@ -51,7 +51,9 @@ def opened(folder: str | None, bundle: Bundle, *, service_uid: int | None) -> It
     if not bundle.is_of_changes:
         yield None
         return
-    path = Path(folder or "") / record_index.PROVEN
+    if not folder:
+        raise _missing(bundle, "no `base` was given")
+    path = Path(folder) / record_index.PROVEN
     try:
         with record_index.opened(path, service_uid=service_uid) as index:
             if index.about.bundle_id != bundle.manifest["base"]:
@@ -62,11 +64,15 @@ def opened(folder: str | None, bundle: Bundle, *, service_uid: int | None) -> It
                 )
             yield index
     except FileMissing:
-        raise OpsError(
-            f"the bundle holds what changed since bundle {bundle.manifest['base']}, and there is no {path}",
-            code="import.base_missing",
-            hint="give the folder of that bundle as `base`; data_import writes this file there when it proved it",
-        ) from None
+        raise _missing(bundle, f"there is no {path}") from None
+
+
+def _missing(bundle: Bundle, found: str) -> OpsError:
+    return OpsError(
+        f"the bundle holds what changed since bundle {bundle.manifest['base']}, and {found}",
+        code="import.base_missing",
+        hint=f"give that bundle's folder as `base`; data_import leaves {record_index.PROVEN} there when it proved it",
+    )
 
 
 def require_unmoved(store: Store, index: Index, bundle: Bundle, *, check: bool) -> FoundBy:
