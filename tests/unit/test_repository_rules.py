@@ -28,7 +28,7 @@ UTILS = "plugins/module_utils"
 DOORS = {
     "bson": (f"{UTILS}/_store/driver.py",),
     "pymongo": (f"{UTILS}/_store/driver.py",),
-    "pyrage": (f"{UTILS}/_store/bundle.py", f"{UTILS}/_store/sealed_file.py"),
+    "pyrage": (f"{UTILS}/_store/age_keys.py", f"{UTILS}/_store/sealed_file.py"),
     "pkcs11": (f"{UTILS}/_keys/pkcs11/",),
     "yaml": (f"{UTILS}/_module/", "plugins/filter/"),
     "cryptography": (f"{UTILS}/_domain/", f"{UTILS}/_keys/"),

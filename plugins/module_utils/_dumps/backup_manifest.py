@@ -18,8 +18,7 @@ from typing import NotRequired, TypedDict, cast
 
 from .._domain.errors import FileMissing, OpsError
 from .._domain.file_failures import failures_of
-from .._store.opener import open_trusted
-from .._store.private_files import new_file, read_trusted, sync_folder
+from .._store.private_files import file_sha256, new_file, read_trusted, sync_folder
 from .._store.unfinished import is_unfinished
 
 MANIFEST_FILE = "backup.json"
@@ -150,12 +149,6 @@ def require_whole(folder: Path, manifest: BackupManifest, *, service_uid: int | 
             hint="whoever restores the folder would take it for a part of the backup: find out who put it there, and "
             "move it away",
         )
-
-
-def file_sha256(path: Path, *, service_uid: int | None = None) -> str:
-    """Return the SHA-256 of a file in hex. Raises OpsError file.*."""
-    with open_trusted(path, private=False, service_uid=service_uid) as raw, failures_of(path, writing=False):
-        return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
 def metadata_file(dump_file: str) -> str:

@@ -17,19 +17,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from .._domain.dumped import COLLECTION
 from .._domain.errors import OpsError
 from .._domain.file_failures import failures_of
 from .._store import sealed_file
-from .._store.bundle import Recipient
-from .._store.connection import COLLECTION, Store, driver_errors
+from .._store.age_keys import Recipient
+from .._store.bson_pieces import BsonPieces
+from .._store.connection import Store, driver_errors
 from .._store.driver import Document, bson
 from .._store.opener import open_trusted
 from .._store.private_files import new_file
 from .backup_manifest import DumpedCollection
 
-_SMALLEST = 5  # bytes: of an empty document
-_LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
-_LARGEST = 16 * 1024 * 1024 + 16 * 1024  # bytes of a document: what servers keep, and what they add of their own
+_PIECE = 1024 * 1024  # bytes read at one time
 _LONGEST_NAME = 238  # bytes: longer file names are shortened, as mongodump does since release 100.1
 _KEPT_OF_NAME = 208  # bytes
 
@@ -138,18 +138,25 @@ def read_back(path: Path, on_document: Callable[[bytes], None]) -> DumpedCollect
 
     Raises OpsError backup.damaged where it ends early or is no BSON. What need not be decoded is not (X11).
     """
-    digest, documents = hashlib.sha256(), 0
+    digest, passed = hashlib.sha256(), 0
+
+    def handed_on(document: bytes) -> None:
+        nonlocal passed
+        passed += 1
+        on_document(document)
+
+    pieces = BsonPieces(handed_on, lambda found: _not_read_back(path, found))
     with open_trusted(path, private=True) as raw, failures_of(path, writing=False):
-        while head := raw.read(_LENGTH):
-            size = int.from_bytes(head, "little")
-            whole = head + (raw.read(size - _LENGTH) if _SMALLEST <= size <= _LARGEST else b"")
-            digest.update(whole)
-            documents += 1
-            if len(whole) < _SMALLEST or len(whole) != size or whole[-1]:
-                raise OpsError(
-                    f"{path} cannot be read back: damaged near byte {raw.tell()}",
-                    code="backup.damaged",
-                    hint="is the disk full or failing? take the backup again; nothing else was done",
-                )
-            on_document(whole)
-    return {"documents": documents, "sha256": digest.hexdigest(), "file": path.name}
+        while piece := raw.read(_PIECE):
+            digest.update(piece)
+            pieces.add(piece)
+    pieces.finish()
+    return {"documents": passed, "sha256": digest.hexdigest(), "file": path.name}
+
+
+def _not_read_back(path: Path, found: str) -> OpsError:
+    return OpsError(
+        f"{path} cannot be read back: {found}",
+        code="backup.damaged",
+        hint="is the disk full or failing? take the backup again; nothing else was done",
+    )

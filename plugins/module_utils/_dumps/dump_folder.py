@@ -16,11 +16,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from .._domain.dumped import COLLECTION, Dumped
-from .._store.bundle import Identity
+from .._store.age_keys import Identity
 from .._store.opener import require_own_folder
 from .backup_manifest import BackupManifest
 from .form import NOT_DATABASES, Contents, OnDocument, chosen, metadata, sorted_out
-from .pieces import Documents, damaged, each_piece, whole
+from .pieces import damaged, documents, each_piece, whole
 
 _FILE = re.compile(r"(?P<base>.+)\.(?P<kind>bson|metadata\.json)(?P<behind>\.gz|\.age|)", re.DOTALL)
 _OF_THE_TOOL = ("prelude.json", "prelude.json.gz")  # mongodump's own note of which releases were at work
@@ -47,9 +47,9 @@ class DumpFolder:
     def read(self, on_document: OnDocument) -> None:
         for one in self.contents.collections():
             path = self._files[one.name]
-            documents = Documents(path, lambda raw, name=one.name: on_document(name, raw))  # type: ignore[misc]
-            each_piece(path, documents.add, identity=self._identity, service_uid=self._uid)
-            documents.finish()
+            cut = documents(path, lambda raw, name=one.name: on_document(name, raw))  # type: ignore[misc]
+            each_piece(path, cut.add, identity=self._identity, service_uid=self._uid)
+            cut.finish()
 
 
 def of_backup(src: Path, manifest: BackupManifest, *, identity: Identity | None, service_uid: int | None) -> DumpFolder:

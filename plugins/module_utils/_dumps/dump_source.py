@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .._domain.errors import OpsError
 from .._domain.file_failures import failures_of
-from .._store.bundle import Identity
+from .._store.age_keys import Identity
 from .._store.opener import require_own_folder
 from . import backup_manifest, dump_folder, mongo_archive
 from .backup_manifest import BackupManifest

@@ -19,10 +19,11 @@ from .._domain.crc64 import Crc64
 from .._domain.dumped import COLLECTION, TIME_SERIES, Dumped
 from .._domain.file_failures import failures_of
 from .._domain.values import Document
+from .._store.bson_pieces import LENGTH
 from .._store.opener import open_trusted
 from .._store.record_bytes import decode
 from .form import Contents, OnDocument, chosen, metadata, sorted_out
-from .pieces import GZIP, LENGTH, Unpacked, damaged, ended, size_of
+from .pieces import GZIP, Unpacked, damaged, documents
 
 MAGIC = (0x8199E26D).to_bytes(LENGTH, "little")
 _TERMINATOR = b"\xff" * LENGTH
@@ -92,7 +93,7 @@ class _Stream:
     """An archive, cut into what it is made of."""
 
     def __init__(self, path: Path, raw: BinaryIO) -> None:
-        self._path = path
+        self._path, self._documents = path, documents(path, lambda _raw: None)
         self.packed = raw.peek(len(GZIP))[: len(GZIP)] == GZIP  # type: ignore[attr-defined]
         self._read: Callable[[int], bytes] = Unpacked(path, raw).read if self.packed else raw.read
 
@@ -112,8 +113,8 @@ class _Stream:
             return None
         if head == _TERMINATOR and not end:
             return None
-        size = size_of(self._path, head) if len(head) == LENGTH else 0
-        return ended(self._path, head + self.exactly(max(size - LENGTH, 1)))
+        size = self._documents.size_of(head) if len(head) == LENGTH else 0
+        return self._documents.ended(head + self.exactly(max(size - LENGTH, 1)))
 
     def prelude(self) -> list[Document]:
         """Return what the beginning says of the collections. Raises OpsError restore.damaged."""

@@ -19,13 +19,11 @@ from typing import BinaryIO
 from .._domain.errors import OpsError
 from .._domain.file_failures import failures_of
 from .._store import sealed_file
-from .._store.bundle import Identity
+from .._store.age_keys import Identity
+from .._store.bson_pieces import BsonPieces
 from .._store.opener import open_trusted
 
 GZIP = b"\x1f\x8b"
-LARGEST = 16 * 1024 * 1024 + 16 * 1024  # bytes of a document: what servers keep, and what they add of their own
-SMALLEST = 5  # bytes: of an empty document
-LENGTH = 4  # bytes: a BSON document begins with its size, int32 little endian
 _PIECE = 1024 * 1024  # bytes
 _GROWTH, _GROWN = 200, 1024 * 1024 * 1024  # records of services grow to some 5 to 50 times their size; bytes
 
@@ -72,7 +70,7 @@ def each_piece(
     """
     with open_trusted(path, private=False, service_uid=service_uid) as raw, failures_of(path, writing=False):
         if path.name.endswith(sealed_file.SUFFIX):
-            sealed_file.read(path, raw, require_identity(path, identity), on_piece)
+            sealed_file.read(path, raw, require_identity(path, identity), on_piece, damaged=_sealed_damaged)
             return
         source = Unpacked(path, raw) if path.name.endswith(".gz") else raw
         while piece := source.read(_PIECE):
@@ -102,39 +100,14 @@ def whole(path: Path, *, at_most: int, identity: Identity | None, service_uid: i
     return bytes(held)
 
 
-class Documents:
-    """Cuts pieces into BSON documents, which are not decoded, and hands each on."""
-
-    def __init__(self, path: Path, on_document: Callable[[bytes], None]) -> None:
-        self._path, self._on_document = path, on_document
-        self._pending = bytearray()
-
-    def add(self, piece: bytes) -> None:
-        self._pending += piece
-        start = 0
-        while len(self._pending) - start >= LENGTH:
-            size = size_of(self._path, self._pending[start : start + LENGTH])
-            if len(self._pending) - start < size:
-                break
-            self._on_document(ended(self._path, bytes(self._pending[start : start + size])))
-            start += size
-        del self._pending[:start]
-
-    def finish(self) -> None:
-        if self._pending:
-            raise damaged(self._path, "it ends inside a document")
+def documents(path: Path, on_document: Callable[[bytes], None]) -> BsonPieces:
+    """Return what cuts the pieces of a dump's file into documents. Raises, as it does, OpsError restore.damaged."""
+    return BsonPieces(on_document, lambda found: damaged(path, found))
 
 
-def size_of(path: Path, head: bytes | bytearray) -> int:
-    """Return the size of a BSON document from its first bytes. Raises OpsError restore.damaged."""
-    size = int.from_bytes(head, "little")
-    if not SMALLEST <= size <= LARGEST:
-        raise damaged(path, f"a document of {size} bytes in it is none")
-    return size
-
-
-def ended(path: Path, raw: bytes) -> bytes:
-    """Return a document that ends as documents do. Raises OpsError restore.damaged."""
-    if raw[-1]:
-        raise damaged(path, "a document in it has no end")
-    return raw
+def _sealed_damaged(path: Path, found: str) -> OpsError:
+    return OpsError(
+        f"{path} is damaged: {found}",
+        code="backup.damaged",
+        hint="take it from another copy of the backup; nothing was written",
+    )

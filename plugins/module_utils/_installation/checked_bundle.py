@@ -25,8 +25,9 @@ from .._domain.errors import FileMissing, OpsError
 from .._domain.manifest import Manifest
 from .._domain.sender_signature import SIGNATURE_FILE
 from .._domain.what_travels import is_of_users
-from .._store import bundle, collection_metadata
-from .._store.bundle import Identity, RecordsFile
+from .._store import age_keys, bundle, collection_metadata
+from .._store.age_keys import Identity
+from .._store.bundle import RecordsFile
 from .._store.driver import Document
 from .._store.private_files import read_trusted
 from . import opened_records
@@ -80,7 +81,7 @@ def checked(src: Path, identity_file: Path, trust: Trust, *, service_uid: int | 
         manifest = manifests.parse(content.decode("utf-8"), origin=str(origin))
     except UnicodeDecodeError:
         raise OpsError(f"{origin} is not text", code="manifest.malformed", hint="copy the bundle again") from None
-    identity = bundle.identity_from(identity_file, service_uid=service_uid)
+    identity = age_keys.identity_from(identity_file, service_uid=service_uid)
     with closing(RecordsFile(src / manifests.RECORDS_FILE, service_uid=service_uid)) as records:
         check = _Check(manifest, origin)
         _judged(records, identity, check)

@@ -12,7 +12,7 @@ from pathlib import Path
 from .._domain import manifest as manifests
 from .._domain.errors import FileMissing
 from .._domain.sender_signature import SIGNATURE_FILE, SigningKey
-from .._store import bundle, private_files, record_index
+from .._store import private_files, record_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Place:
         return (self.dest / manifests.RECORDS_FILE).exists()
 
     def records_sha256(self) -> str:
-        return bundle.file_sha256(self.dest / manifests.RECORDS_FILE, service_uid=self.service_uid)
+        return private_files.file_sha256(self.dest / manifests.RECORDS_FILE, service_uid=self.service_uid)
 
     def is_signed(self) -> bool:
         """Return whether the manifest has this sender's signature, or needs none."""

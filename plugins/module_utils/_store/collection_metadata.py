@@ -21,10 +21,11 @@ from .._domain.collection_metadata import (
     same,
     same_index,
 )
+from .._domain.dumped import COLLECTION
 from .._domain.values import Document
 from .._domain.what_travels import is_of_users
 from . import removed_version_validator
-from .connection import COLLECTION, Store, driver_errors, refusal_of
+from .connection import Store, driver_errors, refusal_of
 from .record_bytes import encode
 
 

@@ -14,15 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from .._domain.dumped import COLLECTION, TIME_SERIES
 from .._domain.errors import DatabaseRefused, OpsError, Unauthorized
 from .._domain.secret import Secret
 from .driver import Document, DriverObject, bson, errors, pymongo, record_codec
 
 SERVER_SELECTION_TIMEOUT_MS = 10_000
 _NOT_ALLOWED, _NOT_AUTHENTICATED = 13, 18  # codes of the server: Unauthorized, AuthenticationFailed
-
-
-COLLECTION, VIEW, TIME_SERIES = "collection", "view", "timeseries"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ Read through `opener`; written as `unfinished` says, beside the target.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -203,6 +204,12 @@ def read_trusted(path: Path, *, at_most: int = -1, service_uid: int | None = Non
     """
     with open_trusted(path, private=False, service_uid=service_uid) as raw, failures_of(path, writing=False):
         return raw.read(at_most)
+
+
+def file_sha256(path: Path, *, service_uid: int | None = None) -> str:
+    """Return the SHA-256 in hex of a file that others may read but not write. Raises what `open_trusted` raises."""
+    with open_trusted(path, private=False, service_uid=service_uid) as raw, failures_of(path, writing=False):
+        return hashlib.file_digest(raw, "sha256").hexdigest()
 
 
 def sync_folder(path: Path) -> None:

@@ -13,15 +13,17 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from .._domain.aead import mac
 from .._domain.errors import OpsError
+from .._domain.multiset_digest import MultisetDigest
 from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import RawBSONDocument, errors
 from .every_record import DatabaseDigest
+from .record_bytes import as_document
 from .records import BATCH_BYTES, READ_BATCH, stream_raw
 
 _DUPLICATE = 11000  # code of the server: DuplicateKey
-_SUM = 1 << 256
 
 
 @dataclass(slots=True)
@@ -33,8 +35,12 @@ class Counted:
     """
 
     documents: int = 0
-    any_order: int = 0
+    any_order: MultisetDigest = field(default_factory=MultisetDigest)
     in_order: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def as_counted(self) -> tuple[int, bytes]:
+        """Return what two readings of the same documents have in common, whatever their order."""
+        return self.documents, self.any_order.value()
 
 
 class Tally:
@@ -51,8 +57,7 @@ class Tally:
         counted = self.begin(collection)
         counted.documents += 1
         counted.in_order.update(raw)
-        one = hashlib.blake2b(raw, key=self.key, digest_size=32).digest()
-        counted.any_order = (counted.any_order + int.from_bytes(one, "little")) % _SUM
+        counted.any_order.add(mac(self.key, raw))
 
     @property
     def documents(self) -> int:
@@ -69,7 +74,7 @@ class Tally:
         return [
             f"{name} ({here.documents if here else 'none'}, there {there.documents if there else 'none'})"
             for name, here, there in pairs
-            if here is None or there is None or (here.documents, here.any_order) != (there.documents, there.any_order)
+            if here is None or there is None or here.as_counted() != there.as_counted()
         ]
 
 
@@ -90,7 +95,7 @@ class Inserter:
         if self._batch and (collection != self._collection or full):
             self.flush()
         self._collection = collection
-        self._batch.append(RawBSONDocument(raw))
+        self._batch.append(as_document(raw))
         self._held += len(raw)
 
     def flush(self) -> None:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from .._domain.errors import OpsError
 from .._domain.file_failures import failures_of
-from .bundle import Identity, Recipient
+from .age_keys import Identity, Recipient
 from .private_files import new_file
 
 try:
@@ -37,19 +37,26 @@ def write(path: Path, pieces: Iterable[bytes], recipients: Sequence[Recipient]) 
             pyrage.encrypt_io(source, sink, list(recipients))
         except (pyrage.EncryptError, OSError):
             # WHY: the binding raises its own in place of what failed, without code and errno.
-            failure = source.failure or sink.failure
-            if failure is None:
-                raise
-            raise failure from None
+            raise (
+                source.failure
+                or sink.failure
+                or OpsError(
+                    f"cannot write {path}: it cannot be encrypted", code="bundle.write_failed", hint="is the disk full?"
+                )
+            ) from None
         raw.flush()
         os.fsync(raw.fileno())
     return sink.digest.hexdigest()
 
 
-def read(path: Path, raw: BinaryIO, identity: Identity, on_piece: Callable[[bytes], None]) -> None:
-    """Call `on_piece` with what an encrypted file holds. path: for messages.
+def read(
+    path: Path, raw: BinaryIO | io.RawIOBase, identity: Identity, on_piece: Callable[[bytes], None], *,
+    damaged: Callable[[Path, str], OpsError],
+) -> None:  # fmt: skip
+    """Call `on_piece` with what an encrypted file holds. path: for messages. damaged: returns the failure for a file
+    that is not what was written.
 
-    Raises OpsError bundle.wrong_recipient, backup.damaged, and whatever `on_piece` raises.
+    Raises OpsError bundle.wrong_recipient, `damaged`, and whatever `on_piece` raises.
     """
     try:
         pyrage.decrypt_io(raw, _Caller(on_piece), [identity])
@@ -58,19 +65,11 @@ def read(path: Path, raw: BinaryIO, identity: Identity, on_piece: Callable[[byte
             raise OpsError(
                 f"{path} is encrypted for another recipient",
                 code="bundle.wrong_recipient",
-                hint="use the identity whose public key backup.json lists under recipients",
+                hint="use the identity whose public key its manifest lists under recipients",
             ) from None
-        raise _damaged(path, "its age header cannot be read") from None
+        raise damaged(path, "its age header cannot be read") from None
     except OSError:
-        raise _damaged(path, "a part of it does not authenticate, or the end is missing") from None
-
-
-def _damaged(path: Path, found: str) -> OpsError:
-    return OpsError(
-        f"{path} is damaged: {found}",
-        code="backup.damaged",
-        hint="take it from another copy of the backup; nothing was written",
-    )
+        raise damaged(path, "a part of it does not authenticate, or the end is missing") from None
 
 
 class _Pieces(io.RawIOBase):

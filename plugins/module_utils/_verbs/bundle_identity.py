@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .._domain.result import Result
 from .._domain.settings import Settings
-from .._store import bundle, private_files
+from .._store import age_keys, private_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     """Return the recipient, making the identity if there is none. Raises OpsError bundle.identity_invalid, file.*."""
     path = Path(options.path)
     if path.exists():
-        recipient = str(bundle.identity_from(path).to_public())
+        recipient = str(age_keys.identity_from(path).to_public())
         return Result(changed=False, values={"recipient": recipient}, before={}, after={})
     if check:
         return Result(
             changed=True, values={"recipient": ""}, before={"identity": "absent"}, after={"identity": "present"}
         )
-    text, recipient = bundle.new_identity()
+    text, recipient = age_keys.new_identity()
     private_files.write_private(path, text.encode("ascii"), replace=False)
     return Result(
         changed=True, values={"recipient": recipient}, before={"identity": "absent"}, after={"identity": "present"}

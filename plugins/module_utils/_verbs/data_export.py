@@ -42,8 +42,8 @@ from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.moved_records import FoundBy, state_of, told_by_oplog
 from .._installation.sealing import Sealing
-from .._store import bundle, changes, collection_metadata, private_files, record_index, unfinished
-from .._store.bundle import Recipient
+from .._store import age_keys, bundle, changes, collection_metadata, private_files, record_index, unfinished
+from .._store.age_keys import Recipient
 from .._store.connection import Store
 from .._store.driver import Document
 from .._store.every_record import DatabaseDigest
@@ -89,7 +89,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         raise OpsError(
             "no recipients", code="bundle.recipient_invalid", hint="give what bundle_identity returned as `recipients`"
         )
-    recipients = bundle.recipients_from(options.recipients)
+    recipients = age_keys.recipients_from(options.recipients)
     dest = Path(options.dest)
     if private_files.require_fit(dest, service_uid=settings.service_uid) and not check:
         unfinished.remove_dead(dest)

@@ -27,8 +27,8 @@ from .._dumps.dump import FolderWriter
 from .._installation.dump_proof import DumpProof
 from .._installation.installation import Installation, open_installation
 from .._installation.survey import Survey
-from .._store import bundle, private_files, records, unfinished
-from .._store.bundle import Recipient
+from .._store import age_keys, private_files, records, unfinished
+from .._store.age_keys import Recipient
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest, database_digest
 from .._store.opener import open_trusted
@@ -107,7 +107,7 @@ class _Beside:
         told["files"] = {**manifest.get("files", {}), **sealed.files, **clear.files}
         for name, sha256 in told["files"].items():
             # Documents in clear were read back already.
-            if (self.whole or not name.endswith(".bson")) and backup_manifest.file_sha256(working / name) != sha256:
+            if (self.whole or not name.endswith(".bson")) and private_files.file_sha256(working / name) != sha256:
                 raise _unlike(working / name, "its SHA-256 is not that of what was written")
         if self.whole:
             told["recipients"] = self.recipients
@@ -125,7 +125,7 @@ def _beside(settings: Settings, options: Options, warn: Callable[[str], None]) -
             code="backup.no_recipients",
             hint="give age public keys as `recipients`, or leave `encrypt` out",
         )
-    keys = bundle.recipients_from(options.recipients)
+    keys = age_keys.recipients_from(options.recipients)
     secrets = config = None
     if settings.secrets_file is not None and keys:
         secrets = _content(settings.secrets_file, settings.service_uid, private=True)

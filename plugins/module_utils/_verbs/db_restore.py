@@ -27,7 +27,7 @@ from .._dumps import dump_source
 from .._dumps.backup_manifest import BackupManifest
 from .._dumps.form import Form
 from .._installation.installation import open_database
-from .._store import bundle, restore_mark, restored_metadata, restored_records
+from .._store import age_keys, restore_mark, restored_metadata, restored_records
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest
 from .._store.restored_records import Inserter, Tally
@@ -50,7 +50,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     """Restore. Raises OpsError restore.*, backup.damaged, bundle.*, file.*, database.*."""
     identity = None
     if options.identity_file is not None:
-        identity = bundle.identity_from(Path(options.identity_file), service_uid=settings.service_uid)
+        identity = age_keys.identity_from(Path(options.identity_file), service_uid=settings.service_uid)
     with open_database(settings, restoring=True) as store:
         form, manifest = dump_source.find(
             Path(options.src),

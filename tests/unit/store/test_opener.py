@@ -17,7 +17,8 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._dumps import ba
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation.checked_bundle import checked
 from ansible_collections.certautopilot.ops.plugins.module_utils._module import configuration
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import opener, private_files
-from ansible_collections.certautopilot.ops.plugins.module_utils._store.bundle import RecordsFile, identity_from
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.age_keys import identity_from
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.bundle import RecordsFile
 
 SERVICE = 65533  # a uid of nobody here
 FOREIGN = 65534

@@ -9,7 +9,7 @@ import pyrage
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import private_files
-from ansible_collections.certautopilot.ops.plugins.module_utils._store.bundle import identity_from
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.age_keys import identity_from
 
 
 def code_of(read, path):
