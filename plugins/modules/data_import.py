@@ -30,7 +30,7 @@ options:
     type: path
     required: true
   mode:
-    description: V(import) writes what differs and proves; V(compare) only proves and writes nothing. V(verify) is the
+    description: V(import) writes what differs and proves; V(compare) only proves and writes no record. V(verify) is the
       old name of V(compare).
     type: str
     choices: [import, compare, verify]

@@ -21,7 +21,7 @@ from tests.integration.modules.test_no_secret_shows import leaks
 from tests.support import softhsm
 from tests.support.demo import ansible_environment
 from tests.support.demo import oracle as compare
-from tests.support.lab import TOKEN, Lab
+from tests.support.lab import TOKEN, Lab, running
 from tests.support.processes import repository_environment
 
 RECORDS = 60
@@ -29,10 +29,8 @@ RECORDS = 60
 
 @pytest.fixture
 def lab(tmp_path):
-    made = Lab(tmp_path / "lab")
-    made.up(records=RECORDS, with_source=True)
-    yield made
-    made.down()
+    with running(tmp_path / "lab", records=RECORDS) as made:
+        yield made
 
 
 def migrate(lab, *arguments):

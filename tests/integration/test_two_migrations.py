@@ -21,7 +21,7 @@ import yaml
 from tests.integration.test_playbooks import changed, migrate
 from tests.support.demo import ansible_environment
 from tests.support.demo import oracle as compare
-from tests.support.lab import Lab
+from tests.support.lab import running
 
 RECORDS = 30
 NAME = "kek-migration"
@@ -30,10 +30,8 @@ FAR_S = 3600
 
 @pytest.fixture
 def lab(tmp_path):
-    made = Lab(tmp_path / "lab")
-    made.up(records=RECORDS, with_source=True)
-    yield made
-    made.down()
+    with running(tmp_path / "lab", records=RECORDS) as made:
+        yield made
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,17 @@ class Lab:
             "certautopilot_migration_dir": str(self.folder / f"work-{side}"),
             "certautopilot_backup_dir": str(self.folder / "backups"),
         }
+
+
+@contextmanager
+def running(folder: Path, *, records: int) -> Iterator[Lab]:
+    """Yield a laboratory with a source that serves; take it down afterwards, also where it did not come up whole."""
+    lab = Lab(folder)
+    try:
+        lab.up(records=records, with_source=True)
+        yield lab
+    finally:
+        lab.down()
 
 
 def _private(path: Path, text: str) -> None:

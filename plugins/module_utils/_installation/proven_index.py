@@ -26,34 +26,55 @@ from .lockstep import Pair
 
 
 class ProvenIndex:
-    """An index under way. What of it is already there stays until another one is put in its place."""
+    """An index under way. What of it is already there stays until another one is put in its place.
 
-    def __init__(self, raw: BinaryIO, temporary: Path, path: Path, store: Store, bundle_id: str) -> None:
+    Where writing fails, as on a disk that is full, it is given up with a warning: an import must not fail for it.
+    """
+
+    def __init__(
+        self, raw: BinaryIO, temporary: Path, path: Path, store: Store, bundle_id: str, warn: Callable[[str], None]
+    ) -> None:
         self._raw, self._temporary, self._path, self._store, self._bundle_id = raw, temporary, path, store, bundle_id
+        self._warn = warn
         self._writer: record_index.Writer | None = None
 
     def begin(self) -> None:
         """Begin anew: what follows is one walk over all of the destination."""
-        since = changes.begin(self._store)
-        self._raw.seek(0)
-        self._raw.truncate()
-        self._writer = record_index.Writer(self._raw, record_index.About(self._bundle_id, since))
+        about = record_index.About(self._bundle_id, changes.begin(self._store))
+        with self._given_up_where_it_fails():
+            self._raw.seek(0)
+            self._raw.truncate()
+            self._writer = record_index.Writer(self._raw, about)
 
     def note(self, collection: str, pairs: Sequence[Pair], equal: Sequence[bool]) -> None:
         """Take what a walk found; of a walk that finds anything different no index is made."""
         if not all(equal):
             self._writer = None
-        if self._writer is not None:
+        with self._given_up_where_it_fails():
             for pair in pairs:
-                if pair.found is not None:
+                if self._writer is not None and pair.found is not None:
                     self._writer.add(collection, pair.found)
 
     def put(self) -> None:
         """Put it in its place, if the walk was begun and found everything equal."""
-        if self._writer is not None:
-            self._writer.finish()
-            self._temporary.replace(self._path)
-            private_files.sync_folder(self._path.parent)
+        with self._given_up_where_it_fails():
+            if self._writer is not None:
+                self._writer.finish()
+                self._temporary.replace(self._path)
+                private_files.sync_folder(self._path.parent)
+
+    @contextmanager
+    def _given_up_where_it_fails(self) -> Iterator[None]:
+        try:
+            with failures_of(self._path):
+                yield
+        except OpsError as refusal:
+            self._writer = None
+            self._warn(_given_up(refusal))
+
+
+def _given_up(refusal: OpsError) -> str:
+    return f"changes cannot be imported on top of this bundle later, only all of it: {refusal.message}"
 
 
 @contextmanager
@@ -68,7 +89,7 @@ def beside(
             with failures_of(folder):
                 raw, temporary = stack.enter_context(unfinished.file_in(folder))
         except OpsError as refusal:
-            warn(f"changes cannot be imported on top of this bundle later, only all of it: {refusal.message}")
+            warn(_given_up(refusal))
             yield None
             return
-        yield ProvenIndex(raw, temporary, folder / record_index.PROVEN, store, bundle_id)
+        yield ProvenIndex(raw, temporary, folder / record_index.PROVEN, store, bundle_id, warn)

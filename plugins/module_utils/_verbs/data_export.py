@@ -91,6 +91,12 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         )
     recipients = age_keys.recipients_from(options.recipients)
     dest = Path(options.dest)
+    if options.base is not None and dest.resolve() == Path(options.base).resolve():
+        raise OpsError(
+            f"`dest` and `base` are both {dest}: the changes would take the place of the bundle that they belong to",
+            code="export.base_is_dest",
+            hint="give the changes a folder of their own; nothing was written",
+        )
     if private_files.require_fit(dest, service_uid=settings.service_uid) and not check:
         unfinished.remove_dead(dest)
     with open_installation(settings) as installation, ExitStack() as stack:

@@ -14,3 +14,11 @@ def identity(empty_env_site):
     path = empty_env_site.folder / "identity"
     empty_env_site.call("bundle_identity", path=str(path))
     return path
+
+
+@pytest.fixture
+def target(new_site):
+    """A fresh database of another name; nothing is in it."""
+    site = new_site()
+    site.write()
+    return site

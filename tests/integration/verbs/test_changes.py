@@ -20,6 +20,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._keys.env import
 from ansible_collections.certautopilot.ops.plugins.module_utils._store import changes, records
 
 from tests.integration.reading import watched
+from tests.support import mounts
 from tests.support.age_keys import public_of
 from tests.support.sealed import credential, envelope, plaintext_of
 
@@ -51,7 +52,8 @@ class Sides:
         return self.source.call("data_export", recipients=self.recipients, **{**where, **options})
 
     def load(self, **options):
-        return self.destination.call("data_import", src=str(self.whole), identity_file=str(self.identity), **options)
+        where = {"src": str(self.whole), "identity_file": str(self.identity)}
+        return self.destination.call("data_import", **{**where, **options})
 
     def load_changes(self, **options):
         where = {"src": str(self.changed), "base": str(self.whole), "identity_file": str(self.identity)}
@@ -364,3 +366,35 @@ def test_a_bundle_in_a_folder_that_cannot_be_written_to_is_imported_and_a_warnin
     assert (told["records"], told["equal"]) == (17, 17)
     assert any("changes cannot be imported on top of this bundle" in one for one in empty_env_site.warnings)
     assert not (sides.whole / "proven.index").exists()
+
+
+def test_changes_are_not_exported_over_their_own_base(sides):
+    before = {path.name: path.read_bytes() for path in sides.whole.iterdir()}
+    change_some(sides.source)
+
+    with pytest.raises(OpsError) as refusal:
+        sides.export_changes(dest=f"{sides.whole}/../{sides.whole.name}")
+
+    assert refusal.value.code == "export.base_is_dest"
+    assert {path.name: path.read_bytes() for path in sides.whole.iterdir()} == before
+
+
+def test_an_import_whose_disk_is_too_full_for_the_index_proves_all_the_same(
+    env_site, empty_env_site, identity, tmp_path
+):
+    env_site.db.zones.insert_many([{"_id": number + 1000, "apex": "x"} for number in range(3000)])
+    sides = Sides(env_site, empty_env_site, identity)
+    sides.export()
+    size = sum(path.stat().st_size for path in sides.whole.iterdir() if path.name != "source.index")
+    (tmp_path / "small").mkdir()
+    with mounts.tmpfs(tmp_path / "small", size=size + 64 * 1024) as folder:
+        for name in ("manifest.json", "records.age"):
+            shutil.copy(sides.whole / name, folder)
+
+        told = sides.load(src=str(folder)).values["manifest"]
+
+        assert (told["records"], told["equal"]) == (3017, 3017)
+        assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "records.age"]
+    assert any(
+        "changes cannot be imported on top" in one and "no space" in one.lower() for one in empty_env_site.warnings
+    )

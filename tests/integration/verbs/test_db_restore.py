@@ -60,14 +60,6 @@ def source(env_site):
 
 
 @pytest.fixture
-def target(new_site):
-    """A fresh database of another name; nothing is in it."""
-    site = new_site()
-    site.write()
-    return site
-
-
-@pytest.fixture
 def officer(tmp_path):
     """An identity, in a file, that opens backups."""
     identity, path = pyrage.x25519.Identity.generate(), tmp_path / "officer.key"

@@ -47,13 +47,6 @@ def source(env_site):
     return env_site
 
 
-@pytest.fixture
-def target(new_site):
-    site = new_site()
-    site.write()
-    return site
-
-
 @pytest.mark.parametrize("packed", [(), ("--gzip",)], ids=["plain", "packed"])
 @pytest.mark.parametrize("form", ["folder", "archive"])
 def test_what_mongodump_writes_is_restored(source, target, tmp_path, form, packed):
