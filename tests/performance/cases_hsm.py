@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from .machine import CpuClock
 from .report import Goal, Row
 
 LATENCY_S = 0.001
+NOT_BUILT = "not measured: no C compiler to build the slow module"
 CALLS = 3  # for one envelope: unwrap, wrap, and the unwrap that proves it
 SHIM = REPOSITORY / "tests" / "support" / "hsm_shim.c"
 AGAINST_FLOOR = Goal(False, 1.15, "x floor")
@@ -78,19 +79,31 @@ def pkcs11_rows(server: DatabaseServer, folder: Path, sizes: Sequence[int]) -> l
 
 def worker_rows(folder: Path, counts: Sequence[int], seconds: float) -> list[Row]:
     """Return one row for each number of workers. seconds: how long one is meant to take."""
+    with slow_token(folder / "workers") as slow:
+        if slow is None:
+            return [Row("workers against 1 ms a call", 0, note=NOT_BUILT)]
+        token, settings = slow
+        references = {}
+        for version in (1, 2):
+            references[version] = KeyReference(f"kek-v{version}", bytes([version]))
+            token.oracle("make", label=f"kek-v{version}", id=bytes([version]).hex())
+        return [row for count in counts for row in _workers(token, settings, references, count, seconds)]
+
+
+@contextlib.contextmanager
+def slow_token(folder: Path) -> Iterator[tuple[Token, dict[str, str]] | None]:
+    """Yield a token and the settings of a module before it whose calls take LATENCY_S; None: it cannot be built."""
     if shutil.which("gcc") is None:
-        return [Row("workers against 1 ms a call", 0, note="not measured: no C compiler to build the slow module")]
+        yield None
+        return
+    folder.mkdir()
     library = folder / "libshim.so"
     subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", str(library), str(SHIM), "-ldl"], check=True)
-    token = _token(folder / "slow-token")
-    references = {}
-    for version in (1, 2):
-        references[version] = KeyReference(f"kek-v{version}", bytes([version]))
-        token.oracle("make", label=f"kek-v{version}", id=bytes([version]).hex())
+    token = _token(folder / "token")
     os.environ["SHIM_MODULE"] = module_path()
-    settings = token.settings(module_path=str(library))
+    os.environ["SHIM_LATENCY_US"] = str(round(LATENCY_S * 1e6))
     try:
-        return [row for count in counts for row in _workers(token, settings, references, count, seconds)]
+        yield token, token.settings(module_path=str(library))
     finally:
         for name in ("SHIM_MODULE", "SHIM_LATENCY_US", "SHIM_LATENCY_LENGTH"):
             os.environ.pop(name, None)

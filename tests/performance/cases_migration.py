@@ -26,6 +26,7 @@ from tests.support import database
 from tests.support.database import DatabaseServer
 
 from .cases_env import dropped, env_site
+from .cases_hsm import NOT_BUILT, slow_token
 from .floor import BATCH
 from .machine import CpuClock
 from .report import Goal, Row
@@ -75,8 +76,19 @@ class _Migration:
         return told
 
     def change_some(self) -> None:
-        ids = [one["_id"] for one in self.source.db[PLAIN].find({}, {"_id": 1}).limit(CHANGED)]
-        self.source.db[PLAIN].update_many({"_id": {"$in": ids}}, {"$set": {"result": os.urandom(4).hex()}})
+        """Change CHANGED records, half of them with an envelope."""
+        for name in (PLAIN, SEALED):
+            ids = [one["_id"] for one in self.source.db[name].find({}, {"_id": 1}).limit(CHANGED // 2)]
+            self.source.db[name].update_many({"_id": {"$in": ids}}, {"$set": {"result": os.urandom(4).hex()}})
+
+    def go_to_hsm(self, settings: dict[str, str]) -> None:
+        """Have another destination from now on, whose KEK is in a token."""
+        server = self.destination.uri
+        dropped(self.destination)
+        self.destination = Site(self.folder / "hsm", server, f"{self.destination.name}_hsm", provider="pkcs11")
+        self.destination.pkcs11 = settings
+        self.destination.write()
+        self.destination.call("kek_pkcs11_init", version=1)
 
     def freeze(self) -> str:
         """Move what changed, and prove both sides; return how the changes were found."""
@@ -142,6 +154,8 @@ def migration_rows(server: DatabaseServer, folder: Path, sizes: Sequence[int]) -
             rows += measured
             imports.append(import_s)
             freezes.append(freeze_s)
+            if size == max(sizes):
+                rows += _hsm_rows(one, clock, folder / "slow")
             one.drop()
     growth = (imports[-1] / imports[0]) / (sizes[-1] / sizes[0])
     return [
@@ -176,6 +190,29 @@ def _measured(one: _Migration, clock: CpuClock, *, with_goals: bool) -> tuple[li
         Row("freeze without an oplog", size, by_raw_read_s, by_raw_read_s / read_s, freeze, raw_read, doubt),
     ]
     return rows, import_s, by_oplog_s
+
+
+def _hsm_rows(one: _Migration, clock: CpuClock, folder: Path) -> list[Row]:
+    """Return the rows of a freeze to a token that takes a millisecond for each call."""
+    name = "freeze to an HSM, 1 ms a call"
+    with slow_token(folder) as slow:
+        if slow is None:
+            return [Row(name, one.size, note=NOT_BUILT)]
+        one.go_to_hsm(slow[1])
+        read_s = _took(one.read_raw)
+        one.export("bundle")
+        one.load("bundle")
+        one.change_some()
+        by_oplog_s, oplog = _told(one.freeze)
+        with _without_oplog():
+            one.export("bundle")
+            one.load("bundle")
+            one.change_some()
+            by_raw_read_s, raw_read = _told(one.freeze)
+    return [
+        Row(name, one.size, by_oplog_s, by_oplog_s / read_s, FREEZE, oplog, clock.doubt()),
+        Row(f"{name}, no oplog", one.size, by_raw_read_s, by_raw_read_s / read_s, FREEZE, raw_read, clock.doubt()),
+    ]
 
 
 def _took(work: Callable[[], Any]) -> float:
