@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pymongo
@@ -177,6 +178,52 @@ def test_a_migration_that_failed_goes_back_and_then_on_where_it_stopped(lab):
     assert unchanged == {"import": "False", "start": "True"}  # before the last export nothing is known of it
     assert third_status == 0, third[-3000:]
     assert "2 backup(s) of earlier tries" in third
+    assert compare(lab)["holds"]
+
+
+def write_to_the_source(lab):
+    config, secrets_env = (path.read_text() for path in lab.files("old"))
+    uri = re.search("^CERTAUTOPILOT_DATABASE_URI=(.*)$", secrets_env, re.MULTILINE).group(1)
+    pymongo.MongoClient(uri)[yaml.safe_load(config)["database"]["name"]].zones.insert_one(
+        {"_id": "by a foreign writer"}
+    )
+
+
+def let_others_write_into_the_bundles_folder(lab):
+    (lab.folder / "work-old" / "changes").chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        (write_to_the_source, "its database CHANGED after it was stopped"),
+        (let_others_write_into_the_bundles_folder, "its database could not be read again"),
+    ],
+)
+def test_what_happens_to_a_stopped_source_after_its_last_export_is_noticed_and_it_serves_again(lab, happens, said):
+    exported = lab.folder / "work-old" / "changes" / "manifest.json"
+
+    def wait():
+        while not exported.exists() and not over.wait(0.05):
+            pass
+        if exported.exists():
+            happens(lab)
+
+    over = threading.Event()
+    meanwhile = threading.Thread(target=wait)
+    meanwhile.start()
+    status, output = migrate(lab)
+    over.set()
+    meanwhile.join()
+    running = {side: lab.service("running", side).returncode == 0 for side in ("old", "new")}
+    (lab.folder / "work-old" / "changes").chmod(0o700)
+    again_status, again = migrate(lab)
+
+    assert status == 2
+    assert "migrate.proof: failed at" in output
+    assert said in " ".join(output.split())
+    assert running == {"old": True, "new": False}
+    assert again_status == 0, again[-3000:]
     assert compare(lab)["holds"]
 
 

@@ -79,10 +79,9 @@ def pkcs11_rows(server: DatabaseServer, folder: Path, sizes: Sequence[int]) -> l
 
 def worker_rows(folder: Path, counts: Sequence[int], seconds: float) -> list[Row]:
     """Return one row for each number of workers. seconds: how long one is meant to take."""
-    with slow_token(folder / "workers") as slow:
-        if slow is None:
-            return [Row("workers against 1 ms a call", 0, note=NOT_BUILT)]
-        token, settings = slow
+    if not can_build():
+        return [Row("workers against 1 ms a call", 0, note=NOT_BUILT)]
+    with slow_token(folder / "workers") as (token, settings):
         references = {}
         for version in (1, 2):
             references[version] = KeyReference(f"kek-v{version}", bytes([version]))
@@ -90,12 +89,14 @@ def worker_rows(folder: Path, counts: Sequence[int], seconds: float) -> list[Row
         return [row for count in counts for row in _workers(token, settings, references, count, seconds)]
 
 
+def can_build() -> bool:
+    """Return whether `slow_token` can be had."""
+    return shutil.which("gcc") is not None
+
+
 @contextlib.contextmanager
-def slow_token(folder: Path) -> Iterator[tuple[Token, dict[str, str]] | None]:
-    """Yield a token and the settings of a module before it whose calls take LATENCY_S; None: it cannot be built."""
-    if shutil.which("gcc") is None:
-        yield None
-        return
+def slow_token(folder: Path) -> Iterator[tuple[Token, dict[str, str]]]:
+    """Yield a token and the settings of a module before it whose calls take LATENCY_S."""
     folder.mkdir()
     library = folder / "libshim.so"
     subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", str(library), str(SHIM), "-ldl"], check=True)
