@@ -29,6 +29,7 @@ MARKS, MARK = "locks", "oplog"  # where leases are: their writes mark the time a
 CHANGES_AT_MOST = 100_000  # records: beyond, reading everything is not dearer than looking each of them up
 ANSWER_S = 120.0  # until the server has told of a write that was made after the question
 _POLL_MS = 200
+_QUIET_POLLS = 3  # without an event, until a server that is only asked counts as having told everything
 _OF_ONE_RECORD = frozenset({"insert", "update", "replace", "delete"})
 
 Changes: TypeAlias = dict[str, list[BsonValue]]
@@ -90,6 +91,30 @@ def changed_since(store: Store, since: Since, *, apart_from: Iterable[str]) -> C
                 return None if now is None else _told(events, since, now)
         except errors.OperationFailure:
             return None  # no oplog, or not so far back, or not for this user
+
+
+def seems_unchanged(store: Store, since: Since) -> bool:
+    """Return whether the server tells of no change since, for check mode: nothing is written, so nothing is proven.
+
+    WHY quiet ends it: without a mark of its own the question has no other end. True also needs the mark that was left
+    at the beginning, so that an oplog that was cut is not taken for one that is quiet.
+    """
+    wanted: list[Document] = [{"$match": {"ns.coll": {"$nin": sorted({*BOOKKEEPING} - {MARKS})}}}]
+    quiet, whole, until = 0, False, time.monotonic() + ANSWER_S
+    with driver_errors(store):
+        try:
+            with store.watch(wanted, since.token, wait_ms=_POLL_MS) as events:
+                while events.alive and quiet < _QUIET_POLLS and time.monotonic() < until:
+                    event = events.try_next()
+                    if event is None:
+                        quiet += 1
+                    elif event.get("ns", {}).get("coll") == MARKS:
+                        whole, quiet = whole or not since.marked < event["clusterTime"], 0
+                    else:
+                        return False
+        except errors.OperationFailure:
+            return False
+    return whole and quiet == _QUIET_POLLS
 
 
 def _instant(store: Store) -> Instant | None:

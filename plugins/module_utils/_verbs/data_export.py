@@ -35,12 +35,13 @@ from .._domain.values import JsonObject
 from .._installation import bundle_frames
 from .._installation import survey as surveys
 from .._installation.bundle_frames import Counts
+from .._installation.bundle_of_now import is_of_now, seems_of_now
 from .._installation.carried import Carried, carried_from
 from .._installation.export_base import Base, base_of, forecast, what_to_write
 from .._installation.export_place import Place, place_of
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import remembered_layout
-from .._installation.moved_records import FoundBy, state_of, told_by_oplog
+from .._installation.moved_records import FoundBy
 from .._installation.sealing import Sealing
 from .._store import age_keys, bundle, changes, collection_metadata, private_files, record_index, unfinished
 from .._store.age_keys import Recipient
@@ -106,8 +107,10 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         base = base_of(stack, options.base, installation, settings.service_uid, warn) if options.base else None
         existing = _existing(there, options, installation.catalogue, carried, metadata, base)
         if check:
-            return _predicted(installation, there, existing, base, warn)
-        if existing is not None and _is_of_now(installation.store, there, existing):
+            if existing is not None and seems_of_now(installation.store, there, existing):
+                return _unchanged(existing)
+            return _predicted(installation, there, base, warn)
+        if existing is not None and is_of_now(installation.store, there, existing):
             return _unchanged(existing)
         layout = base.layout if base is not None else _shown_layout(installation, warn)
         _say_what_stays(installation.store, metadata, warn)
@@ -153,29 +156,7 @@ def _shown_layout(installation: Installation, warn: Callable[[str], None]) -> La
     return remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
 
 
-def _is_of_now(store: Store, there: Place, existing: Manifest) -> bool:
-    """Return whether the source still is what the bundle says: by its oplog, or by one read without opening.
-
-    Without its index a bundle is made anew: nothing could be exported on top of it.
-    """
-    with ExitStack() as stack:
-        try:
-            index = stack.enter_context(there.index())
-        except OpsError:
-            return False
-        if index.about.bundle_id != existing["bundle_id"]:
-            return False
-        moved = told_by_oplog(store, index.about.since)
-        if moved is not None:
-            return not moved
-        state = index.state()
-        return state is not None and state_of(store, index) == state
-
-
-def _predicted(
-    installation: Installation, there: Place, existing: Manifest | None, base: Base | None,
-    warn: Callable[[str], None],
-) -> Result:  # fmt: skip
+def _predicted(installation: Installation, there: Place, base: Base | None, warn: Callable[[str], None]) -> Result:
     """Return what an export would write, from one read that opens a sample only."""
     digest, found, removed = DatabaseDigest(), surveys.Survey(), 0
     for collection, _key, raw in forecast(installation.store, base, digest):
@@ -184,8 +165,6 @@ def _predicted(
         else:
             found.note_raw(installation.catalogue, collection, raw)
     found.require_catalogued()
-    if existing is not None and existing["source_digest"] == digest.hex():
-        return _unchanged(existing)
     layout = remembered_layout(installation.store, installation.provider, found.sample, warn=warn, note=False)
     after: JsonObject = {"records": found.documents, "envelopes": found.total, "source_digest": digest.hex()}
     predicted: JsonObject = {

@@ -99,3 +99,13 @@ def test_a_server_without_an_oplog_has_no_instants(store, monkeypatch):
     monkeypatch.setattr(store, "command", lambda _document: {"ok": 1.0})
 
     assert changes.begin(store) is None
+
+
+def test_asking_whether_it_is_quiet_leaves_no_mark_and_sees_a_change(env_site, store, since):
+    before = env_site.documents()
+    assert changes.seems_unchanged(store, since)
+    assert env_site.documents() == before
+
+    env_site.db.zones.insert_one({"_id": "new"})
+
+    assert not changes.seems_unchanged(store, since)

@@ -340,6 +340,18 @@ def test_in_check_mode_both_say_what_they_would_do_and_write_nothing(sides):
     assert sides.destination.documents() == before
 
 
+def test_check_mode_says_unchanged_of_a_bundle_of_changes_exactly_while_nothing_has_changed_since(sides):
+    change_some(sides.source)
+    sides.export_changes()
+    before = sides.source.documents()
+    there = sides.export_changes(check=True)
+    assert (there.changed, sides.source.documents()) == (False, before)
+
+    sides.source.db[SEALED].delete_one({})
+
+    assert sides.export_changes(check=True).changed
+
+
 def test_after_a_bundle_of_no_changes_its_base_can_be_imported_again(sides):
     sides.export_changes()
     sides.load_changes()
