@@ -147,7 +147,9 @@ def test_no_two_task_files_of_a_role_have_one_name_and_each_is_included(role):
     names = Counter(path.name for path in paths)
     text = "\n".join(path.read_text() for path in folder.rglob("*.yml"))
 
-    included = set(re.findall(r"include_tasks: (\S+)", text)) | {f"{stage}.yml" for stage in stages()}
+    included = {Path(name).name for name in re.findall(r"(?:include|import)_tasks: (\S+)", text)} | {
+        f"{stage}.yml" for stage in stages()
+    }
     included |= set(re.findall(r'include_tasks: "{{ \w+_provider }}/(\S+)"', text))
     unused = [name for name in names if name != "main.yml" and name not in included]
 

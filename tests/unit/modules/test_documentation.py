@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-ACTIONS = {"require"}  # documentation only: they run on the controller
+ACTIONS = {"bundle_transfer", "in_step", "require"}  # documentation only: they run on the controller
 MODULES = sorted(
     path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem not in {"__init__", *ACTIONS}
 )
