@@ -58,19 +58,21 @@ class Access:
 
     def mounted(self, name: str) -> list[str]:
         """Return podman's options for what a host gets of these files."""
-        of_host = self.folder / "hosts" / name
-        return ["-v", f"{of_host}:/etc/ssh/host:ro", "-v", f"{self.folder / 'etc_hosts'}:/etc/hosts:ro"]
+        mounts = {"ssh": "/etc/ssh/host:ro", "journal": "/var/log/journal"}  # podman's own journal forgets at a reboot
+        options = [f"{self.folder / 'hosts' / name / part}:{place}" for part, place in mounts.items()]
+        return [word for option in (*options, f"{self.folder / 'etc_hosts'}:/etc/hosts:ro") for word in ("-v", option)]
 
     def _of_host(self, name: str) -> None:
-        folder = self.folder / "hosts" / name
+        folder = self.folder / "hosts" / name / "ssh"
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.with_name("journal").mkdir(exist_ok=True)
         _make_key(folder / "key")
         shutil.copyfile(self.folder / "key.pub", folder / "authorized_keys")
 
     def _known_hosts(self) -> None:
         known, table = "", f"127.0.0.1 localhost\n{self.network.controller} controller database\n"
         for name in self.names:
-            public = (self.folder / "hosts" / name / "key.pub").read_text(encoding="ascii")
+            public = (self.folder / "hosts" / name / "ssh" / "key.pub").read_text(encoding="ascii")
             known += f"{self._address(name)},{name} {' '.join(public.split()[:2])}\n"
             table += f"{self._address(name)} {name}\n"
         (self.folder / "known_hosts").write_text(known, encoding="ascii")

@@ -16,13 +16,12 @@ install -m 0440 "$here/sudoers" "$root/etc/sudoers.d/deploy"
 rm -f "$root"/etc/ssh/ssh_host_*
 install -m 0644 "$here/sshd.conf" "$root/etc/ssh/sshd_config.d/host.conf"
 
-# systemd as PID 1 in a container: no hardware, no consoles, nothing that wants the network; a journal that survives.
+# systemd as PID 1 in a container: no hardware, no consoles, nothing that wants the network.
 : >"$root/etc/machine-id"
 for unit in systemd-udevd systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-logind systemd-timesyncd \
   getty.target console-getty apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer; do
   chroot "$root" systemctl --quiet mask "$unit"
 done
-mkdir -p "$root/var/log/journal"
 install -m 0755 "$here/host-init" "$root/usr/local/sbin/host-init"
 
 # An old Debian has no library for the product: it is there to be refused.
