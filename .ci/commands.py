@@ -100,7 +100,9 @@ IF_THERE = {
 
 # Called on the hosts that are managed, not here; the README of the role says what it needs.
 ON_HOSTS = {
-    "systemctl": "roles/service, where the service is a unit; no test on this machine is",
+    "systemctl": "the modules of the service, on a host that systemd started",
+    "systemd-run": "return_switch, beside systemctl",
+    "journalctl": "the last lines of a service that failed, beside systemctl",
 }
 
 # What a variable of Ansible holds, and what testinfra calls behind an attribute of `host`.

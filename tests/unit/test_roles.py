@@ -87,7 +87,10 @@ def test_a_code_is_of_the_area_of_its_role(refusals):
 
 
 def test_the_codes_of_roles_are_stable(refusals):
-    """A code that goes, or gets another name, breaks whoever reads it: only add to this list."""
+    """A code that goes, or gets another name, breaks whoever reads it: only add to this list.
+
+    service.not_ready and service.not_quiesced are codes of modules by now.
+    """
     assert sorted({entry.code for entry in refusals}) == [
         "backup.files_missing",
         "backup.jumped",
@@ -122,8 +125,6 @@ def test_the_codes_of_roles_are_stable(refusals):
         "rotate.versions",
         "runtime.python_missing",
         "runtime.python_too_old",
-        "service.not_quiesced",
-        "service.not_ready",
         "verify.not_equal",
     ]
 
@@ -147,9 +148,9 @@ def test_no_two_task_files_of_a_role_have_one_name_and_each_is_included(role):
     names = Counter(path.name for path in paths)
     text = "\n".join(path.read_text() for path in folder.rglob("*.yml"))
 
-    included = {Path(name).name for name in re.findall(r"(?:include|import)_tasks: (\S+)", text)} | {
-        f"{stage}.yml" for stage in stages()
-    }
+    entries = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    included = {f"{entry}.yml" for entry in entries} | {f"{stage}.yml" for stage in stages()}
+    included |= {Path(name).name for name in re.findall(r"(?:include|import)_tasks: (\S+)", text)}
     included |= set(re.findall(r'include_tasks: "{{ \w+_provider }}/(\S+)"', text))
     unused = [name for name in names if name != "main.yml" and name not in included]
 
@@ -202,5 +203,5 @@ def test_the_defaults_for_all_modules_name_only_options_that_all_of_them_take():
         if GROUP in (task.get("module_defaults") or {})
     }  # fmt: skip
 
-    assert len(groups) >= 4
+    assert len(groups) >= 3
     assert {place for place, options in groups.items() if options != SHARED} == set()

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, unquote, urlsplit
+from collections.abc import Iterator, Mapping
 
+from .._domain.secret_forms import SHORTEST_MASKED, forms, is_secret_name, passwords_in
 from .._domain.settings import DATABASE_URI, Settings
 
 _WORD = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+)*")
-SHORTEST_MASKED = 6  # characters: masking "1234" would garble every count that contains it, and so reveal it
 
 
 def masked_values(settings: Settings) -> set[str]:
@@ -47,7 +46,7 @@ def _secret_texts(settings: Settings) -> Iterator[str]:
     yield from (value.reveal() for value in settings.hidden.values())
     if (uri := settings.hidden.get(DATABASE_URI.name)) is not None:
         yield from passwords_in(uri.reveal())
-    yield from (value.reveal() for name, value in settings.secrets.items() if _is_secret(name))
+    yield from (value.reveal() for name, value in settings.secrets.items() if is_secret_name(name))
 
 
 def _texts(result: object) -> Iterator[str]:
@@ -60,28 +59,3 @@ def _texts(result: object) -> Iterator[str]:
     elif isinstance(result, (list, tuple)):
         for value in result:
             yield from _texts(value)
-
-
-def forms(secret: str) -> Iterator[str]:
-    """Yield raw, percent-encoded, base64 and hex forms of a secret that is long enough to be masked safely."""
-    if len(secret) < SHORTEST_MASKED:
-        return
-    raw = secret.encode()
-    yield secret
-    yield quote(secret, safe="")
-    yield base64.b64encode(raw).decode("ascii").rstrip("=")
-    yield raw.hex()
-
-
-def passwords_in(uri: str) -> Iterable[str]:
-    """Return the password of a URI as it is and decoded, nothing where it has none."""
-    try:
-        password = urlsplit(uri).password
-    except ValueError:
-        return ()
-    return (password, unquote(password)) if password else ()
-
-
-def _is_secret(name: str) -> bool:
-    """Return whether a line of secrets.env holds a secret. WHY not all: a path masked everywhere garbles messages."""
-    return re.search(r"KEK_V|PIN$|SECRET|PEPPER|PASSW|PASSPHRASE|CREDENTIAL|TOKEN$|KEY$|URI$|URL$", name) is not None

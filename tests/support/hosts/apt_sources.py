@@ -72,7 +72,9 @@ def _stanzas(text: str) -> list[Source]:
     found = []
     for stanza in text.split("\n\n"):
         lines = [line for line in stanza.splitlines() if line and line[0] not in "# \t"]
-        fields = {name.strip().lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
+        fields = {
+            name.strip().lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines)
+        }
         if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes") != "no":
             found += [
                 Source(uri, suite, fields.get("components", ""), fields.get("signed-by", ""))

@@ -16,7 +16,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 NO_MODULE = {"__init__", "bundle_transfer", "in_step", "require"}  # these are documentation only
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem not in NO_MODULE)
-ON_AN_INSTALLATION = [name for name in MODULES if name != "bundle_identity"]
+ON_A_UNIT = ("product_service", "return_switch", "service_unit_info")  # they need systemd, and no library
+WITH_LIBRARIES = [name for name in MODULES if name not in ON_A_UNIT]
+ON_AN_INSTALLATION = [name for name in WITH_LIBRARIES if name != "bundle_identity"]
 PLUGINS = "ansible_collections.certautopilot.ops.plugins"
 KEY = "0123456789abcdef" * 4
 
@@ -111,7 +113,7 @@ def test_bundle_identity_needs_no_installation(check, made, call, tmp_path):
 
 
 def test_t11_every_module_starts_without_its_libraries_and_names_the_first_that_it_misses(tmp_path):
-    given = {name: required(name, tmp_path) for name in MODULES}
+    given = {name: required(name, tmp_path) for name in WITH_LIBRARIES}
 
     child = subprocess.run(
         [sys.executable, "-c", WITHOUT_LIBRARIES], input=json.dumps(given), capture_output=True, text=True,
@@ -119,11 +121,35 @@ def test_t11_every_module_starts_without_its_libraries_and_names_the_first_that_
     )  # fmt: skip
     results = json.loads(child.stdout)
 
-    assert sorted(results) == MODULES
+    assert sorted(results) == WITH_LIBRARIES
     assert {name: result["failure"]["code"] for name, result in results.items()} == dict.fromkeys(
-        MODULES, "dependency.missing"
+        WITH_LIBRARIES, "dependency.missing"
     )
     assert all(sys.executable in result["msg"] for result in results.values())
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(("name", "state"), [("product_service", "stopped"), ("return_switch", "disarmed")])
+def test_a_host_without_systemd_is_named_and_told_of_the_other_way(name, state, check, call, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{PLUGINS}.module_utils._host.programs.BOOTED", tmp_path / "not there")
+
+    result = call(main_of(name), installed=False, check=check, state=state)
+
+    assert (result["rc"], result["failure"]["code"]) == (1, "service.no_systemd")
+    assert "service_manager: command" in result["failure"]["hint"]
+
+
+def test_asking_a_host_without_systemd_for_a_unit_is_no_failure(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{PLUGINS}.module_utils._host.programs.BOOTED", tmp_path / "not there")
+
+    result = call(main_of("service_unit_info"), installed=False)
+
+    assert (result["rc"], result["systemd"], result["service"]["exists"], result["service"]["user"]) == (
+        0,
+        False,
+        False,
+        "",
+    )
 
 
 @pytest.mark.parametrize("name", ["data_export", "data_import"])
