@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.certautopilot.ops.plugins.plugin_utils._failures import failed
 from ansible_collections.certautopilot.ops.plugins.plugin_utils._runs import this_run
 
 FILES = ("records.age", "manifest.json")
@@ -24,6 +25,8 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": ["fetched", "put", "forgotten"], "required": True},
     "folder": {"type": "str", "default": ""},
 }
+CODE = "bundle.transfer"
+HINT = "the login user's home needs as much free space as the bundle, and so does Ansible's folder on the controller"
 HANDOVER = ".certautopilot-bundle-"  # a folder of the login user, in its home
 
 
@@ -32,7 +35,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the task's result. Raises AnsibleActionFail, and what the connection raises."""
+        """Return the task's result. Raises AnsibleConnectionFailure."""
         started = super().run(tmp, task_vars)
         del tmp
         _validated, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
@@ -41,15 +44,20 @@ class ActionModule(ActionBase):
             gone = folder_of_this_run()
             shutil.rmtree(gone, ignore_errors=True)
             return {**started, "changed": False}
-        if not folder:
-            raise AnsibleActionFail("folder is empty, expected the bundle's on the host")
         if self._task.check_mode:
             return {**started, "changed": False, "skipped": True, "msg": "no bundle is made in check mode"}
         here = folder_of_this_run() / Path(folder).name
-        if state == "fetched":
-            self._fetch(folder, here)
-            return {**started, "changed": False}
-        return {**started, "changed": self._put(here, folder, task_vars)}
+        try:
+            if not folder:
+                raise AnsibleActionFail("folder is empty, expected the bundle's on the host")
+            if state == "fetched":
+                self._fetch(folder, here)
+                return {**started, "changed": False}
+            return {**started, "changed": self._put(here, folder, task_vars)}
+        except AnsibleConnectionFailure:
+            raise  # WHY: this is a host that cannot be reached, which Ansible says in a way of its own
+        except (AnsibleError, OSError) as why:
+            return {**started, **failed(CODE, f"the bundle in {folder} was not {state}: {why}", hint=HINT)}
 
     def _fetch(self, folder: str, here: Path) -> None:
         private(here)

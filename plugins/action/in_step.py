@@ -11,9 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.certautopilot.ops.plugins.plugin_utils._failures import failed
 
 IN_STEP = {"linear", "debug"}  # debug is linear that stops to ask
 CODE = "play.not_in_step"
+ARGUMENTS: dict[str, Any] = {}
+HINT = "take `strategy` out of the play or set it to linear, and ANSIBLE_STRATEGY out of the environment"
 
 
 class ActionModule(ActionBase):
@@ -23,18 +26,12 @@ class ActionModule(ActionBase):
         """Return the task's result: unchanged, or failed with `msg` and `failure`."""
         started = super().run(tmp, task_vars)
         del tmp
-        self.validate_argument_spec(argument_spec={})
+        self.validate_argument_spec(argument_spec=ARGUMENTS)
         strategy = self._strategy().rpartition(".")[2]
         if strategy in IN_STEP:
             return {**started, "changed": False}
-        hint = "take `strategy` out of the play or set it to linear, and ANSIBLE_STRATEGY out of the environment"
-        return {
-            **started,
-            "changed": False,
-            "failed": True,
-            "msg": f"{CODE}: the play has strategy {strategy}, expected linear, because its hosts wait for each other; {hint}",
-            "failure": {"code": CODE, "step": "preflight", "retryable": False, "hint": hint},
-        }
+        msg = f"the play's strategy is {strategy}, expected linear, because its hosts wait for each other"
+        return {**started, **failed(CODE, msg, hint=HINT, step="preflight")}
 
     def _strategy(self) -> str:
         """Return the strategy of the play that this task is of."""

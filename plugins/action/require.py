@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.certautopilot.ops.plugins.plugin_utils._failures import failed
 
 # WHY inherit: how a condition is evaluated differs from core to core, and assert follows each of them.
 _assert = importlib.import_module("ansible.plugins.action.assert")
@@ -41,15 +42,7 @@ class ActionModule(_assert.ActionModule):
             holds = not super().run(tmp, task_vars).get("failed")
         finally:
             self._task.args = given
-        return {"changed": False} if holds else _failed(options)
-
-
-def _failed(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of a module that failed. WHY the code in msg too: callbacks and AWX show that line first."""
-    failure = {name: options[name] for name in ("code", "step", "retryable", "hint")}
-    return {
-        "changed": False,
-        "failed": True,
-        "msg": f"{options['code']}: {options['msg']}; {options['hint']}",
-        "failure": failure,
-    }
+        if holds:
+            return {"changed": False}
+        told = {name: options[name] for name in ("hint", "step", "retryable")}
+        return failed(options["code"], options["msg"], **told)

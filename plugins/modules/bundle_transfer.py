@@ -78,4 +78,30 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+msg:
+  description: Code, what was found and expected, and the way out, in one line.
+  returned: failure
+  type: str
+failure:
+  description: The failure for programs.
+  returned: failure
+  type: dict
+  contains:
+    code:
+      description: Stable code.
+      type: str
+      returned: failure
+      sample: bundle.transfer
+    step:
+      description: The step that stopped.
+      type: str
+      returned: failure
+    retryable:
+      description: Whether the same run may succeed later without anybody changing anything.
+      type: bool
+      returned: failure
+    hint:
+      description: The way out.
+      type: str
+      returned: failure
 """
