@@ -126,7 +126,7 @@ def test_x41_a_helper_follows_the_plan_of_the_leader_and_surveys_nothing(rotatab
     request.addfinalizer(leader.kill)
     leader.wait_until_stopped()
 
-    rotation, walks, changed = call(batch_size=3, max_seconds=1)
+    rotation, walks, changed = call(batch_size=3, max_seconds=5)
 
     assert (rotation["state"], rotation["rewrapped"], rotation["remaining"]) == ("rewrapping", 9, 3)
     assert (walks, changed) == (0, True)
