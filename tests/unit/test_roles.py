@@ -149,7 +149,11 @@ def test_no_two_task_files_of_a_role_have_one_name_and_each_is_included(role):
     text = "\n".join(path.read_text() for path in folder.rglob("*.yml"))
 
     entries = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
-    included = {f"{entry}.yml" for entry in entries} | set(re.findall(r"include_tasks: (\S+)", text)) | {f"{stage}.yml" for stage in stages()}
+    included = (
+        {f"{entry}.yml" for entry in entries}
+        | set(re.findall(r"include_tasks: (\S+)", text))
+        | {f"{stage}.yml" for stage in stages()}
+    )
     included |= set(re.findall(r'include_tasks: "{{ \w+_provider }}/(\S+)"', text))
     unused = [name for name in names if name != "main.yml" and name not in included]
 

@@ -144,7 +144,12 @@ def test_asking_a_host_without_systemd_for_a_unit_is_no_failure(call, tmp_path, 
 
     result = call(main_of("service_unit_info"), installed=False)
 
-    assert (result["rc"], result["systemd"], result["service"]["exists"], result["service"]["user"]) == (0, False, False, "")
+    assert (result["rc"], result["systemd"], result["service"]["exists"], result["service"]["user"]) == (
+        0,
+        False,
+        False,
+        "",
+    )
 
 
 @pytest.mark.parametrize("name", ["data_export", "data_import"])
