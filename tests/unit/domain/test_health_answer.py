@@ -14,10 +14,11 @@ URL = "https://cap.example:8443/readyz"
 @pytest.mark.parametrize(
     ("url", "host", "port", "target"),
     [
-        ("http://127.0.0.1:18181/readyz", "127.0.0.1", 18181, "/readyz"), ("https://cap.example", "cap.example", 443, "/"),
+        ("http://127.0.0.1:18181/readyz", "127.0.0.1", 18181, "/readyz"),
+        ("https://cap.example", "cap.example", 443, "/"),
         ("http://[::1]/a?b=c", "::1", 80, "/a?b=c"),
     ],
-)  # fmt: skip
+)
 def test_where_a_url_leads(url, host, port, target):
     found = address(url)
 
@@ -26,9 +27,21 @@ def test_where_a_url_leads(url, host, port, target):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "readyz", "ftp://h/", "file:///etc/passwd", "http://", "http://u:p@h/", "http://u@h/", "http://h:0x1/", "http://h:99999/",
-     "http://h/\r\nX: y", "http://h/ x", "http://[::1/"],
-)  # fmt: skip
+    [
+        "",
+        "readyz",
+        "ftp://h/",
+        "file:///etc/passwd",
+        "http://",
+        "http://u:p@h/",
+        "http://u@h/",
+        "http://h:0x1/",
+        "http://h:99999/",
+        "http://h/\r\nX: y",
+        "http://h/ x",
+        "http://[::1/",
+    ],
+)
 def test_what_cannot_be_asked_is_no_address(url):
     assert address(url) is None
 
@@ -36,12 +49,18 @@ def test_what_cannot_be_asked_is_no_address(url):
 @pytest.mark.parametrize(
     ("received", "status", "location"),
     [
-        (b"HTTP/1.1 200 OK\r\n\r\n", 200, ""), (b"HTTP/1.0 503 \r\n\r\nlocation: /body", 503, ""), (b"HTTP/1.1 204\r\n\r\n", 204, ""),
+        (b"HTTP/1.1 200 OK\r\n\r\n", 200, ""),
+        (b"HTTP/1.0 503 \r\n\r\nlocation: /body", 503, ""),
+        (b"HTTP/1.1 204\r\n\r\n", 204, ""),
         (b"HTTP/1.1 302 Found\r\nX: y\r\nLOCATION:  /other \r\n\r\n", 302, "/other"),
-        (b"", None, ""), (b"SSH-2.0-OpenSSH_9.2\r\n", None, ""), (b"HTTP/1.1 2000 OK\r\n", None, ""), (b"HTTP/1.1 200", None, ""),
-        (b"\x16\x03\x01\x02", None, ""), (b"HTTP/2 200 OK\r\n", None, ""),
+        (b"", None, ""),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", None, ""),
+        (b"HTTP/1.1 2000 OK\r\n", None, ""),
+        (b"HTTP/1.1 200", None, ""),
+        (b"\x16\x03\x01\x02", None, ""),
+        (b"HTTP/2 200 OK\r\n", None, ""),
     ],
-)  # fmt: skip
+)
 def test_the_head_of_an_answer(received, status, location):
     found = head(received)
 
@@ -51,11 +70,17 @@ def test_the_head_of_an_answer(received, status, location):
 @pytest.mark.parametrize(
     ("location", "wanted"),
     [
-        ("/ready", "https://cap.example:8443/ready"), ("https://cap.example/ready", "https://cap.example/ready"),
-        ("http://cap.example/ready", ""), ("https://other.example/", ""), ("//other.example/", ""), ("https://u:p@cap.example/", ""),
-        ("ftp://cap.example/", ""), ("http://[::1", ""), ("/a\r\nb", ""),
+        ("/ready", "https://cap.example:8443/ready"),
+        ("https://cap.example/ready", "https://cap.example/ready"),
+        ("http://cap.example/ready", ""),
+        ("https://other.example/", ""),
+        ("//other.example/", ""),
+        ("https://u:p@cap.example/", ""),
+        ("ftp://cap.example/", ""),
+        ("http://[::1", ""),
+        ("/a\r\nb", ""),
     ],
-)  # fmt: skip
+)
 def test_a_redirect_is_followed_on_the_same_host_only_and_never_to_plain_http(location, wanted):
     assert followed(URL, location) == wanted
 

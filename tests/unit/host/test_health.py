@@ -83,10 +83,12 @@ def test_200_is_ready_and_the_request_is_whole():
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ([b"HTTP/1.1 503 not yet\r\n\r\n"], "503"), ([b"SSH-2.0-OpenSSH\r\n"], "something that is no answer of HTTP"),
-        ([], "something that is no answer of HTTP"), ([b"HTTP/1.1 30", b"1 X\r\nLocation: http://192.0.2.1/\r\n\r\n"], "not followed"),
+        ([b"HTTP/1.1 503 not yet\r\n\r\n"], "503"),
+        ([b"SSH-2.0-OpenSSH\r\n"], "something that is no answer of HTTP"),
+        ([], "something that is no answer of HTTP"),
+        ([b"HTTP/1.1 30", b"1 X\r\nLocation: http://192.0.2.1/\r\n\r\n"], "not followed"),
     ],
-)  # fmt: skip
+)
 def test_anything_else_is_not_ready_and_is_told(parts, said):
     with server(says(*parts)) as port:
         answer, _took = ask(port)
