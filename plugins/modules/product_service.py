@@ -191,9 +191,14 @@ health:
   sample: "200"
 killed:
   description: Processes that did not end in time and were killed.
-  returned: success
+  returned: success, not for V(ready)
   type: list
   elements: int
+waited_s:
+  description: Seconds that starting or stopping and the wait took.
+  returned: success outside check mode, and on a failure of the wait
+  type: float
+  sample: 2.3
 journal:
   description: Last lines of the unit's journal, at most 20. Secrets are masked, control characters escaped, long
     lines cut.

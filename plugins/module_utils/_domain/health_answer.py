@@ -60,6 +60,8 @@ def head(received: bytes) -> Head:
 
 def followed(url: str, location: str) -> str:
     """Return where a redirect leads, "" where it must not be followed: to another host, or from https to http."""
+    if not _PRINTABLE.fullmatch(location):
+        return ""
     try:
         wanted = urljoin(url, location)
     except ValueError:

@@ -37,9 +37,14 @@ class Slot:
     """One timer and the service that it starts. elapses_at: seconds of CLOCK_MONOTONIC, None where it is not armed."""
 
     name: str
-    loaded: bool
+    has_timer: bool
+    has_service: bool
     elapses_at: float | None
     fired: bool
+
+    @property
+    def loaded(self) -> bool:
+        return self.has_timer or self.has_service
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,8 @@ def _slot(name: str, units: Mapping[str, Properties]) -> Slot:
     )
     return Slot(
         name=name,
-        loaded=any(unit.text("LoadState") not in ("", "not-found") for unit in (timer, service)),
+        has_timer=timer.text("LoadState") not in ("", "not-found"),
+        has_service=service.text("LoadState") not in ("", "not-found"),
         elapses_at=seconds(timer.text("NextElapseUSecMonotonic")) if waits else None,
         fired=fired,
     )

@@ -18,7 +18,8 @@ from .values import JsonObject
 
 PROPERTIES = (
     "Id", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "NeedDaemonReload", "Job", "MainPID",
-    "NRestarts", "User", "Group", "EnvironmentFiles", "ControlGroup", "AssertResult", "FragmentPath", "ExecMainStatus",
+    "NRestarts", "User", "Group", "EnvironmentFiles", "ControlGroup", "AssertResult", "AssertTimestampMonotonic",
+    "FragmentPath", "ExecMainStatus",
 )  # fmt: skip
 NOT_RUNNING = ("inactive", "failed")
 _UNIT = re.compile(r"[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]{0,240}\.service")
@@ -58,6 +59,11 @@ class UnitState:
     def runs(self) -> bool:
         """Whether a process of it runs, is about to, or is not gone yet."""
         return self.active_state not in NOT_RUNNING
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs or is being started. One that is being stopped, or waits to be started again, is not."""
+        return self.runs and self.active_state != "deactivating" and not self.waits_to_restart
 
     @property
     def enabled(self) -> bool:
@@ -109,7 +115,8 @@ def unit_state(properties: Properties) -> UnitState:
         group=properties.text("Group"),
         environment_files=environment_files(properties.all("EnvironmentFiles")),
         control_group=properties.text("ControlGroup"),
-        assert_failed=properties.text("AssertResult") == "no",
+        # WHY both: of a unit whose Assert was never looked at, systemd says "no" too.
+        assert_failed=properties.number("AssertTimestampMonotonic") > 0 and properties.text("AssertResult") == "no",
         fragment_path=properties.text("FragmentPath"),
         exit_status=properties.number("ExecMainStatus"),
     )

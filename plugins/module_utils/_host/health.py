@@ -40,9 +40,9 @@ class Health:
 
     def __init__(self, url: str, *, ca_file: str, validate: bool) -> None:
         if address(url) is None:
-            raise _options(
-                f"health_url is {shown(url)!r}, expected http(s)://HOST[:PORT]/PATH without user or password"
-            )
+            # WHY not as it is where it holds an @: that is how a password comes into it.
+            found = "with a user or password" if "@" in url else repr(shown(url))
+            raise _options(f"health_url is {found}, expected http(s)://HOST[:PORT]/PATH without user or password")
         self.url = url
         try:
             self._context = ssl.create_default_context(cafile=ca_file or None)

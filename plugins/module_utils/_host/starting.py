@@ -40,15 +40,15 @@ def start(state: UnitState) -> int:
 
 def until_ready(wait: Wait) -> str:
     """Return what the health URL answered, "" without one. Raises OpsError service.failed, service.not_ready."""
-    end = time.monotonic() + wait.timeout_s
-    said = "was not asked"
+    began, said = time.monotonic(), "was not asked"
+    end = began + wait.timeout_s
     while True:
         state = units.look(wait.unit)
         if why := why_never_ready(state, wait.restarts_before):
-            raise _failed(wait, state, why)
+            raise _failed(wait, state, why, time.monotonic() - began)
         left = end - time.monotonic()
         if left <= 0:
-            raise _not_ready(wait, state, said)
+            raise _not_ready(wait, state, said, time.monotonic() - began)
         if wait.health is None:
             if state.active_state == "active" and not state.has_job:
                 return ""
@@ -75,6 +75,7 @@ def until_answers(health: Health, timeout_s: float) -> str:
         code="service.not_ready",
         hint="the service's log says why it does not become ready",
         retryable=True,
+        waited_s=round(timeout_s + time.monotonic() - end, 1),
     )
 
 
@@ -84,7 +85,7 @@ def _is_the_one(before: UnitState, after: UnitState) -> bool:
     return after.active_state == "active" and after.main_pid > 0 and same
 
 
-def _failed(wait: Wait, state: UnitState, why: str) -> OpsError:
+def _failed(wait: Wait, state: UnitState, why: str, waited_s: float) -> OpsError:
     lines = journal.last_lines(state, wait.mask_from)
     return OpsError(
         f"{wait.unit} does not run: {why}, expected it to become ready; {_ends(lines)}",
@@ -92,10 +93,11 @@ def _failed(wait: Wait, state: UnitState, why: str) -> OpsError:
         hint=f"correct what its journal says (journalctl -u {wait.unit}), then run again",
         journal=list(lines),
         after=state.as_result(),
+        waited_s=round(waited_s, 1),
     )
 
 
-def _not_ready(wait: Wait, state: UnitState, said: str) -> OpsError:
+def _not_ready(wait: Wait, state: UnitState, said: str, waited_s: float) -> OpsError:
     lines = journal.last_lines(state, wait.mask_from)
     asked = f"{wait.health.url} {said}" if wait.health else "it is not active"
     return OpsError(
@@ -107,6 +109,7 @@ def _not_ready(wait: Wait, state: UnitState, said: str) -> OpsError:
         retryable=True,
         journal=list(lines),
         after=state.as_result(),
+        waited_s=round(waited_s, 1),
     )
 
 

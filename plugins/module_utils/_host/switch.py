@@ -28,8 +28,11 @@ def arm(before: SwitchState, unit: str, *, after_s: int, why: str) -> str:
     slot = before.free
     if any(other.name == slot and other.loaded for other in before.slots):
         forget(slot)  # left by a module that was killed between arming one and removing the other
+    # WHY counted from the start of user space: systemd begins OnActiveSec= anew at each daemon-reload, and a host where
+    # that is done often would never see the switch fire.
+    due_s = time.clock_gettime(time.CLOCK_MONOTONIC) - units.began_us() / 1e6 + after_s
     programs.must(
-        "systemd-run", f"--on-active={after_s}s", f"--unit={slot}", f"--description={why}", "--quiet",
+        "systemd-run", f"--on-startup={due_s:.3f}s", f"--unit={slot}", f"--description={why}", "--quiet",
         "--timer-property=AccuracySec=1s", "--timer-property=RemainAfterElapse=yes",
         "--property=Type=oneshot", "--property=RemainAfterExit=yes",
         programs.path_of("systemctl"), "start", unit,
@@ -48,7 +51,7 @@ def arm(before: SwitchState, unit: str, *, after_s: int, why: str) -> str:
 def hold(slots: Iterable[Slot]) -> None:
     """Keep these from firing. Whether they fired before is still to be seen after that, by `look`."""
     for slot in slots:
-        if slot.loaded:
+        if slot.has_timer:
             programs.must("systemctl", "stop", "--", f"{slot.name}.timer")
 
 

@@ -31,9 +31,14 @@ def boot_id() -> str:
 
     WHY not the kernel's alone: a container, and `systemctl soft-reboot`, start everything anew under the same kernel.
     """
-    manager = blocks(programs.must("systemctl", "show", "--property=UserspaceTimestampMonotonic"))
-    since = manager[0].text("UserspaceTimestampMonotonic") if manager else ""
-    return f"{_BOOT_ID.read_text(encoding='ascii').strip()}/{since}"
+    return f"{_BOOT_ID.read_text(encoding='ascii').strip()}/{began_us()}"
+
+
+def began_us() -> int:
+    """Return when systemd began to start user space, in microseconds of CLOCK_MONOTONIC."""
+    return blocks(programs.must("systemctl", "show", "--property=UserspaceTimestampMonotonic"))[0].number(
+        "UserspaceTimestampMonotonic"
+    )
 
 
 def reload() -> None:

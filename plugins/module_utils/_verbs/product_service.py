@@ -9,6 +9,7 @@ at no moment a reboot starts what must not run.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -60,13 +61,15 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     health = _checked(options)
     if options.state == READY:
         said = "" if check or health is None else starting.until_answers(health, options.health_timeout)
-        return Result(changed=False, values={"health": said, "killed": []}, before={}, after={})
+        return Result(changed=False, values={"health": said}, before={}, after={})
     require_systemd()
     before = _look(options.unit)
     wanted = _predicted(before, options)
     facts: JsonObject = {"health": "", "killed": []}
+    began = time.monotonic()
     if not check:
         facts |= _started(before, options, health) if options.state == STARTED else _stopped(before, options, warn)
+        facts["waited_s"] = round(time.monotonic() - began, 1)
     after = wanted if check else _look(options.unit)
     boot = units.boot_id()
     shown = {name: {**seen.as_result(), "boot_id": boot} for name, seen in (("before", before), ("after", after))}
@@ -86,7 +89,7 @@ def _look(unit: str) -> _Seen:
 def _compared(seen: _Seen) -> JsonObject:
     """Return what counts as a change."""
     return {
-        "state": STARTED if seen.unit.runs else STOPPED,
+        "state": STARTED if seen.unit.is_up else seen.unit.active_state if seen.unit.runs else STOPPED,
         "enabled": seen.unit.enabled,
         "retired": seen.retired is not None,
     }
@@ -131,7 +134,7 @@ def _predicted(before: _Seen, options: Options) -> _Seen:
     if options.enabled is not None and options.enabled != unit.enabled and unit.exists:
         enabled_as = "enabled" if options.enabled else "disabled"
     if options.state == STARTED:
-        unit = unit if unit.runs else replace(unit, active_state="active", sub_state="running")
+        unit = unit if unit.is_up else replace(unit, active_state="active", sub_state="running")
     elif unit.runs:
         unit = replace(unit, active_state="inactive", sub_state="dead", main_pid=0)
     return _Seen(replace(unit, enabled_as=enabled_as), retired)
@@ -145,7 +148,7 @@ def _started(before: _Seen, options: Options, health: Health | None) -> JsonObje
         units.reload()
     if options.enabled is not None and options.enabled != unit.enabled:
         units.set_enabled(unit.name, enabled=options.enabled)
-    restarts = starting.start(unit) if not unit.runs or unit.waits_to_restart else unit.n_restarts
+    restarts = unit.n_restarts if unit.is_up else starting.start(unit)
     wait = starting.Wait(unit.name, health, options.health_timeout, restarts, options.mask_from)
     return {"health": starting.until_ready(wait)}
 
