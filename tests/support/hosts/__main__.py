@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line of the test hosts; `make hosts` and `make hosts-clean` call it.
 
-    python -m tests.support.hosts up --dir DIR [--name NAME] [--suite SUITE] [--hosts A,B,C] [--subnet NET]
-                                     [--product-python]
-    python -m tests.support.hosts down --dir DIR [--images]
-    python -m tests.support.hosts why-not
+python -m tests.support.hosts up --dir DIR [--name NAME] [--suite SUITE] [--hosts A,B,C] [--subnet NET]
+                                 [--product-python]
+python -m tests.support.hosts down --dir DIR [--images]
+python -m tests.support.hosts why-not
 """
 
 from __future__ import annotations
