@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..._domain.errors import OpsError
-from ..._domain.pkcs11_settings import MODULE_PATH, PIN, TOKEN_LABEL, TOKEN_SERIAL, Pkcs11Settings, pkcs11_settings
+from ..._domain.pkcs11_settings import (
+    MODULE_PATH,
+    PIN,
+    RUN_AS,
+    TOKEN_LABEL,
+    TOKEN_SERIAL,
+    Pkcs11Settings,
+    pkcs11_settings,
+)
 from ..._domain.secret import Secret
 from ..._domain.settings import Setting, Settings
 from . import library_variables
@@ -50,7 +58,7 @@ class Pkcs11Kind:
     NAME = Pkcs11Provider.name
     DEVICE = True
     INSTALLED_BY = "pkcs11-init"
-    OPTIONS: tuple[Setting, ...] = (MODULE_PATH, TOKEN_LABEL, TOKEN_SERIAL, PIN)
+    OPTIONS: tuple[Setting, ...] = (MODULE_PATH, TOKEN_LABEL, TOKEN_SERIAL, PIN, RUN_AS)
     LIBRARY_VARIABLES: tuple[str, ...] = library_variables.PREFIXES
     NEEDS: Mapping[str, tuple[str, str]] = {"pkcs11": ("python-pkcs11", MINIMUM_BINDING)}
 
