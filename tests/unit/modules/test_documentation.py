@@ -76,7 +76,7 @@ def shape(spec):
 
 
 def test_there_is_a_page_for_every_module():
-    assert len(MODULES) == 14
+    assert len(MODULES) == 15
     assert sorted(documentation()) == sorted(f"{COLLECTION}.{name}" for name in (*MODULES, *ACTIONS))
 
 

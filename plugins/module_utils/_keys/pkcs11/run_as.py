@@ -13,13 +13,12 @@ import os
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..._domain.errors import OpsError
 from ..._domain.pkcs11_settings import AUTO, MODULE, Pkcs11Settings
 from .failures import failure
+from .file_token import is_file_token
 
-FILE_TOKENS = ("libsofthsm2",)  # libraries, by the beginning of their file's name, whose token is files
 UMASK = 0o077
 # What names another user's places: the library would look there.
 _OF_THE_CALLER = ("TMPDIR", "MAIL", "SUDO_", "XDG_", "DBUS_")
@@ -39,11 +38,6 @@ class Account:
         """Return our environment with this user's own places in it."""
         kept = {name: value for name, value in ours.items() if not name.startswith(_OF_THE_CALLER)}
         return {**kept, "HOME": self.home, "USER": self.name, "LOGNAME": self.name}
-
-
-def is_file_token(module_path: str) -> bool:
-    """Return whether the library keeps its tokens in files, by its real name: distributions link to it."""
-    return Path(os.path.realpath(module_path)).name.startswith(FILE_TOKENS)
 
 
 def account_of(settings: Pkcs11Settings) -> Account | None:
@@ -75,6 +69,8 @@ def failure_of(
     settings: Pkcs11Settings, account: Account | None, code: str, message: str, *, library: str = "", **facts: object
 ) -> OpsError:
     """Return the error for a worker's refusal: as whom it was refused is part of it, because others may be let in."""
+    if code == "pkcs11.key_not_found" and is_file_token(settings.module_path):
+        message += "; this token is files of this host, and a key that was made on another host is not in them"
     if account is None:
         return failure(settings, code, message, library=library, **facts)
     told = failure(settings, code, f"{message}, as user {account.name}", library=library, **facts)
