@@ -15,14 +15,14 @@ OWN = {"host", "installed", "secrets_file"}  # what may differ
 URI = "install_mongodb_uri_file"
 
 
-def differing_options(nodes: Sequence[Mapping[str, object]], uris: Sequence[str] | None = None) -> list[str]:
+def differing_options(nodes: Sequence[Mapping[str, object]], uris: Sequence[str]) -> list[str]:
     """Return the names of options, sorted, that are not the same for all nodes.
 
     nodes: the options of each. uris: content of each one's file with the URI, in base64.
     """
     names = {name for node in nodes for name in node if name not in OWN}
     differing = [name for name in names if any(node.get(name) != nodes[0].get(name) for node in nodes)]
-    if len({base64.b64decode(uri).strip() for uri in uris or ()}) > 1:
+    if len({base64.b64decode(uri).strip() for uri in uris}) > 1:
         differing.append(URI)
     return sorted(differing)
 

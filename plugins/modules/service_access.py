@@ -106,6 +106,9 @@ problems:
   type: list
   elements: dict
   contains:
+    says:
+      description: All of it in a sentence.
+      type: str
     path:
       description: The path at fault, which may be a folder above the one that is needed.
       type: str

@@ -64,8 +64,9 @@ class Problem:
         return self.mend.replace("{owner}", f"{user}:{group}").replace("{path}", self.path)
 
     def as_result(self, user: str, group: str) -> JsonObject:
-        """Return path, user, permission, found, needed_for and mend, JSON-clean."""
+        """Return the sentence and its parts, and the command that mends it, JSON-clean."""
         return {
+            "says": self.sentence(user),
             "path": self.path,
             "user": user,
             "permission": self.permission,

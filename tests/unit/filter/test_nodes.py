@@ -23,7 +23,7 @@ def test_equal_nodes_differ_in_nothing_and_may_have_names_of_their_own():
 def test_x78_another_provider_unit_or_database_is_named():
     nodes = [{"install_provider": "env", "install_unit": "a"}, {"install_provider": "pkcs11", "install_unit": "b"}]
 
-    assert differing_options(nodes) == ["install_provider", "install_unit"]
+    assert differing_options(nodes, []) == ["install_provider", "install_unit"]
 
 
 def test_x78_another_uri_is_named_and_its_password_is_not():
