@@ -74,9 +74,32 @@ OPTIONAL = (
     ),
 )
 
+# Targets of make that need more than `make env` installs, and what each of them installs first (.ci/tools.py). The
+# others stay as light as they are: tests that need one of these are skipped where it is missing, and say so.
+FOR_TARGETS = {
+    "hosts": (
+        Need(("podman", "netavark"), "runs the test hosts", ("podman",)),
+        Need(("runc",), "the part of podman that starts containers; it knows cgroups v1 and v2", ("runc",)),
+        Need(
+            ("mmdebstrap",),
+            "makes the image of the test hosts from this machine's own package sources",
+            ("mmdebstrap",),
+        ),
+        Need(
+            ("debian-archive-keyring",),
+            "checks those packages",
+            files=("/usr/share/keyrings/debian-archive-keyring.*",),
+        ),
+        Need(("openssh-client",), "reaches the test hosts", ("ssh", "ssh-keygen")),
+        Need(("iproute2",), "gives the test hosts a network of their own", ("ip",)),
+        Need(("util-linux",), "enters that network", ("nsenter", "unshare")),
+    ),
+}
+
 # Debian's essential packages (bash, coreutils, dash, findutils, grep, sed) and what their shells do themselves.
 BASE = frozenset((
-    "cd", "dirname", "echo", "expand", "export", "find", "grep", "mkdir", "rm", "sed", "set", "sh", "test",
+    ":", "[", "cat", "cd", "chroot", "cp", "dirname", "echo", "exec", "exit", "expand", "export", "find", "grep",
+    "install", "mkdir", "rm", "sed", "set", "sh", "stat", "test",
 ))  # fmt: skip
 
 # Installed into .venv by the locks, or by `make env` itself.
@@ -95,12 +118,16 @@ IF_THERE = {
     "mongodump": "its forms are written by tests/support/mongodump_forms.py, and its own tests are skipped",
     "mongorestore": "its test is skipped",
     "mongod": "SecantusDB takes its place",
+    "crun": "runc runs the test hosts",
     "pyenv": "interpreters that are too old for the collection are looked for on PATH only",
 }
 
 # Called on the hosts that are managed, not here; the README of the role says what it needs.
 ON_HOSTS = {
-    "systemctl": "the modules of the service, on a host that systemd started",
+    "mount": "the test hosts, when they boot",
+    "umount": "the test hosts, when they boot",
+    "systemctl": "the modules of the service, on a host that systemd started; the test hosts",
+    "systemd": "the test hosts",
     "systemd-run": "return_switch, beside systemctl",
     "journalctl": "the last lines of a service that failed, beside systemctl",
 }
@@ -119,5 +146,6 @@ INDIRECT = {
 
 def declared() -> frozenset[str]:
     """Return all commands of all tables."""
-    needed = {command for need in (*REQUIRED, *OPTIONAL) for command in need.commands}
+    tables = (REQUIRED, OPTIONAL, *FOR_TARGETS.values())
+    needed = {command for table in tables for need in table for command in need.commands}
     return frozenset({*needed, *BASE, *LOCKED, *IF_THERE, *ON_HOSTS, *INDIRECT})

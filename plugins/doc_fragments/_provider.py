@@ -33,6 +33,14 @@ options:
   pkcs11_pin_file:
     description: File that holds the user PIN, mode C(0600).
     type: path
+  pkcs11_run_as:
+    description:
+      - User as whom the HSM's library is called, by processes of their own.
+      - C(auto), as when it is left out, takes O(service_user) where the library is SoftHSM2, because its token is files
+        that must be the service's. Otherwise, and with C(module), it is the user of the module.
+      - A name is that user. Another user than the module's own needs root.
+      - Roles take it as C(CERTAUTOPILOT_OPS_PKCS11_RUN_AS) in their environment.
+    type: str
 requirements:
   - python-pkcs11 >= 0.9 (provider V(pkcs11) only)
 """

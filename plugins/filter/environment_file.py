@@ -1,10 +1,10 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters for secrets.env: write its lines, and name what it says otherwise than the options.
+"""Filters for secrets.env: write its lines, and name what it says otherwise than the options, or than another one.
 
 The grammar is `_domain/environment_file.py`, the same that the modules read with. Values are secrets: none of them is
-in what `environment_differences` returns, nor in an error.
+in what the other two return, nor in an error.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from ansible.errors import AnsibleFilterError
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.environment_file import (
     differing_names,
+    disagreeing_names,
     format_assignments,
 )
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
@@ -35,6 +36,14 @@ def environment_differences(text: str, wanted: Mapping[str, object], origin: str
         raise _failed(refusal) from None
 
 
+def environment_disagreements(text: str, other: str, origin: str = "secrets.env") -> list[str]:
+    """Return the names to which the two texts give different values, or only one of them any."""
+    try:
+        return disagreeing_names(text, other, origin=origin)
+    except OpsError as refusal:
+        raise _failed(refusal) from None
+
+
 def _texts(values: object) -> dict[str, str]:
     if not isinstance(values, Mapping):
         raise AnsibleFilterError(f"expected a dictionary of NAME to value, found {type(values).__name__}")
@@ -47,4 +56,8 @@ def _failed(refusal: OpsError) -> AnsibleFilterError:
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., object]]:
-        return {"environment_lines": environment_lines, "environment_differences": environment_differences}
+        return {
+            "environment_lines": environment_lines,
+            "environment_differences": environment_differences,
+            "environment_disagreements": environment_disagreements,
+        }

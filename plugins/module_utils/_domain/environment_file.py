@@ -62,6 +62,15 @@ def differing_names(text: str, wanted: Mapping[str, str], *, origin: str) -> lis
     return [name for name, value in wanted.items() if found.get(name) != value]
 
 
+def disagreeing_names(text: str, other: str, *, origin: str) -> list[str]:
+    """Return the names, sorted, to which two files give different values, or only one any. No value is returned.
+
+    Raises OpsError file.grammar as `parse_assignments` does.
+    """
+    one, two = parse_assignments(text, origin=origin), parse_assignments(other, origin="the other secrets.env")
+    return sorted(name for name in {*one, *two} if one.get(name) != two.get(name))
+
+
 def grammar(origin: str, found: str) -> OpsError:
     """Return the refusal for a file whose form is wrong."""
     return OpsError(f"{origin} cannot be read: {found}", code="file.grammar", hint="correct the file; nothing was done")

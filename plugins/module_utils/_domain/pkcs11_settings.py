@@ -28,6 +28,8 @@ TOKEN_SERIAL = Setting(
     "pkcs11_token_serial", "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_SERIAL", ("encryption", "pkcs11", "token_serial")
 )
 PIN = Setting("pkcs11_pin", "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN", secret=True, blanks=True, empty_code="pin.empty")
+RUN_AS = Setting("pkcs11_run_as", "CERTAUTOPILOT_OPS_PKCS11_RUN_AS")  # not the product's, which runs as its unit says
+AUTO, MODULE = "auto", "module"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Pkcs11Settings:
 
     pin: user PIN, None when no source gave one (opening then refuses). environment: variables the vendor's library
     reads (SOFTHSM2_CONF and the like), laid over the process environment of the workers; never a secret.
+    run_as: AUTO, MODULE or a user's name. service_uid: of the service's user, None where it is not known. launch: a
+    command that starts the workers elsewhere, () for a process of our own.
     """
 
     module_path: str
@@ -43,6 +47,9 @@ class Pkcs11Settings:
     token_serial: str = ""
     pin: Secret[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    run_as: str = AUTO
+    service_uid: int | None = None
+    launch: tuple[str, ...] = ()
 
     @property
     def token(self) -> str:
@@ -65,4 +72,7 @@ def pkcs11_settings(settings: Settings) -> Pkcs11Settings:
         token_serial=settings.values.get(TOKEN_SERIAL.name, ""),
         pin=settings.require_hidden(PIN),
         environment=settings.hsm_environment,
+        run_as=settings.values.get(RUN_AS.name, AUTO),
+        service_uid=settings.service_uid,
+        launch=settings.device_launch,
     )

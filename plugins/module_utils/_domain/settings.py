@@ -65,7 +65,8 @@ class Settings:
 
     keks: version -> 32 bytes. secrets: the secrets file, NAME -> value. secrets_file, config_file: paths, None where
     there is none. hsm_environment: variables of the secrets file that a device's library reads, as the service does.
-    service_uid: an owner of files who is trusted besides root, None for no other.
+    service_uid: an owner of files who is trusted besides root, None for no other. device_launch: a command that starts
+    whatever loads a device's library, () for a process of our own.
     """
 
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -78,6 +79,7 @@ class Settings:
     config_file: str | None = None
     hsm_environment: Mapping[str, str] = field(default_factory=dict)
     service_uid: int | None = None
+    device_launch: tuple[str, ...] = ()
 
     def require(self, setting: Setting) -> str:
         """Return the text of a setting. Raises OpsError settings.missing."""

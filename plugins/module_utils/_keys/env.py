@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from hmac import compare_digest
 
 from .._domain import env_keks
+from .._domain.access import Wanted
 from .._domain.errors import OpsError
 from .._domain.key_names import KeyReference
 from .._domain.settings import Setting, Settings
@@ -115,6 +116,10 @@ class EnvKind:
                 hint="point `secrets_file` at the installation's secrets.env",
             )
         return EnvProvider({version: kek.reveal() for version, kek in settings.keks.items()})
+
+    def used_paths(self, settings: Settings) -> tuple[Wanted, ...]:  # noqa: ARG002  of the protocol
+        """Return none: secrets.env is every provider's."""
+        return ()
 
     def first_login(self, settings: Settings) -> None:
         """Return None: nobody logs in to a file."""

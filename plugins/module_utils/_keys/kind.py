@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from .._domain.access import Wanted
 from .._domain.errors import OpsError
 from .._domain.secret import Secret
 from .._domain.settings import Setting, Settings
@@ -51,6 +52,9 @@ class ProviderKind(Protocol):
 
     def from_settings(self, settings: Settings, *, workers: int = 1) -> Provider:
         """Return the provider that these settings describe, not opened. Raises OpsError settings.*, env.*."""
+
+    def used_paths(self, settings: Settings) -> tuple[Wanted, ...]:
+        """Return what the device's library reads and writes on this host, as its user. Raises OpsError settings.*."""
 
     def first_login(self, settings: Settings) -> Login | None:
         """Return the login that opening will try, None where there is none. Raises OpsError settings.*."""

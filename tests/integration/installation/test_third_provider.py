@@ -44,6 +44,9 @@ class ToyKind:
         seed = settings.require(KEYRING)
         return ToyProvider({number: hashlib.sha256(f"{seed}{number}".encode()).digest() for number in (1, 2)})
 
+    def used_paths(self, settings):
+        return ()
+
     def first_login(self, settings):
         return None
 

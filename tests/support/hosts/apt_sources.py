@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where mmdebstrap gets packages from: the mirror that this machine itself is configured for, of the suite asked for."""
+"""Where mmdebstrap gets packages from: this machine's own mirror, of the suite that is asked for."""
 
 from __future__ import annotations
 

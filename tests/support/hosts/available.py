@@ -14,7 +14,6 @@ from pathlib import Path
 
 # Commands that must be there; `make hosts-tools` installs them (.ci/commands.py has their packages).
 COMMANDS = ("podman", "mmdebstrap", "ip", "nsenter", "ssh", "ssh-keygen")
-RUNTIMES = ("crun", "runc")
 
 
 class Unavailable(RuntimeError):
@@ -26,9 +25,9 @@ def why_not() -> str:
     """Return why this machine cannot run test hosts, "" when it can."""
     if os.geteuid() != 0:
         return "test hosts need root for namespaces and mounts, and this is user " + pwd.getpwuid(os.geteuid()).pw_name
-    missing = [name for name in COMMANDS if shutil.which(name) is None]  # runs: (the names above)
-    if not any(shutil.which(name) for name in RUNTIMES):  # runs: crun runc
-        missing.append(" or ".join(RUNTIMES))
+    missing = [name for name in COMMANDS if not shutil.which(name)]  # runs: podman, mmdebstrap, nsenter, ssh
+    if not runtimes():
+        missing.append("runc or crun")
     if missing:
         return f"test hosts need {', '.join(missing)}, not found on PATH: make hosts-tools installs them"
     tried = subprocess.run(
@@ -38,6 +37,11 @@ def why_not() -> str:
     if tried.returncode:
         return f"test hosts need namespaces and mounts, and this root may not make them: {tried.stderr.strip()}"
     return ""
+
+
+def runtimes() -> list[str]:
+    """Return which of the parts that start containers are there, runc before crun."""
+    return [name for name in ("runc", "crun") if shutil.which(name)]  # runs: runc, crun
 
 
 def require() -> None:

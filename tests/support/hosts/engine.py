@@ -12,11 +12,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-from .available import RUNTIMES, Unavailable, cache_folder
+from .available import Unavailable, cache_folder, runtimes
 
 CAP_SYS_RESOURCE = 24
 
@@ -49,9 +48,10 @@ def configuration() -> Path:
 
 def _settings(*, unified: bool, may_raise: bool) -> str:
     """unified: cgroups v2 alone. may_raise: root has CAP_SYS_RESOURCE."""
-    runtime = next((name for name in (RUNTIMES if unified else RUNTIMES[::-1]) if shutil.which(name)), "")
-    if not runtime:
-        raise Unavailable(f"test hosts need {' or '.join(RUNTIMES)}")
+    found = runtimes()
+    if not found:
+        raise Unavailable("test hosts need runc or crun")
+    runtime = found[-1] if unified else found[0]  # crun is at home with v2, runc with both
     base, run = cache_folder(), _run_folder()
     # WHY: podman asks for a million open files, and without the capability the start of every container fails.
     limits = "" if may_raise else 'default_ulimits = ["nofile=20000:20000", "nproc=20000:20000"]\n'

@@ -142,7 +142,7 @@ class Hosts:
     # --- what can befall a host --------------------------------------------------------------------------------------
 
     def reboot(self, host: str, *, power_cut: bool = False) -> None:
-        """Shut down and boot again; with power_cut nothing is shut down first. Files stay, processes and /run do not."""
+        """Shut down and boot again; a power cut shuts nothing down. Files stay, processes and /run do not."""
         if power_cut:
             podman("kill", "--signal", "KILL", self._container(host))
             podman("wait", self._container(host))
@@ -206,7 +206,9 @@ class Hosts:
         # WHY a file and no pipe: the server lives on, and a pipe would be held open by it.
         with open(self.folder / "db.log", "a", encoding="utf-8") as log:
             environment = processes.repository_environment({"MONGODB_URI": ""})
-            ended = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+            ended = subprocess.run(
+                line, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+            )  # runs: nsenter
         if ended.returncode:
             raise RuntimeError(f"database: {(self.folder / 'db.log').read_text(encoding='utf-8')[-2000:]}")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import platform
 import shlex
 import subprocess
@@ -65,7 +64,7 @@ def ensure(suite: Suite) -> str:
 
 
 def wheels(suite: Suite) -> Path | None:
-    """Return a folder with the wheels of LIBRARIES for the suite's Python, by the hashes of our lock; None if too old."""
+    """Return a folder of LIBRARIES as wheels for the suite's Python, by our lock's hashes; None where it is too old."""
     if not suite.python:
         return None
     wanted = locked(suite.python)
@@ -91,8 +90,8 @@ def _download(wanted: str, python: str, folder: Path) -> None:
         requirements = Path(made) / "requirements.txt"
         requirements.write_text(wanted, encoding="utf-8")
         _run([
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes",
-            "--python-version", python, "--implementation", "cp",
+            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
+            "--require-hashes", "--python-version", python, "--implementation", "cp",
             *(word for name in platforms for word in ("--platform", name)),
             "--dest", f"{made}/wheels", "--requirement", str(requirements),
         ])  # fmt: skip
@@ -150,4 +149,4 @@ def remove_all() -> None:
         elif path.name.startswith("wheels-"):
             for wheel in path.iterdir():
                 wheel.unlink()
-            os.rmdir(path)
+            path.rmdir()

@@ -11,6 +11,7 @@ from ansible_collections.certautopilot.ops.plugins.filter.environment_file impor
 
 FILTERS = FilterModule().filters()
 lines, differences = FILTERS["environment_lines"], FILTERS["environment_differences"]
+disagreements = FILTERS["environment_disagreements"]
 
 SECRET = 'v a$l`u"e\\'
 SAYS_IT = [
@@ -74,3 +75,18 @@ def test_an_error_has_its_code_and_place_and_no_value(call, code):
     # WHY: Ansible prints the chain of causes too
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_x78_two_files_disagree_in_what_either_of_them_says_otherwise_or_alone():
+    one, other = "A=1\nB=2\nC='x y'\n", "# another form\nC=x y\nA = 1\nB=3\nD=4\n"
+
+    assert disagreements(one, other) == ["B", "D"]
+    assert disagreements(other, one) == ["B", "D"]
+
+
+def test_a_file_that_cannot_be_read_is_named_without_its_content():
+    with pytest.raises(AnsibleFilterError) as raised:
+        disagreements("A=1\n", "not-to-be-shown\n")
+
+    assert "the other secrets.env" in str(raised.value)
+    assert "not-to-be-shown" not in str(raised.value)

@@ -77,7 +77,7 @@ def shape(spec):
 
 
 def test_there_is_a_page_for_every_module():
-    assert len(MODULES) == 18
+    assert len(MODULES) == 19
     assert sorted(documentation()) == sorted(f"{COLLECTION}.{name}" for name in (*MODULES, *ACTIONS))
 
 

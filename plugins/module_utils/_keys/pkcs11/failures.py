@@ -160,6 +160,7 @@ _WAYS_OUT: dict[str, tuple[str, bool]] = {
     "pkcs11.operation_failed": ("look up the CKR name in the vendor's manual", False),
     "pkcs11.encryption_failed": ("check that the key may encrypt with CKM_AES_GCM", False),
     "pkcs11.batch_incomplete": ("report this: a worker answered with another number of results than asked", False),
+    "pkcs11.run_as": ("correct `pkcs11_run_as`, or leave it out", False),
     "pkcs11.used_after_fork": ("open a provider of its own in the child process", False),
     "pkcs11.not_open": ("open the provider before it is used", False),
     "provider.version_not_loaded": (

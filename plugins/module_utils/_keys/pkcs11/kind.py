@@ -8,12 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..._domain.access import Wanted
 from ..._domain.errors import OpsError
-from ..._domain.pkcs11_settings import MODULE_PATH, PIN, TOKEN_LABEL, TOKEN_SERIAL, Pkcs11Settings, pkcs11_settings
+from ..._domain.pkcs11_settings import (
+    MODULE_PATH,
+    PIN,
+    RUN_AS,
+    TOKEN_LABEL,
+    TOKEN_SERIAL,
+    Pkcs11Settings,
+    pkcs11_settings,
+)
 from ..._domain.secret import Secret
 from ..._domain.settings import Setting, Settings
 from . import library_variables
 from .failures import MINIMUM_BINDING, failure
+from .file_token import used_paths
 from .pool import PoolOptions
 from .provider import Pkcs11Provider
 
@@ -50,13 +60,17 @@ class Pkcs11Kind:
     NAME = Pkcs11Provider.name
     DEVICE = True
     INSTALLED_BY = "pkcs11-init"
-    OPTIONS: tuple[Setting, ...] = (MODULE_PATH, TOKEN_LABEL, TOKEN_SERIAL, PIN)
+    OPTIONS: tuple[Setting, ...] = (MODULE_PATH, TOKEN_LABEL, TOKEN_SERIAL, PIN, RUN_AS)
     LIBRARY_VARIABLES: tuple[str, ...] = library_variables.PREFIXES
     NEEDS: Mapping[str, tuple[str, str]] = {"pkcs11": ("python-pkcs11", MINIMUM_BINDING)}
 
     def from_settings(self, settings: Settings, *, workers: int = 1) -> Pkcs11Provider:
         """Return the provider of the configured token, not opened. Raises OpsError settings.*."""
         return Pkcs11Provider(pkcs11_settings(settings), PoolOptions(workers=workers))
+
+    def used_paths(self, settings: Settings) -> tuple[Wanted, ...]:
+        """Return the library, and the files of a token that is files. Raises OpsError settings.*."""
+        return used_paths(pkcs11_settings(settings))
 
     def first_login(self, settings: Settings) -> TokenLogin:
         """Return the login that opening will try. Raises OpsError settings.*."""

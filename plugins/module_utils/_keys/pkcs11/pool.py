@@ -21,8 +21,9 @@ from dataclasses import dataclass
 
 from ..._domain.errors import OpsError
 from ..._domain.pkcs11_settings import Pkcs11Settings
-from .failures import SessionLimit, StartFailed, WorkerLost, failure
-from .process import Plain, Reply, WorkerProcess, login_guard, wait_for
+from .failures import SessionLimit, StartFailed, WorkerLost
+from .process import Plain, Reply, WorkerProcess, login_guard, start, wait_for
+from .run_as import account_of, failure_of
 
 _START_ATTEMPTS = 3
 _START_PAUSE = 0.15  # s, with jitter, doubled at each attempt
@@ -58,6 +59,7 @@ class WorkerPool:
     def __init__(self, settings: Pkcs11Settings, options: PoolOptions) -> None:
         self._settings = settings
         self._options = options
+        self._account = account_of(settings)
         self._workers: list[WorkerProcess] = []
         self._guard = login_guard()
         self._pid = os.getpid()
@@ -142,10 +144,12 @@ class WorkerPool:
             "token_label": settings.token_label,
             "token_serial": settings.token_serial,
             "pin": settings.pin.reveal() if settings.pin is not None else "",
-            "login_guard": self._guard.fileno(),
-            "parent_pid": os.getpid(),
+            # WHY none for one that is launched elsewhere: its parent is another, and it inherits nothing of ours.
+            "login_guard": self._guard.fileno() if not settings.launch else None,
+            "parent_pid": os.getpid() if not settings.launch else None,
+            "hidden": self._account is not None or bool(settings.launch),
         }
-        worker = WorkerProcess(settings, (self._guard.fileno(),))
+        worker = start(settings, (self._guard.fileno(),), self._account)
         self._workers.append(worker)
         try:
             opening = Job("open", (), None)
@@ -270,7 +274,7 @@ class WorkerPool:
 
     def _failure(self, code: str, message: str, **facts: Plain) -> OpsError:
         known = {"library": str(self.info.get("library", "")), **facts}
-        return failure(self._settings, code, message, **known)
+        return failure_of(self._settings, self._account, code, message, **known)
 
     def _refuse_when_closed(self) -> None:
         self._refuse_in_a_fork()

@@ -13,12 +13,14 @@ import marshal
 import os
 import select
 import subprocess
+import sys
 import tempfile
 import time
 from typing import IO, Any, TypeAlias
 
 from ..._domain.pkcs11_settings import Pkcs11Settings
-from . import bootstrap
+from . import bootstrap, run_as
+from .run_as import Account
 
 _TAIL = 2048  # bytes of standard error kept
 _CHUNK = 1 << 16
@@ -44,13 +46,25 @@ Reply: TypeAlias = tuple[Plain, ...]
 """A frame from the worker, see `worker/main.py`."""
 
 
+def start(settings: Pkcs11Settings, inherited: tuple[int, ...], account: Account | None) -> WorkerProcess:
+    """Return a new worker. Raises OpsError pkcs11.run_as when its user cannot run this interpreter."""
+    try:
+        return WorkerProcess(settings, inherited, account)
+    except PermissionError as cause:
+        if account is None:
+            raise
+        raise run_as.not_started(settings, account, sys.executable, cause) from None
+
+
 class WorkerProcess:
-    """A started worker. inherited: descriptors that it gets under their own numbers.
+    """A started worker. inherited: descriptors that it gets under their own numbers. account: as whom, None for us.
 
     job: the number of the request it is busy with, None when idle. deadline: monotonic s.
     """
 
-    def __init__(self, settings: Pkcs11Settings, inherited: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, settings: Pkcs11Settings, inherited: tuple[int, ...] = (), account: Account | None = None
+    ) -> None:
         self.job: int | None = None
         self.deadline = 0.0
         self._incoming = bytearray()
@@ -59,14 +73,15 @@ class WorkerProcess:
         # WHY not run_command, as Ansible's rule asks: it returns when the program has ended, and a worker lives as long
         # as the module and is talked to all the time. What the rule is about holds: no shell, no secret in argv.
         self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function
-            bootstrap.command(),
+            [*settings.launch, *bootstrap.command()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(settings),
+            env=_environment(settings, account),
             cwd="/",
             bufsize=0,
             pass_fds=inherited,
+            **_as_user(account),
         )
         self.pid = self._process.pid
         for stream in self._streams():
@@ -185,9 +200,16 @@ class WorkerProcess:
         self.abandon()
 
 
-def _environment(settings: Pkcs11Settings) -> dict[str, str]:
+def _environment(settings: Pkcs11Settings, account: Account | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE_PREFIX)}
-    return {**kept, **settings.environment}
+    return {**(kept if account is None else account.environment(kept)), **settings.environment}
+
+
+def _as_user(account: Account | None) -> dict[str, Any]:
+    if account is None:
+        return {}
+    user = {"user": account.uid, "group": account.gid, "extra_groups": list(account.groups)}
+    return {**user, "umask": run_as.UMASK}
 
 
 def wait_for(reading: list[int], writing: list[int], timeout_s: float) -> None:

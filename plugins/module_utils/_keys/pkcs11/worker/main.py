@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 from . import keys
 from .base import Refusal, ckr, is_transient
 from .engine import Engine
-from .function_list import die_with_parent
+from .function_list import die_with_parent, hide_from_own_user
 from .session import HsmSession, TokenInfo
 
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
@@ -43,8 +43,10 @@ def main() -> None:
         return
     _kind, _number, config = opening
     die_with_parent()
-    if os.getppid() != config["parent_pid"]:
+    if config.get("parent_pid") not in (None, os.getppid()):
         return  # the parent died while this process was starting
+    if config.get("hidden"):
+        hide_from_own_user()
     hsm = HsmSession(config)
     engine = Engine(hsm)
     operations = _operations(hsm, engine)

@@ -1,0 +1,350 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The examples of fresh_install, unchanged, on hosts with systemd: check, run, run again, reboot; X70, X71, X78.
+
+What gives the examples' names their addresses, and Ansible its ssh, is said outside of them, in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.hosts import Hosts, why_not
+from tests.support.hosts.hosts import PRODUCT_PYTHON
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = ROOT / "docs" / "examples"
+NODES = ("cap1.example.com", "cap2.example.com", "cap3.example.com")
+ONE, TWO, THREE = NODES
+CONFIG, SECRETS, PIN = "/etc/certautopilot/config.yaml", "/etc/certautopilot/secrets.env", "/root/certautopilot-pin"
+ALIKE = ("CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1", "CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET")
+
+
+class Fleet:
+    """Hosts that an example names, and playbooks run on them as an operator would."""
+
+    def __init__(self, hosts: Hosts, home: Path) -> None:
+        self.hosts = hosts
+        self.home = home
+
+    def play(self, example: str | Path, *arguments: str) -> tuple[int, str]:
+        """Run fresh_install with an example's inventory; return exit status and all that it printed."""
+        folder = EXAMPLES / example
+        reached = {
+            f"ANSIBLE_{name.upper()}_EXECUTABLE": str(self.hosts.folder / "bin" / name)
+            for name in ("ssh", "scp", "sftp")
+        }
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            **reached,
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.hosts.access.sockets),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
+            "ANSIBLE_HOME": str(self.home),
+            "ANSIBLE_NOCOLOR": "1",
+            # These tests are not about libraries; those of the role runtime are.
+            "ANSIBLE_PYTHON_INTERPRETER": PRODUCT_PYTHON,
+        }
+        command = [Path(sys.executable).parent / "ansible-playbook", "-i", folder / "inventory.yml"]
+        ended = subprocess.run(
+            [*command, "certautopilot.ops.fresh_install", "-e", "certautopilot_runtime=false", *arguments],
+            env=environment, capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        return ended.returncode, ended.stdout + ended.stderr
+
+    def secrets_of(self, host: str) -> dict[str, str]:
+        return dict(line.split("=", 1) for line in self.hosts.read(host, SECRETS).splitlines() if line[:1] not in "#")
+
+    def systemd(self, host: str, question: str) -> str:
+        return self.hosts.run(host, ["systemctl", question, "certautopilot.service"], check=False).stdout.strip()
+
+    def healthy(self, host: str) -> bool:
+        asked = ["curl", "--silent", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "--fail"]
+        ended = self.hosts.run(host, [*asked, "http://127.0.0.1:18181/readyz"], check=False)
+        return ended.returncode == 0
+
+    def owner(self, host: str, path: str) -> str:
+        return self.hosts.run(host, ["stat", "--format=%U:%G %a", path]).stdout.strip()
+
+    def clear(self) -> None:
+        """Take everything back that an installation left; the database is told apart by its name."""
+        for host in NODES:
+            self.hosts.run(host, ["systemctl", "disable", "--now", "certautopilot.service"], check=False)
+            self.hosts.run(host, ["systemctl", "reset-failed", "certautopilot.service"], check=False)
+            self.hosts.run(host, ["sh", "-c", f"rm -rf {CONFIG} {SECRETS} {PIN} /var/lib/softhsm/tokens/*"])
+            self.hosts.run(host, ["install", "-d", "-o", "certautopilot", "-g", "certautopilot", "-m", "0750",
+                                  "/etc/certautopilot"])  # fmt: skip
+        self.database("client.drop_database('certautopilot')")
+
+    def database(self, expression: str) -> str:
+        """Return what a Python expression on the database server prints."""
+        program = f"import pymongo; client = pymongo.MongoClient({self.hosts.database_uri!r}); print({expression})"
+        return subprocess.run(
+            [*self.hosts.enter, sys.executable, "-c", program], check=True, capture_output=True, text=True
+        ).stdout.strip()  # runs: nsenter
+
+
+def changed(output: str) -> dict[str, int]:
+    return {host: int(count) for host, count in re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+)", output, re.MULTILINE)}
+
+
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory):
+    if reason := why_not():
+        pytest.skip(reason)
+    hosts = Hosts(tmp_path_factory.mktemp("install"), hosts=NODES)
+    hosts.up()
+    yield hosts
+    hosts.down()
+
+
+@pytest.fixture
+def fleet(booted, tmp_path):
+    fleet = Fleet(booted, tmp_path / "ansible")
+    fleet.clear()
+    return fleet
+
+
+def copied(example: str, folder: Path, **variables: Any) -> Path:
+    """Return a copy of an example with other variables of the group."""
+    folder.mkdir()
+    (folder / "group_vars").mkdir()
+    (folder / "inventory.yml").write_text((EXAMPLES / example / "inventory.yml").read_text())
+    kept = yaml.safe_load((EXAMPLES / example / "group_vars" / "certautopilot.yml").read_text())
+    (folder / "group_vars" / "certautopilot.yml").write_text(yaml.safe_dump({**kept, **variables}))
+    return folder
+
+
+def token(fleet: Fleet, host: str) -> str:
+    pin = secrets.token_hex(8)
+    fleet.hosts.token(host, "certautopilot", pin)
+    fleet.hosts.put(host, PIN, pin)
+    return pin
+
+
+def runs_clean(fleet: Fleet, example: str, hidden: list[str]) -> None:
+    """Check, run, run again: all green, the check writes nothing, the last changes nothing, nothing secret shows."""
+    checked = fleet.play(example, "--check", "--diff")
+    after_check = (
+        fleet.database("client.list_database_names()"),
+        fleet.hosts.run(ONE, ["ls", "/etc/certautopilot"]).stdout,
+    )
+    first = fleet.play(example, "--diff", "-vvv")
+    again = fleet.play(example)
+
+    assert (checked[0], first[0], again[0]) == (0, 0, 0), "\n".join(
+        (checked[1][-3000:], first[1][-6000:], again[1][-3000:])
+    )
+    assert "certautopilot" not in after_check[0]
+    assert after_check[1] == ""
+    assert set(changed(again[1]).values()) == {0}, again[1]
+    values = [*hidden, *(fleet.secrets_of(ONE).get(name, "") for name in ALIKE)]
+    printed = checked[1] + first[1] + again[1]
+    assert [value for value in values if value and value in printed] == []
+
+
+def test_one_host_with_its_kek_in_a_file_serves_after_a_reboot_too(fleet):
+    runs_clean(fleet, "fresh_install_env", [])
+    before = fleet.systemd(ONE, "is-active"), fleet.healthy(ONE)
+
+    fleet.hosts.reboot(ONE)
+
+    assert before == ("active", True)
+    assert fleet.systemd(ONE, "is-enabled") == "enabled"
+    assert fleet.healthy(ONE)
+    assert fleet.owner(ONE, CONFIG) == "certautopilot:certautopilot 640"
+    assert fleet.owner(ONE, SECRETS) == "certautopilot:certautopilot 600"
+
+
+def test_x71_one_host_with_its_key_in_softhsm_has_a_key_that_is_the_services(fleet):
+    pin = token(fleet, ONE)
+
+    runs_clean(fleet, "fresh_install_pkcs11", [pin])
+
+    assert fleet.healthy(ONE)
+    owners = fleet.hosts.run(ONE, ["find", "/var/lib/softhsm/tokens", "-printf", "%u\n"]).stdout.split()
+    assert set(owners) == {"certautopilot"}
+    fleet.hosts.reboot(ONE)
+    assert fleet.healthy(ONE)
+
+
+def test_x78_three_nodes_have_one_set_of_secrets_and_a_fourth_would_get_it(fleet):
+    given = fleet.play("fresh_install_three_nodes", "--limit", f"{ONE},{TWO}")
+    assert given[0] == 0, given[1][-4000:]
+
+    runs_clean_again = fleet.play("fresh_install_three_nodes")
+    last = fleet.play("fresh_install_three_nodes")
+
+    assert (runs_clean_again[0], last[0]) == (0, 0), runs_clean_again[1][-4000:]
+    assert changed(runs_clean_again[1])[ONE] == 0
+    assert changed(runs_clean_again[1])[THREE] > 0
+    assert set(changed(last[1]).values()) == {0}
+    one, two, three = (fleet.secrets_of(host) for host in NODES)
+    assert one == two == three
+    assert set(ALIKE) <= set(one)
+    assert all(fleet.healthy(host) for host in NODES)
+    heard = fleet.database("client.certautopilot.process_heartbeats.count_documents({})")
+    assert int(heard) >= len(NODES)
+
+
+def test_the_example_of_three_nodes_runs_clean(fleet):
+    runs_clean(fleet, "fresh_install_three_nodes", [])
+
+
+def test_x78_a_node_with_a_kek_of_its_own_is_refused_by_the_names_of_its_variables(fleet):
+    assert fleet.play("fresh_install_three_nodes")[0] == 0
+    own = fleet.hosts.read(TWO, SECRETS)
+    other = re.sub(r"(KEK_V1|JWT_SECRET)=\w+", lambda found: f"{found[1]}={secrets.token_hex(32)}", own)
+    fleet.hosts.put(TWO, SECRETS, other, owner="certautopilot:certautopilot")
+
+    status, output = fleet.play("fresh_install_three_nodes", "-vvv")
+
+    assert status != 0
+    assert "install.node_secrets_differ" in output
+    assert "CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1, CERTAUTOPILOT_JWT_SECRET" in output
+    lost = [
+        value
+        for line in other.splitlines()
+        if (value := line.partition("=")[2]) and value in output and len(value) > 40
+    ]
+    assert lost == []
+    assert fleet.hosts.read(TWO, SECRETS) == other
+
+
+@pytest.mark.parametrize(
+    ("host", "variables", "name"),
+    [
+        (TWO, {"install_mongodb_database": "another"}, "install_mongodb_database"),
+        (THREE, {"install_unit": "another.service"}, "install_unit"),
+    ],
+)
+def test_x78_hosts_that_are_no_one_installation_are_refused_before_anything_is_written(
+    fleet, tmp_path, host, variables, name
+):
+    folder = copied("fresh_install_three_nodes", tmp_path / "example")
+    (folder / "host_vars").mkdir()
+    (folder / "host_vars" / f"{host}.yml").write_text(yaml.safe_dump(variables))
+
+    status, output = fleet.play(folder)
+
+    assert status != 0
+    assert "install.nodes_differ" in output
+    assert name in output
+    assert [fleet.hosts.run(node, ["ls", "/etc/certautopilot"]).stdout for node in NODES] == ["", "", ""]
+    assert "certautopilot" not in fleet.database("client.list_database_names()")
+
+
+def test_x78_another_uri_on_one_node_is_refused_and_its_password_is_not_shown(fleet):
+    uri = fleet.hosts.read(TWO, "/root/certautopilot-mongodb-uri")
+    fleet.hosts.put(TWO, "/root/certautopilot-mongodb-uri", f"{uri.strip()}?appName=not-to-be-shown")
+    try:
+        status, output = fleet.play("fresh_install_three_nodes", "-vvv")
+    finally:
+        fleet.hosts.put(TWO, "/root/certautopilot-mongodb-uri", uri)
+
+    assert status != 0
+    assert "install_mongodb_uri_file" in re.findall(r"they differ in ([^\n]*), expected", output)[0]
+    assert "not-to-be-shown" not in output
+    assert "certautopilot" not in fleet.database("client.list_database_names()")
+
+
+def test_x78_a_softhsm_token_on_the_first_node_only_is_explained(fleet, tmp_path):
+    """Each node has a token of that label and PIN; the key is made in the first one's files."""
+    pin = token(fleet, ONE)
+    fleet.hosts.token(TWO, "certautopilot", pin)
+    fleet.hosts.put(TWO, PIN, pin)
+    folder = copied("fresh_install_pkcs11", tmp_path / "example")
+    inventory = yaml.safe_load((folder / "inventory.yml").read_text())
+    inventory["certautopilot"]["hosts"] = {ONE: None, TWO: None}
+    (folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+
+    status, output = fleet.play(folder)
+
+    assert status != 0
+    assert "a key that was made on another host is not in them" in output
+    assert fleet.systemd(TWO, "is-active") != "active"
+
+
+def test_a_further_node_takes_a_file_that_was_brought_to_it(fleet, tmp_path):
+    assert fleet.play("fresh_install_env")[0] == 0
+    brought = fleet.hosts.read(ONE, SECRETS)
+    fleet.hosts.put(TWO, "/root/brought.env", brought)
+    folder = copied("fresh_install_env", tmp_path / "example", install_secrets_from="/root/brought.env")
+    inventory = yaml.safe_load((folder / "inventory.yml").read_text())
+    inventory["certautopilot"]["hosts"] = {TWO: None}
+    (folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+
+    checked, first, again = (fleet.play(folder, *arguments) for arguments in (["--check", "--diff"], [], []))
+
+    assert (checked[0], first[0], again[0]) == (0, 0, 0), first[1][-4000:]
+    assert changed(again[1]) == {TWO: 0}
+    assert fleet.hosts.read(TWO, SECRETS) == brought
+    assert fleet.healthy(TWO)
+
+
+def test_x70_kept_files_of_roots_become_the_services_and_keep_their_contents(fleet):
+    assert fleet.play("fresh_install_env")[0] == 0
+    kept = fleet.hosts.read(ONE, CONFIG), fleet.hosts.read(ONE, SECRETS)
+    fleet.hosts.run(ONE, ["chown", "-R", "root:root", "/etc/certautopilot"])
+    fleet.hosts.run(ONE, ["systemctl", "restart", "certautopilot.service"], check=False)
+
+    checked = fleet.play("fresh_install_env", "--check")
+    mended = fleet.play("fresh_install_env")
+    again = fleet.play("fresh_install_env")
+
+    assert (checked[0], mended[0], again[0]) == (0, 0, 0), mended[1][-4000:]
+    assert changed(mended[1])[ONE] > 0
+    assert changed(again[1])[ONE] == 0
+    assert fleet.owner(ONE, CONFIG) == "certautopilot:certautopilot 640"
+    assert (fleet.hosts.read(ONE, CONFIG), fleet.hosts.read(ONE, SECRETS)) == kept
+    assert fleet.healthy(ONE)
+
+
+def test_x24_secrets_that_others_can_read_are_refused_and_not_mended(fleet):
+    assert fleet.play("fresh_install_env")[0] == 0
+    fleet.hosts.run(ONE, ["chmod", "0644", SECRETS])
+
+    status, output = fleet.play("fresh_install_env")
+
+    assert status != 0
+    assert "others may read it" in output
+    assert fleet.owner(ONE, SECRETS).endswith(" 644")
+
+
+def test_x71_a_key_that_root_made_earlier_is_found_before_anything_is_written(fleet):
+    token(fleet, ONE)
+    fleet.hosts.run(ONE, ["sh", "-c", "chown -R root:root /var/lib/softhsm/tokens/*"])
+
+    status, output = fleet.play("fresh_install_pkcs11")
+
+    assert status != 0
+    assert "install.access" in output
+    assert "chown -R certautopilot:certautopilot /var/lib/softhsm/tokens/" in output
+    assert fleet.hosts.run(ONE, ["ls", "/etc/certautopilot"]).stdout == ""
+
+
+def test_a_sandbox_without_write_paths_for_the_token_is_found_as_the_services(fleet):
+    """ProtectSystem=strict makes /var/lib/softhsm read-only for the service, and for nobody else."""
+    token(fleet, ONE)
+    drop_in = "/etc/systemd/system/certautopilot.service.d"
+    fleet.hosts.run(ONE, ["mkdir", "-p", drop_in])
+    fleet.hosts.put(ONE, f"{drop_in}/strict.conf", "[Service]\nReadWritePaths=\n", mode="0644")
+    fleet.hosts.run(ONE, ["systemctl", "daemon-reload"])
+    try:
+        status, output = fleet.play("fresh_install_pkcs11")
+    finally:
+        fleet.hosts.run(ONE, ["rm", "-r", drop_in])
+        fleet.hosts.run(ONE, ["systemctl", "daemon-reload"])
+
+    assert status != 0
+    assert "which is read-only for the service" in output
+    assert "add ReadWritePaths=/var/lib/softhsm/tokens" in output
