@@ -87,6 +87,8 @@ class Access:
             script = folder / command
             script.write_text(f'#!/bin/sh\nexec {" ".join(line)} "$@"\n', encoding="utf-8")
             script.chmod(0o755)
+        (folder / "enter").write_text(f'#!/bin/sh\nexec {" ".join(self.network.enter)} "$@"\n', encoding="utf-8")
+        (folder / "enter").chmod(0o755)
 
     def _inventory(self, variables: dict[str, Any]) -> dict[str, Any]:
         reached = {f"ansible_{command}_executable": str(self.folder / "bin" / command) for command in SSH_COMMANDS}
@@ -103,7 +105,9 @@ class Access:
             groups.setdefault(group, {})[name] = {"ansible_host": self._address(name)}
         children = {group: {"hosts": hosts} for group, hosts in groups.items()}
         children["certautopilot"] = {"hosts": {name: {} for name in groups["destination"]}}
-        return {"all": {"vars": common, "children": children}}
+        # WHY not variables of `all`: localhost is in it, and would get `become` and the rest for what is delegated to it.
+        children["test_hosts"] = {"vars": common, "children": {group: {} for group in groups}}
+        return {"all": {"children": children}}
 
     def _address(self, name: str) -> str:
         return self.network.address(self.names.index(name))

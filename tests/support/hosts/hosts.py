@@ -228,7 +228,11 @@ class Hosts:
         (self.folder / "product" / "heartbeat").write_text(f"{self.heartbeat_s}\n", encoding="ascii")
 
     def _variables(self) -> dict[str, Any]:
-        return {"certautopilot_quiesce_wait_s": self.heartbeat_s + 2}
+        """Return what is true of all these hosts: how often the product's heart beats, and that they are offline."""
+        return {
+            "certautopilot_quiesce_wait_s": self.heartbeat_s + 2,
+            "runtime_wheels": str(image.wheels(self.suite) or ""),
+        }
 
 
 @contextmanager
