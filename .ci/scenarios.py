@@ -6,8 +6,8 @@
     python .ci/scenarios.py SCENARIO …
 
 Those whose names begin with `hosts_` need test hosts (tests/support/hosts); where this machine cannot have them they
-are skipped, and the reason is printed. No scenario that ran is a failure: a run over nothing must not look like one that
-passed.
+are skipped, and the reason is printed. No scenario that ran is a failure: a run over nothing must not look like one
+that passed.
 """
 
 from __future__ import annotations

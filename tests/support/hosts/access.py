@@ -105,7 +105,7 @@ class Access:
             groups.setdefault(group, {})[name] = {"ansible_host": self._address(name)}
         children = {group: {"hosts": hosts} for group, hosts in groups.items()}
         children["certautopilot"] = {"hosts": {name: {} for name in groups["destination"]}}
-        # WHY not variables of `all`: localhost is in it, and would get `become` and the rest for what is delegated to it.
+        # WHY not variables of `all`: localhost is in it, and would get `become` for what is delegated to it.
         children["test_hosts"] = {"vars": common, "children": {group: {} for group in groups}}
         return {"all": {"children": children}}
 
