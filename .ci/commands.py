@@ -99,7 +99,7 @@ FOR_TARGETS = {
 # Debian's essential packages (bash, coreutils, dash, findutils, grep, sed) and what their shells do themselves.
 BASE = frozenset((
     ":", "[", "cat", "cd", "chroot", "cp", "dirname", "echo", "exec", "exit", "expand", "export", "find", "grep",
-    "install", "mkdir", "rm", "sed", "set", "sh", "stat", "test",
+    "id", "install", "mkdir", "rm", "sed", "set", "sh", "stat", "test",
 ))  # fmt: skip
 
 # Installed into .venv by the locks, or by `make env` itself.
@@ -124,6 +124,8 @@ IF_THERE = {
 
 # Called on the hosts that are managed, not here; the README of the role says what it needs.
 ON_HOSTS = {
+    "curl": "the test hosts, in molecule's checks",
+    "journalctl": "the test hosts, in molecule's checks",
     "mount": "the test hosts, when they boot",
     "umount": "the test hosts, when they boot",
     "systemctl": "the modules of the service, on a host that systemd started; the test hosts",
@@ -139,7 +141,9 @@ INDIRECT = {
     "{{service_start_command}}": "python",
     "{{service_stop_command}}": "python",
     "{{runtime_path}}": "python",  # its bin/python, and whatever else runtime_pythons names
+    "enter": "nsenter",  # of a set of test hosts
     "host.file": "test",  # and stat, also of coreutils
+    "host.service": "systemctl",
     "host.socket": "ss",
 }
 

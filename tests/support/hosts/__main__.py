@@ -48,7 +48,8 @@ def up(arguments: argparse.Namespace) -> int:
         f"  log in:     {hosts.folder}/bin/ssh {names[0]}\n"
         f"  Ansible:    ansible-playbook -i {hosts.inventory} …   (from any shell of this user)\n"
         f"  database:   {hosts.database_uri} (also in {URI_FILE} on each host), seen by the hosts and by\n"
-        f"              {' '.join(hosts.enter)} COMMAND"
+        f"              {hosts.folder}/bin/enter COMMAND\n"
+        f"  from outside: from tests.support.hosts import Hosts; Hosts.load('{hosts.folder}').reboot('{names[0]}')"
     )
     return 0
 

@@ -65,9 +65,11 @@ class Access:
     def _of_host(self, name: str) -> None:
         folder = self.folder / "hosts" / name / "ssh"
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.chmod(0o755)
         folder.with_name("journal").mkdir(exist_ok=True)
         _make_key(folder / "key")
         shutil.copyfile(self.folder / "key.pub", folder / "authorized_keys")
+        (folder / "authorized_keys").chmod(0o644)  # sshd reads it as the user who logs in
 
     def _known_hosts(self) -> None:
         known, table = "", f"127.0.0.1 localhost\n{self.network.controller} controller database\n"
@@ -87,6 +89,8 @@ class Access:
             script = folder / command
             script.write_text(f'#!/bin/sh\nexec {" ".join(line)} "$@"\n', encoding="utf-8")
             script.chmod(0o755)
+        (folder / "enter").write_text(f'#!/bin/sh\nexec {" ".join(self.network.enter)} "$@"\n', encoding="utf-8")
+        (folder / "enter").chmod(0o755)
 
     def _inventory(self, variables: dict[str, Any]) -> dict[str, Any]:
         reached = {f"ansible_{command}_executable": str(self.folder / "bin" / command) for command in SSH_COMMANDS}
@@ -103,7 +107,9 @@ class Access:
             groups.setdefault(group, {})[name] = {"ansible_host": self._address(name)}
         children = {group: {"hosts": hosts} for group, hosts in groups.items()}
         children["certautopilot"] = {"hosts": {name: {} for name in groups["destination"]}}
-        return {"all": {"vars": common, "children": children}}
+        # WHY not variables of `all`: localhost is in it, and would get `become` for what is delegated to it.
+        children["test_hosts"] = {"vars": common, "children": {group: {} for group in groups}}
+        return {"all": {"children": children}}
 
     def _address(self, name: str) -> str:
         return self.network.address(self.names.index(name))
