@@ -41,7 +41,8 @@ options:
     description:
       - V(true) keeps the unit from being started by anybody, at boot too. A drop-in of its name,
         C(50-certautopilot-retired.conf),
-        holds an assertion that cannot be true, so that every start fails, and the journal names that file.
+        holds an assertion that cannot be true, so that every start fails, and C(systemctl status)
+        names that file.
         C(systemctl mask) cannot do this, because it needs the place of the product's own unit file.
       - V(false) removes the drop-in. Left as it is without this option.
       - O(state=started) fails on a unit that is retired and is not brought back in the same call.
@@ -56,7 +57,8 @@ options:
     description:
       - URL that answers 200 when the service is ready. Without one, a unit that is active is ready.
       - Redirects are followed on the same host only, and never from https to http. No proxy is used.
-      - An answer counts only while the unit runs, because another process may have its port.
+      - An answer counts only while the unit runs. Where it says ready before the unit is started, another process has
+        its port, or another host its name, and nothing is started.
     type: str
     default: ""
   health_ca_file:
@@ -111,7 +113,7 @@ EXAMPLES = r"""
     state: started
     enabled: true
     retired: false
-    health_url: https://cap.example.com/readyz
+    health_url: https://localhost:18181/readyz
     health_ca_file: /etc/certautopilot/tls/ca.pem
   become: true
 

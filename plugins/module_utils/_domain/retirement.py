@@ -4,7 +4,8 @@
 """The drop-in that keeps a unit from being started: what it says, and how it is recognised. Pure.
 
 WHY no `systemctl mask`: a mask is a link in /etc/systemd/system, where the product's own unit file is, so systemd
-refuses it. An Assert that cannot hold makes every start fail, by hand, at boot and by others, and the journal names it.
+refuses it. An Assert that cannot hold makes every start fail, by hand, at boot and by others, and `systemctl status`
+names it.
 """
 
 from __future__ import annotations
@@ -41,5 +42,5 @@ def reason_in(content: str) -> str:
 
 
 def _assertion(path: str) -> str:
-    """Return the line. WHY this path: the journal quotes it, and so says which file is in the way."""
+    """Return the line. WHY this path: `systemctl status` quotes it, and so says which file is in the way."""
     return f"{_ALWAYS_FALSE}{path}/retired"

@@ -14,6 +14,7 @@ from . import journal, units
 from .health import Health
 
 _PAUSE_S = 0.25
+_SILENCE_S = 2.0  # whoever takes longer to say that it is ready is not asked again before the start
 _SHOWN_LINES = 3  # of the journal, in the message; the failure has them all
 
 
@@ -29,6 +30,21 @@ class Wait:
     timeout_s: float
     restarts_before: int
     mask_from: str = ""
+
+
+def require_silence(state: UnitState, health: Health) -> None:
+    """Raises OpsError service.other_answers where the URL says ready although the unit does not run.
+
+    WHY: that process would be believed in place of ours, and where it is the product too, two schedulers would run.
+    """
+    if not state.runs and health.ask(_SILENCE_S).ready:
+        raise OpsError(
+            f"{health.url} answers 200, and {state.name} is {state.said()}, expected no answer before it is started",
+            code="service.other_answers",
+            hint="find what answers there (a process of the product that was started by hand, another host behind the "
+            "same name) and stop it, or give the URL of this host's own process; nothing was started",
+            after=state.as_result(),
+        )
 
 
 def start(state: UnitState) -> int:

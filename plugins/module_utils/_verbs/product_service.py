@@ -142,6 +142,8 @@ def _predicted(before: _Seen, options: Options) -> _Seen:
 
 def _started(before: _Seen, options: Options, health: Health | None) -> JsonObject:
     unit = before.unit
+    if health is not None and not unit.is_up:
+        starting.require_silence(unit, health)
     if options.retired is False and before.retired is not None:
         retiring.bring_back(unit.name)
     elif unit.needs_reload:
