@@ -4,7 +4,7 @@
 """Verb service_access: prove as the service's user that it can use its files, library, token and key. Changes nothing.
 
 Order: the unit, the paths as the user and in the unit's sandbox, then the key, whose canary is opened by a process of
-that user. A paths' fault comes first, because it says what to mend; the token alone says "no such key" (ADR-0035).
+that user. A paths' fault comes first, because it says what to repair; the token alone says "no such key" (ADR-0035).
 """
 
 from __future__ import annotations
