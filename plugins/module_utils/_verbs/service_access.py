@@ -64,7 +64,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         "problems": [problem.as_result(actor.name, actor.group) for problem in problems],
         "paths": [one.path for one in wanted],
         "key": None,
-        "unproven": [*unproven, *(f"{line} of the unit" for line in (unit.left_out if unit is not None else ()))],
+        "unproven": [*unproven, *(f"{name}= of the unit" for name in (unit.left_out if unit is not None else ()))],
     }
     if KEY in options.gather and not problems:
         values["key"] = _key(settings, actor, None if unproven else boxed)

@@ -43,6 +43,7 @@ def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, 
         *four_times("kek_rotate", {**destination, "to_version": 2, "allow_empty_fleet": True}),
         *four_times("cert_export", {**destination, "dest": str(tmp_path / "certificates")}),
         *four_times("migration_turn", destination),
+        *four_times("service_access", destination),
         ("kek_info", {**destination, "digest": True}, {}),
         arguments=["--diff"],
     )
@@ -51,7 +52,7 @@ def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, 
     assert changed(made.results) == [True, True, False, False]
     once, never = [True, True, False, False], [False] * 4
     assert changed(done.results) == [
-        *once, *once, *once, *never, *once, False, *once, *once, *once, *never, *once, False,
+        *once, *once, *once, *never, *once, False, *once, *once, *once, *never, *once, *never, False,
     ]  # fmt: skip
     imported = done.results[17]
     assert (imported["manifest"]["records"], imported["manifest"]["equal"]) == (17, 17)
