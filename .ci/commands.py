@@ -119,6 +119,8 @@ IF_THERE = {
     "mongorestore": "its test is skipped",
     "mongod": "SecantusDB takes its place",
     "crun": "runc runs the test hosts",
+    "useradd": "tests that need a user besides root are skipped",
+    "userdel": "as useradd",
     "pyenv": "interpreters that are too old for the collection are looked for on PATH only",
 }
 

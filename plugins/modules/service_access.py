@@ -18,7 +18,7 @@ description:
     token, and opens the canary of every KEK version.
   - It tries them once as that user, and once in a transient unit with the user, environment and sandbox of the
     service's unit, where the host runs systemd and has that unit.
-  - Every path that cannot be used is named with user, permission, owner, mode, and the command that mends it.
+  - Every path that cannot be used is named with user, permission, owner, mode, and the command that repairs it.
   - Where the database has no lock yet, files and token are proven, and no key is expected.
 options:
   unit:
@@ -85,7 +85,7 @@ user:
   type: str
   sample: certautopilot
 group:
-  description: The group of RV(user) that belongs into the command that mends something.
+  description: The group of RV(user) that belongs into the command that repairs something.
   returned: success
   type: str
   sample: certautopilot
@@ -124,8 +124,8 @@ problems:
     needed_for:
       description: What the service needs it for.
       type: str
-    mend:
-      description: The command that mends it.
+    repair:
+      description: The command that repairs it.
       type: str
   sample: []
 key:

@@ -53,7 +53,7 @@ class OtherUser:
             ended = subprocess.run(
                 command, user=self.uid, group=self.gid, extra_groups=groups, env={"PATH": os.defpath, **variables},
                 capture_output=True, cwd="/", check=False,
-            )  # fmt: skip
+            )  # fmt: skip  # runs: python (or what a test asks)
         except PermissionError:
             return False
         return ended.returncode == 0
@@ -64,7 +64,7 @@ class OtherUser:
         ended = subprocess.run(
             [python or self.python, CALLING], input=json.dumps(order), env=libraries(), capture_output=True, text=True,
             timeout=120, check=False,
-        )  # fmt: skip
+        )  # fmt: skip  # runs: python
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout)
 

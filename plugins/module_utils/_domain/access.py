@@ -4,7 +4,7 @@
 """What the service's user must be able to do with a path, and what is said when it cannot. Pure.
 
 A try is made as that user, in a process of its own (`_installation/as_user.py`); here it becomes a sentence with path,
-user, permission, and the command that mends it.
+user, permission, and the command that repairs it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _HOMES = ("/root", "/home")
 class Wanted:
     """path: tried as the user. permissions: of READ, WRITE, SEARCH. why: "config.yaml", "the token's folder", …
 
-    mend: the command that gives the permission: OWN for what is to be the service's own, OTHERS_READ for what many use.
+    repair: the command that gives it: OWN for what is to be the service's own, OTHERS_READ for what many use.
     """
 
     path: str
     permissions: tuple[str, ...]
     why: str
-    mend: str = OWN
+    repair: str = OWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Problem:
     permission: str
     why: str
     found: str
-    mend: str
+    repair: str
 
     def sentence(self, user: str) -> str:
         """Return what the user cannot do, and what is there."""
@@ -52,7 +52,7 @@ class Problem:
         return f"user {user} cannot {_WORDS[self.permission]} {self.path}{there}{how}, needed for {self.why}"
 
     def command(self, user: str, group: str) -> str:
-        """Return the command that mends it, or what to do where a command would be wrong."""
+        """Return the command that repairs it, or what to do where a command would be wrong."""
         if self.permission == EXISTS:
             return f"put {self.why} at {self.path}"
         if self.permission == READ_ONLY:
@@ -61,10 +61,10 @@ class Problem:
             return f"move {self.why} out of {self.path}, which is a user's home"
         if self.permission == SEARCH:
             return f"chgrp {group} {self.path} && chmod g+rx {self.path}"
-        return self.mend.replace("{owner}", f"{user}:{group}").replace("{path}", self.path)
+        return self.repair.replace("{owner}", f"{user}:{group}").replace("{path}", self.path)
 
     def as_result(self, user: str, group: str) -> JsonObject:
-        """Return the sentence and its parts, and the command that mends it, JSON-clean."""
+        """Return the sentence and its parts, and the command that repairs it, JSON-clean."""
         return {
             "says": self.sentence(user),
             "path": self.path,
@@ -72,7 +72,7 @@ class Problem:
             "permission": self.permission,
             "found": self.found,
             "needed_for": self.why,
-            "mend": self.command(user, group),
+            "repair": self.command(user, group),
         }
 
 

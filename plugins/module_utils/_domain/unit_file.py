@@ -29,6 +29,7 @@ _SANDBOX = frozenset((
     "DeviceAllow", "DevicePolicy", "LimitCORE", "LimitMEMLOCK", "LimitNOFILE", "LimitNPROC", "LimitAS", "RootDirectory",
     "SELinuxContext", "AppArmorProfile",
 ))  # fmt: skip
+_PRODUCT = "CERTAUTOPILOT_"
 _ASSIGNMENT = re.compile(r"([A-Za-z]+)\s*=\s*(.*)")
 
 
@@ -36,8 +37,8 @@ _ASSIGNMENT = re.compile(r"([A-Za-z]+)\s*=\s*(.*)")
 class UnitFile:
     """user, group: "" where the unit names none, which is root. environment_files: paths that systemd itself reads.
 
-    sandbox: NAME=value lines for a process that is to be started as the service's is. left_out: lines that only the
-    service itself can have, for example with a specifier.
+    sandbox: NAME=value lines for a process that is to be started as the service's is. left_out: names of lines that
+    are not for another process: with a specifier, or with a variable of the product's, which may be a secret.
     """
 
     user: str = ""
@@ -60,7 +61,10 @@ def parse_unit(text: str) -> UnitFile:
         if name in _MADE:
             sandbox += [f"ReadWritePaths=-{_MADE[name]}/{folder.partition(':')[0]}" for folder in value.split()]
         elif name in _SANDBOX:
-            (left_out if "%" in value.replace("%%", "") else sandbox).append(f"{name}={value}")
+            if "%" in value.replace("%%", "") or _PRODUCT in value:
+                left_out.append(name)
+            else:
+                sandbox.append(f"{name}={value}")
     return UnitFile(last.get("User", ""), last.get("Group", ""), tuple(files), tuple(sandbox), tuple(left_out))
 
 

@@ -63,7 +63,7 @@ def problems_of(actor: Actor, wanted: Sequence[Wanted]) -> list[Problem] | None:
         failed = next((test for test in tried if not given[test]), None)
         if failed is not None:
             permission, path = failed
-            found.setdefault((path, permission), Problem(path, permission, one.why, _shown(path), one.mend))
+            found.setdefault((path, permission), Problem(path, permission, one.why, _shown(path), one.repair))
     return list(found.values())
 
 
@@ -71,7 +71,7 @@ def read_only(problems: Sequence[Problem], known: Sequence[Problem]) -> list[Pro
     """Return the problems that only the sandbox makes. known: those that the user has without it."""
     before = {(problem.path, problem.permission) for problem in known}
     return [
-        Problem(one.path, READ_ONLY if one.permission == WRITE else one.permission, one.why, one.found, one.mend)
+        Problem(one.path, READ_ONLY if one.permission == WRITE else one.permission, one.why, one.found, one.repair)
         for one in problems
         if (one.path, one.permission) not in before
     ]
@@ -95,7 +95,7 @@ def _answers(actor: Actor, tests: Sequence[tuple[str, str]]) -> list[bool] | Non
             timeout=_TIMEOUT_S,
             check=False,
             **_as(actor),
-        )
+        )  # runs: sh
     except (OSError, subprocess.TimeoutExpired):
         return None
     said = ended.stdout.decode("ascii", "replace")

@@ -4,7 +4,7 @@
 """Verb service_access: prove as the service's user that it can use its files, library, token and key. Changes nothing.
 
 Order: the unit, the paths as the user and in the unit's sandbox, then the key, whose canary is opened by a process of
-that user. A paths' fault comes first, because it says what to mend; the token alone says "no such key" (ADR-0035).
+that user. A paths' fault comes first, because it says what to repair; the token alone says "no such key" (ADR-0035).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         "problems": [problem.as_result(actor.name, actor.group) for problem in problems],
         "paths": [one.path for one in wanted],
         "key": None,
-        "unproven": [*unproven, *(f"{line} of the unit" for line in (unit.left_out if unit is not None else ()))],
+        "unproven": [*unproven, *(f"{name}= of the unit" for name in (unit.left_out if unit is not None else ()))],
     }
     if KEY in options.gather and not problems:
         values["key"] = _key(settings, actor, None if unproven else boxed)

@@ -298,11 +298,11 @@ def test_x70_kept_files_of_roots_become_the_services_and_keep_their_contents(fle
     fleet.hosts.run(ONE, ["systemctl", "restart", "certautopilot.service"], check=False)
 
     checked = fleet.play("fresh_install_env", "--check")
-    mended = fleet.play("fresh_install_env")
+    repaired = fleet.play("fresh_install_env")
     again = fleet.play("fresh_install_env")
 
-    assert (checked[0], mended[0], again[0]) == (0, 0, 0), mended[1][-4000:]
-    assert changed(mended[1])[ONE] > 0
+    assert (checked[0], repaired[0], again[0]) == (0, 0, 0), repaired[1][-4000:]
+    assert changed(repaired[1])[ONE] > 0
     assert changed(again[1])[ONE] == 0
     assert fleet.owner(ONE, CONFIG) == "certautopilot:certautopilot 640"
     assert (fleet.hosts.read(ONE, CONFIG), fleet.hosts.read(ONE, SECRETS)) == kept

@@ -80,7 +80,7 @@ def keys_seen_by(user: OtherUser, conf: Path) -> int:
     ended = subprocess.run(
         [user.python, "-c", script, module_path(), LABEL], input=PIN, env=environment, text=True, capture_output=True,
         user=user.uid, group=user.gid, extra_groups=[user.gid], cwd="/", check=True,
-    )  # fmt: skip
+    )  # fmt: skip  # runs: python
     return int(ended.stdout)
 
 
@@ -176,7 +176,7 @@ def opened(service: OtherUser, conf: Path) -> Iterator[tuple[subprocess.Popen[st
     process = subprocess.Popen(
         [service.python, "-c", OPEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**other_user.libraries(), "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN": PIN, "SUDO_USER": "somebody"},
-    )  # fmt: skip
+    )  # fmt: skip  # runs: python
     assert process.stdin
     assert process.stdout
     process.stdin.write(json.dumps({"module": module_path(), "label": LABEL, "pin": PIN, "user": service.name}))
@@ -232,6 +232,6 @@ def test_a_module_that_is_not_root_says_so(service, conf):
     ended = subprocess.run(
         [service.python, "-c", OPEN], input=order, env=other_user.libraries(), text=True, capture_output=True,
         user=service.uid, group=service.gid, extra_groups=[], cwd="/", check=False,
-    )  # fmt: skip
+    )  # fmt: skip  # runs: python
 
     assert f"is to be used as user root, and the module runs as {service.name}, expected root" in ended.stderr

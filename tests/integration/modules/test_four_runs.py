@@ -44,6 +44,7 @@ def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, 
         *four_times("cert_export", {**destination, "dest": str(tmp_path / "certificates")}),
         *four_times("migration_turn", destination),
         *four_times("fleet_quiet", {**destination, "quiet_for": 1}),
+        *four_times("service_access", destination),
         ("kek_info", {**destination, "digest": True}, {}),
         arguments=["--diff"],
     )

@@ -70,6 +70,7 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
         ("kek_pkcs11_init", {**destination, "version": 1}, {}),
         ("data_import", {**destination, **bundle}, {}),
         ("kek_info", {**destination, "digest": True}, {}),
+        ("service_access", destination, {}),
         ("kek_pkcs11_init", {**source, "version": 1}, IGNORE),
         ("kek_rotate", {**source, "to_version": 9}, IGNORE),
         ("kek_info", {"mongodb_uri": f"mongodb://u:{quote(URI_PASSWORD, safe='')}@127.0.0.1:9/x"}, IGNORE),
@@ -78,8 +79,8 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
     )
 
     env_site.client.drop_database(restored["mongodb_database"])
-    assert len(done.results) == 9, done.output[-3000:]
-    assert [bool(result.get("failed")) for result in done.results] == [False] * 6 + [True] * 3
+    assert len(done.results) == 10, done.output[-3000:]
+    assert [bool(result.get("failed")) for result in done.results] == [False] * 7 + [True] * 3
     secrets = {
         "KEK": env_site.keks[1],
         "KEK as written": env_site.keks[1].hex().encode(),

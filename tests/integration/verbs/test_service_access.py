@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a service's real user can use: found by trying as that user, said with path, permission and mending command."""
+"""What a service's real user can use: found by trying as that user, said with path, permission and the repair."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_before_anything_is_made_the_token_is_proven_and_the_database_stays_empt
     assert site.db.list_collection_names() == []
 
 
-def test_x70_a_config_of_roots_in_a_folder_of_roots_is_named_folder_first_and_mended_by_what_is_said(made, service):
+def test_x70_a_config_of_roots_in_a_folder_of_roots_is_named_folder_first_and_repaired_by_what_is_said(made, service):
     site = made("env")
     service.call("kek_install_lock", params(site, service))
     for path in (site.folder, site.config_file):
@@ -122,7 +122,7 @@ def test_x70_a_config_of_roots_in_a_folder_of_roots_is_named_folder_first_and_me
     assert proven["key"]["versions"] == [1]
 
 
-def test_x71_a_key_that_root_made_earlier_is_found_and_mended_by_what_is_said(made, service, conf):
+def test_x71_a_key_that_root_made_earlier_is_found_and_repaired_by_what_is_said(made, service, conf):
     site = made("pkcs11")
     service.call("kek_pkcs11_init", params(site, service, pkcs11_run_as="module"), version=1)
 
@@ -161,7 +161,7 @@ def test_a_library_or_configuration_that_others_cannot_read_is_named(made, servi
     found = access(site, service, gather=["files"])
 
     assert [(p["path"], p["permission"]) for p in found["problems"]] == [(str(closed), "search"), (str(conf), "read")]
-    assert found["problems"][1]["mend"] == f"chmod o+r {conf}"
+    assert found["problems"][1]["repair"] == f"chmod o+r {conf}"
 
 
 def test_problems_are_only_listed_where_the_caller_mends_them(made, service):

@@ -38,8 +38,8 @@ def used_paths(settings: Pkcs11Settings) -> tuple[Wanted, ...]:
     found.append(Wanted(str(configuration), (READ,), "the configuration of the HSM's library", OTHERS_READ))
     folder = _token_folder(configuration)
     if folder is not None:
-        mend = f"chown -R {{owner}} {folder}"
-        found.append(Wanted(str(folder), (READ, WRITE, SEARCH), "the tokens' folder", mend))
+        repair = f"chown -R {{owner}} {folder}"
+        found.append(Wanted(str(folder), (READ, WRITE, SEARCH), "the tokens' folder", repair))
         found += _of_the_token(folder, settings.token_label)
     return tuple(found)
 
@@ -66,9 +66,9 @@ def _of_the_token(folder: Path, label: str) -> list[Wanted]:
     for token in sorted(folder.glob("*/token.object")):
         if not _has_label(token, label):
             continue
-        mend = f"chown -R {{owner}} {token.parent}"
-        found.append(Wanted(str(token.parent), (READ, WRITE, SEARCH), "the token's folder", mend))
-        found += [Wanted(str(path), (READ, WRITE), "the token", mend) for path in sorted(token.parent.iterdir())]
+        repair = f"chown -R {{owner}} {token.parent}"
+        found.append(Wanted(str(token.parent), (READ, WRITE, SEARCH), "the token's folder", repair))
+        found += [Wanted(str(path), (READ, WRITE), "the token", repair) for path in sorted(token.parent.iterdir())]
     return found
 
 

@@ -82,7 +82,7 @@ class WorkerProcess:
             bufsize=0,
             pass_fds=inherited,
             **_as_user(account),
-        )
+        )  # runs: python
         self.pid = self._process.pid
         for stream in self._streams():
             os.set_blocking(stream.fileno(), False)
