@@ -43,7 +43,7 @@ def lab(tmp_path):
     """An inventory of two hosts, without anything behind it: what is refused first needs nothing."""
     made = Lab(tmp_path / "lab")
     made.folder.mkdir()
-    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "certautopilot_runtime": False}
     sides = {"source": {"hosts": {"old": host}}, "destination": {"hosts": {"new": host}}}
     made.inventory.write_text(yaml.safe_dump({"all": {"children": {**sides, "certautopilot": {"hosts": {"new": {}}}}}}))
     return made
