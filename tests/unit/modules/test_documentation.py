@@ -23,6 +23,7 @@ ACTIONS = {"require"}  # documentation only: they run on the controller
 MODULES = sorted(
     path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem not in {"__init__", *ACTIONS}
 )
+ON_NO_INSTALLATION = {"bundle_identity", "runtime_environment"}
 ATTRIBUTES = {"check_mode", "diff_mode", "idempotent", "platform", "action_group"}
 COLLECTION = "certautopilot.ops"
 PLUGINS = "ansible_collections.certautopilot.ops.plugins"
@@ -76,7 +77,7 @@ def shape(spec):
 
 
 def test_there_is_a_page_for_every_module():
-    assert len(MODULES) == 14
+    assert len(MODULES) == 15
     assert sorted(documentation()) == sorted(f"{COLLECTION}.{name}" for name in (*MODULES, *ACTIONS))
 
 
@@ -135,7 +136,7 @@ def test_whatever_sounds_secret_says_whether_it_is(name):
 def test_secrets_are_not_logged(name):
     hidden = {key for key, spec in loaded(name).ARGUMENTS.items() if spec.get("no_log")}
 
-    assert hidden == (set() if name == "bundle_identity" else {"mongodb_uri", "pkcs11_pin"})
+    assert hidden == (set() if name in ON_NO_INSTALLATION else {"mongodb_uri", "pkcs11_pin"})
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -145,7 +146,7 @@ def test_every_attribute_is_stated_and_check_mode_is_full(name):
     assert set(attributes) >= ATTRIBUTES
     assert attributes["check_mode"]["support"] == "full"
     assert attributes["idempotent"]["support"] == "full"
-    assert attributes["action_group"]["support"] == ("none" if name == "bundle_identity" else "full")
+    assert attributes["action_group"]["support"] == ("none" if name in ON_NO_INSTALLATION else "full")
 
 
 @pytest.mark.parametrize("name", MODULES)
