@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 
 import environment
 
@@ -16,12 +17,14 @@ COMPILE = ("pip", "compile", "--quiet", "--upgrade", "--prerelease", "if-necessa
            "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")  # fmt: skip
 
 
-# WHY universal: the controller reads this one for hosts whose Python and processor it does not share.
+# What is installed on hosts is what was tested. WHY universal: the controller reads this lock for hosts whose Python
+# and processor it does not share.
+TESTED = "requirements/dev-py311.txt"
 HOSTS = ("requirements.txt", "roles/runtime/files/lock.txt", "--universal", "--python-version", "3.11")
 
 
-def jobs() -> list[tuple[str, ...]]:
-    """Return (what is wanted, its lock, options…) of each lock, by its path in the repository."""
+def jobs(fresh: Path) -> list[tuple[str, ...]]:
+    """Return (what is wanted, its lock, options…) of each lock, by paths in the repository. fresh: of new ones."""
     development = [
         ("requirements/dev.in", f"requirements/dev-py{major}{minor}.txt", "--python-version", f"{major}.{minor}")
         for major, minor in environment.SUPPORTED
@@ -29,7 +32,7 @@ def jobs() -> list[tuple[str, ...]]:
     return [
         ("requirements/bootstrap.in", "requirements/bootstrap.txt", "--python-version", "3.11"),
         *development,
-        HOSTS,
+        (*HOSTS, "--constraint", str(fresh / TESTED)),
     ]
 
 
@@ -41,14 +44,14 @@ def main() -> int:
     uv = str(environment.VENV / "bin" / "uv")
     # One index decides what is newest: extra ones may carry old or partial copies of the same names.
     env = environment.uv_environment(sys.executable, one_index=True)
-    for source, target, *options in jobs():
+    for source, target, *options in jobs(fresh):
         new = fresh / target
         new.parent.mkdir(parents=True, exist_ok=True)
         if not environment.run(
             [uv, *COMPILE, *options, str(environment.ROOT / source), "--output-file", str(new)], env
         ):
             return 1
-    for _source, target, *_options in jobs():
+    for _source, target, *_options in jobs(fresh):
         shutil.copyfile(fresh / target, environment.ROOT / target)
     return 0
 

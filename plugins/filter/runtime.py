@@ -46,7 +46,7 @@ def runtime_lock(text: str) -> dict[str, object]:
 
 
 def runtime_pythons(said: str) -> dict[str, object]:
-    """Return what a host said of its interpreters, judged.
+    """Return which interpreters of a host are fit, by what they said of themselves.
 
     {fit: paths in the order asked, python, version, machine: of the first of them, found: all in words, missing: `venv`
     where one is new enough but cannot make an environment, `python` where none is new enough, "" otherwise, hint}.

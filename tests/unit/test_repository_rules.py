@@ -127,9 +127,16 @@ def test_the_lock_of_hosts_has_every_library_at_a_version_that_is_allowed():
     assert too_old == set()
 
 
+@pytest.mark.parametrize("lock", LOCKS[1:])
+def test_hosts_get_the_versions_that_are_tested(lock):
+    tested, shipped = (dict(re.findall(r"^([\w-]+)==(\S+)", text(name), re.MULTILINE)) for name in (lock, HOSTS_LOCK))
+
+    assert {name: tested.get(name) for name in shipped} == shipped
+
+
 def test_the_lock_of_hosts_does_not_depend_on_where_it_is_read():
     """The controller downloads wheels by it for hosts of another Python (ADR-0034)."""
-    markers = re.findall(r"(python_\w+|sys_platform|platform_machine|platform_system|os_name)", text(HOSTS_LOCK))
+    markers = re.findall(r"(\bpython_\w+|sys_platform|platform_machine|platform_system|os_name)", text(HOSTS_LOCK))
 
     assert markers == []
 

@@ -59,10 +59,10 @@ def look(folder: Path, wanted: Wanted) -> Environment:
         return Environment("there is none")
     require_own_folder(folder)
     name = name_in_use(folder)
-    return judge(folder / name, wanted) if name else Environment("there is none")
+    return examine(folder / name, wanted) if name else Environment("there is none")
 
 
-def judge(place: Path, wanted: Wanted) -> Environment:
+def examine(place: Path, wanted: Wanted) -> Environment:
     """Return what is wrong with one environment."""
     python = place / "bin" / "python"
     if _lock_of(place) != wanted.lock_sha256:

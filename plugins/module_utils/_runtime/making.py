@@ -29,7 +29,7 @@ from .._domain.errors import OpsError
 from .._domain.file_failures import failures_of
 from .._store.opener import require_own_folder
 from .._store.private_files import make_parents, read_trusted, sync_folder
-from .environment import CURRENT, PREFIX, Environment, Wanted, judge, look, mark, name_in_use
+from .environment import CURRENT, PREFIX, Environment, Wanted, examine, look, mark, name_in_use
 
 _LOCK = ".lock"
 _SHOWN = 600  # characters of what pip said
@@ -99,9 +99,9 @@ def _made(place: Path, wanted: Wanted, lock_file: Path, wheels: Path | None) -> 
             code="runtime.not_installed",
             hint=_WHEELS if wheels else _INDEX,
         )
-        # WHY the mark before the proof: it is part of what is judged. SAFE BECAUSE the link does not point here yet.
+        # WHY the mark before the proof: it is part of what is examined. SAFE BECAUSE the link does not point here yet.
         mark(place, wanted.lock_sha256)
-        made = judge(place, wanted)
+        made = examine(place, wanted)
         if made.trouble:
             message = f"a new environment at {place} cannot be used: {made.trouble}"
             raise OpsError(message, code="runtime.not_usable", hint=_UNUSABLE)

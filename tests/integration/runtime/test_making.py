@@ -69,8 +69,8 @@ def closed(folder):
 
 
 def text_in(python):
-    told = subprocess.run([python, "-I", "-c", "import pyrage; print(pyrage.TEXT)"], capture_output=True, check=True)
-    return told.stdout.decode().strip()  # runs: python
+    line = [python, "-I", "-c", "import pyrage; print(pyrage.TEXT)"]
+    return subprocess.run(line, capture_output=True, check=True, text=True).stdout.strip()  # runs: python
 
 
 def test_x76_a_renewed_lock_is_made_beside_what_is_in_use_and_what_was_in_use_stays_until_the_next(folder, brought):

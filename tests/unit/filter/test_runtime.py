@@ -150,6 +150,6 @@ LIBRARIES = {"asn1crypto": "1.5.1", "cryptography": "50.0.2", "pymongo": "4.20.1
     ],
 )
 def test_only_wheels_that_a_host_can_use_go_there_and_what_is_missing_is_named(python, machine, fit, missing):
-    judged = runtime.runtime_wheels(WHEELS, LIBRARIES, python, machine)
+    found = runtime.runtime_wheels(WHEELS, LIBRARIES, python, machine)
 
-    assert judged == {"fit": [WHEELS[place] for place in fit], "missing": missing}
+    assert found == {"fit": [WHEELS[place] for place in fit], "missing": missing}
