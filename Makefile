@@ -25,7 +25,7 @@ SLOWER   := docs-lint build ansible-lint
 STEPS    := $(CHEAP) unit $(SLOWER) sanity integration molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos docs-codes demo demo-clean lock clean distclean
+.PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -110,6 +110,16 @@ demo: env ## an installation to try things on: stand-in service, database, SoftH
 
 demo-clean: ## stop and remove the demo
 	$(PY) -m tests.support.demo --clean
+
+hosts: env ## real hosts with systemd to try things on, by ssh (ARGS="--suite trixie --hosts source-1,destination-1")
+	@$(PY) .ci/tools.py hosts
+	@$(PY) -m tests.support.hosts up --dir .hosts $(ARGS)
+
+hosts-clean: ## remove them: containers, network, folder (ARGS=--images: their images as well)
+	@$(PY) -m tests.support.hosts down --dir .hosts $(ARGS)
+
+hosts-tools: ## install what hosts need (podman, runc, mmdebstrap); molecule's scenarios with hosts are skipped without
+	@$(PYTHON) .ci/tools.py hosts
 
 lock: ## renew the locks in requirements/ from the .in files
 	$(PY) .ci/lock.py

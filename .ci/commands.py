@@ -74,9 +74,32 @@ OPTIONAL = (
     ),
 )
 
+# Targets of make that need more than `make env` installs, and what each of them installs first (.ci/tools.py). The
+# others stay as light as they are: tests that need one of these are skipped where it is missing, and say so.
+FOR_TARGETS = {
+    "hosts": (
+        Need(("podman", "netavark"), "runs the test hosts", ("podman",)),
+        Need(("runc",), "the part of podman that starts containers; it knows cgroups v1 and v2", ("runc",)),
+        Need(
+            ("mmdebstrap",),
+            "makes the image of the test hosts from this machine's own package sources",
+            ("mmdebstrap",),
+        ),
+        Need(
+            ("debian-archive-keyring",),
+            "checks those packages",
+            files=("/usr/share/keyrings/debian-archive-keyring.*",),
+        ),
+        Need(("openssh-client",), "reaches the test hosts", ("ssh", "ssh-keygen")),
+        Need(("iproute2",), "gives the test hosts a network of their own", ("ip",)),
+        Need(("util-linux",), "enters that network", ("nsenter", "unshare")),
+    ),
+}
+
 # Debian's essential packages (bash, coreutils, dash, findutils, grep, sed) and what their shells do themselves.
 BASE = frozenset((
-    "cd", "dirname", "echo", "expand", "export", "find", "grep", "mkdir", "rm", "sed", "set", "sh", "test",
+    ":", "[", "cat", "cd", "chroot", "cp", "dirname", "echo", "exec", "exit", "expand", "export", "find", "grep",
+    "id", "install", "mkdir", "rm", "sed", "set", "sh", "stat", "test",
 ))  # fmt: skip
 
 # Installed into .venv by the locks, or by `make env` itself.
@@ -95,12 +118,18 @@ IF_THERE = {
     "mongodump": "its forms are written by tests/support/mongodump_forms.py, and its own tests are skipped",
     "mongorestore": "its test is skipped",
     "mongod": "SecantusDB takes its place",
+    "crun": "runc runs the test hosts",
     "pyenv": "interpreters that are too old for the collection are looked for on PATH only",
 }
 
 # Called on the hosts that are managed, not here; the README of the role says what it needs.
 ON_HOSTS = {
-    "systemctl": "roles/service, where the service is a unit; no test on this machine is",
+    "curl": "the test hosts, in molecule's checks",
+    "journalctl": "the test hosts, in molecule's checks",
+    "mount": "the test hosts, when they boot",
+    "systemctl": "roles/service, where the service is a unit; the test hosts",
+    "systemd": "the test hosts",
+    "umount": "the test hosts, when they boot",
 }
 
 # What a variable of Ansible holds, and what testinfra calls behind an attribute of `host`.
@@ -110,12 +139,15 @@ INDIRECT = {
     "{{service_start_command}}": "python",
     "{{service_stop_command}}": "python",
     "{{__runtime_look}}": "python3",  # and whatever else runtime_pythons names; cat of coreutils
+    "enter": "nsenter",  # of a set of test hosts
     "host.file": "test",  # and stat, also of coreutils
+    "host.service": "systemctl",
     "host.socket": "ss",
 }
 
 
 def declared() -> frozenset[str]:
     """Return all commands of all tables."""
-    needed = {command for need in (*REQUIRED, *OPTIONAL) for command in need.commands}
+    tables = (REQUIRED, OPTIONAL, *FOR_TARGETS.values())
+    needed = {command for table in tables for need in table for command in need.commands}
     return frozenset({*needed, *BASE, *LOCKED, *IF_THERE, *ON_HOSTS, *INDIRECT})

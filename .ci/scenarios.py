@@ -5,7 +5,9 @@
 
     python .ci/scenarios.py SCENARIO …
 
-No scenario at all is a failure: a run over nothing must not look like a run that passed.
+Those whose names begin with `hosts_` need test hosts (tests/support/hosts); where this machine cannot have them they
+are skipped, and the reason is printed. No scenario that ran is a failure: a run over nothing must not look like one
+that passed.
 """
 
 from __future__ import annotations
@@ -20,15 +22,30 @@ ROOT = in_copy.ROOT
 
 
 def main(scenarios: list[str]) -> int:
-    """0 if there are scenarios and all of them passed."""
+    """0 if there are scenarios and all of them passed, but for those that this machine cannot run."""
     if not scenarios:
         print("found no scenario below molecule/, expected at least one", file=sys.stderr)
         return 1
+    reason = why_no_hosts() if any(map(needs_hosts, scenarios)) else ""
+    skipped = [name for name in scenarios if reason and needs_hosts(name)]
     in_copy.prepare_home()
-    results = {name: run_scenario(name) for name in scenarios}
+    results = {name: run_scenario(name) for name in scenarios if name not in skipped}
+    for name in skipped:
+        print(f"molecule skip  {name:30}{reason}")
     for name, (status, seconds) in results.items():
         print(f"molecule {'FAIL' if status else 'ok':6}{name:30}{seconds:7.1f} s")
-    return 1 if any(status for status, _seconds in results.values()) else 0
+    return 1 if not results or any(status for status, _seconds in results.values()) else 0
+
+
+def needs_hosts(name: str) -> bool:
+    return name.startswith("hosts_")
+
+
+def why_no_hosts() -> str:
+    """Return why this machine cannot run test hosts, "" when it can."""
+    line = [sys.executable, "-m", "tests.support.hosts", "why-not"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    return (done.stdout or done.stderr).strip() if done.returncode else ""
 
 
 def run_scenario(name: str) -> tuple[int, float]:

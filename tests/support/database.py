@@ -4,9 +4,11 @@
 """A server that speaks MongoDB's protocol, for tests and the demo.
 
 Order of choice: `MONGODB_URI` of the environment (not ours, never stopped), `mongod` on PATH, SecantusDB
-(`secantusd-py`) beside this interpreter or on PATH. Ours listen on loopback only and keep all they write in one folder.
+(`secantusd-py`) beside this interpreter or on PATH. Ours listen on loopback, or on an address of a network namespace of
+the tests' own (tests/support/hosts), and keep all they write in one folder.
 
-    python -m tests.support.database start --dir DIR [--port N] [--port-file FILE] [--no-sync-on-commit]
+    python -m tests.support.database start --dir DIR [--host ADDRESS] [--port N] [--port-file FILE]
+                                           [--no-sync-on-commit]
     python -m tests.support.database stop --dir DIR
 """
 
@@ -42,13 +44,14 @@ class DatabaseServer:
     port: int = 0
     sync_on_commit: bool = True
     given_uri: str = ""
+    host: str = "127.0.0.1"
     pid: int = 0
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def uri(self) -> str:
         """The URI without a database name."""
-        return self.given_uri or f"mongodb://127.0.0.1:{self.port}/"
+        return self.given_uri or f"mongodb://{self.host}:{self.port}/"
 
     def start(self) -> None:
         """Start the process and wait until it answers. Raises RuntimeError with the end of its log when it does not."""
@@ -109,7 +112,7 @@ class DatabaseServer:
         self.pid = 0
 
 
-def choose(folder: Path, *, port: int = 0, sync_on_commit: bool = True) -> DatabaseServer:
+def choose(folder: Path, *, port: int = 0, sync_on_commit: bool = True, host: str = "127.0.0.1") -> DatabaseServer:
     """Return a server that is not started yet. Raises RuntimeError when this machine has none."""
     given = os.environ.get("MONGODB_URI", "")
     if given:
@@ -117,7 +120,7 @@ def choose(folder: Path, *, port: int = 0, sync_on_commit: bool = True) -> Datab
     engine = "mongod" if shutil.which("mongod") else "secantusdb"
     if engine == "secantusdb" and _secantus_path() is None:
         raise RuntimeError("no database server: set MONGODB_URI, or install mongod or SecantusDB")
-    return DatabaseServer(folder=folder.resolve(), engine=engine, port=port, sync_on_commit=sync_on_commit)
+    return DatabaseServer(folder=folder.resolve(), engine=engine, port=port, sync_on_commit=sync_on_commit, host=host)
 
 
 @contextmanager
@@ -139,12 +142,12 @@ def _secantus_path() -> str | None:
 def _command(server: DatabaseServer, folder: Path) -> list[str]:
     data = str(folder / "data")
     if server.engine == "mongod":
-        return [str(shutil.which("mongod")), "--bind_ip", "127.0.0.1", "--port", str(server.port), "--dbpath", data]
+        return [str(shutil.which("mongod")), "--bind_ip", server.host, "--port", str(server.port), "--dbpath", data]
     settings = folder / "secantusd.toml"
     # WHY a named file: it stops the search for settings in /etc and home. The oplog is as long as a real server's would
     # be for these data: source and destination share it here, and it would be cut after 100,000 records of either.
     settings.write_text("[oplog]\nmax_entries = 2000000\n", encoding="ascii")
-    command = [str(_secantus_path()), "--config", str(settings), "--host", "127.0.0.1", "--port", str(server.port)]
+    command = [str(_secantus_path()), "--config", str(settings), "--host", server.host, "--port", str(server.port)]
     command += ["--storage-path", data, "--log-level", "WARNING"]
     return [*command, "--sync-on-commit"] if server.sync_on_commit else command
 
@@ -170,7 +173,7 @@ def _log_end(folder: Path) -> str:
 def _start(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    server = choose(folder, port=arguments.port, sync_on_commit=arguments.sync_on_commit)
+    server = choose(folder, port=arguments.port, sync_on_commit=arguments.sync_on_commit, host=arguments.host)
     pid = processes.read_pid(folder / "server.pid")
     port_file = Path(arguments.port_file) if arguments.port_file else folder / "port"
     if pid and processes.is_alive(pid) and str(folder) in processes.command_line(pid):
@@ -198,6 +201,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.support.database", description=main.__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     start = verbs.add_parser("start")
+    start.add_argument("--host", default="127.0.0.1")
     start.add_argument("--port", type=int, default=0)
     start.add_argument("--port-file", default="")
     start.add_argument("--sync-on-commit", action=argparse.BooleanOptionalAction, default=True)

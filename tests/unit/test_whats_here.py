@@ -14,7 +14,7 @@ from tests.support.repository import ROOT
 PAGE = "docs/whats-here.md"
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
 # Folders whose names are Ansible's or molecule's: what is in them is said of the folder above.
-SAID_ABOVE = re.compile(r"roles/\w+/.+|molecule/\w+/tests|\.config")
+SAID_ABOVE = re.compile(r"roles/\w+/.+|molecule/\w+/(tests|inventory)|\.config")
 
 
 def linked():

@@ -40,7 +40,8 @@ def main() -> None:
     elif arguments.command == "serve" and arguments.detach:
         detach(arguments)
     else:
-        run(arguments, load_config(arguments.config, arguments.secrets))
+        given = getattr(arguments, "secrets_from_environment", False)  # a unit's EnvironmentFile= brought them
+        run(arguments, load_config(arguments.config, None if given else arguments.secrets))
 
 
 def run(arguments: argparse.Namespace, config: Config) -> None:
@@ -127,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--pid-file", type=Path)
     serve.add_argument("--log-file", type=Path, default=Path(os.devnull))
     serve.add_argument("--detach", action="store_true")
+    serve.add_argument("--secrets-from-environment", action="store_true")
     for name in ("stop", "running"):
         commands.add_parser(name).add_argument("--pid-file", type=Path, required=True)
     filling = commands.add_parser("seed", parents=[common])

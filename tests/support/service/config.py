@@ -35,11 +35,15 @@ class Config:
     pepper: str = field(default="", repr=False)
 
 
-def load(config_file: Path, secrets_file: Path) -> Config:
-    """Return the configuration; secrets.env becomes part of this process's environment, as systemd would do it."""
-    if secrets_file.stat().st_mode & 0o077:
-        raise SystemExit(f"error: {secrets_file} can be read by others, expected mode 0600")
-    os.environ.update(environment_file.parse(secrets_file.read_text()))
+def load(config_file: Path, secrets_file: Path | None) -> Config:
+    """Return the configuration; secrets.env becomes part of this process's environment, as systemd would do it.
+
+    secrets_file: None where systemd really does it (EnvironmentFile=).
+    """
+    if secrets_file is not None:
+        if secrets_file.stat().st_mode & 0o077:
+            raise SystemExit(f"error: {secrets_file} can be read by others, expected mode 0600")
+        os.environ.update(environment_file.parse(secrets_file.read_text()))
     document: dict[str, Any] = yaml.safe_load(config_file.read_text()) or {}
     server, database = document.get("server", {}), document.get("database", {})
     encryption = document.get("encryption", {})

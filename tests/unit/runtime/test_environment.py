@@ -97,7 +97,7 @@ DAMAGES = {
         "does not run",
     ),
     "interpreter that ends": (
-        lambda place: ((place / "bin/python").unlink(), (place / "bin/python").symlink_to(shutil.which("false"))),
+        lambda place: ((place / "bin/python").unlink(), (place / "bin/python").symlink_to("/bin/false")),
         "ended with 1",
     ),
     "library that was removed": (lambda place: shutil.rmtree(site(place) / "pyrage"), "of pyrage cannot be read"),

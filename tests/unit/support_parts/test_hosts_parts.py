@@ -1,0 +1,162 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the test hosts decide before anything boots: sources, podman's settings, libraries, who is skipped and why."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+import yaml
+
+from tests.support import repository
+from tests.support.hosts import apt_sources, available, engine, image
+from tests.support.hosts.hosts import Hosts
+
+scenarios = repository.script("scenarios")
+
+STANZAS = """\
+# text
+Types: deb deb-src
+URIs: http://mirror.example/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /k.gpg
+
+Types: deb
+URIs: http://mirror.example/security
+Suites: bookworm-security
+Components: main
+
+Types: deb
+Enabled: no
+URIs: http://off.example
+Suites: bookworm
+Components: main
+"""
+LINES = """\
+# deb http://off.example bookworm main
+deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main
+deb [signed-by=/k.gpg] http://mirror.example/debian bookworm-updates main
+deb http://mirror.example/security bookworm-security main
+deb-src http://off.example bookworm main
+"""
+OTHERS = "deb http://vendor.example/tool tool-bookworm main\ndeb http://vendor.example/pg bookworm-pgdg main\n"
+WANTED = [
+    "deb [signed-by=/k.gpg] http://mirror.example/debian trixie main",
+    "deb [signed-by=/k.gpg] http://mirror.example/debian trixie-updates main",
+    "deb http://mirror.example/security trixie-security main",
+]
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine's /etc, with sources of vendors beside Debian's."""
+    (tmp_path / "apt" / "sources.list.d").mkdir(parents=True)
+    (tmp_path / "apt" / "sources.list.d" / "vendor.list").write_text(OTHERS)
+    (tmp_path / "os-release").write_text('ID=debian\nVERSION_CODENAME="bookworm"\n')
+    monkeypatch.setattr(apt_sources, "FOLDER", tmp_path / "apt")
+    monkeypatch.setattr(apt_sources, "OS_RELEASE", tmp_path / "os-release")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "content"), [("debian.sources", STANZAS), ("debian.list", LINES)])
+def test_packages_come_from_the_mirror_of_this_machine_in_either_notation(machine, name, content):
+    (machine / "apt" / "sources.list.d" / name).write_text(content)
+
+    (path,) = apt_sources.for_suite("trixie", machine)
+
+    assert (machine / "sources.list").read_text().splitlines() == WANTED
+    assert path == str(machine / "sources.list")
+
+
+@pytest.mark.parametrize("release", ["ID=ubuntu\nVERSION_CODENAME=noble\n", "ID=debian\nVERSION_CODENAME=sid\n"])
+def test_a_machine_without_a_debian_mirror_leaves_the_choice_to_mmdebstrap(machine, release):
+    (machine / "os-release").write_text(release)
+
+    assert apt_sources.for_suite("trixie", machine) == []
+
+
+@pytest.mark.parametrize(
+    ("unified", "there", "chosen"),
+    [
+        (True, ["runc", "crun"], "crun"),
+        (False, ["runc", "crun"], "runc"),
+        (True, ["runc"], "runc"),
+        (False, ["crun"], "crun"),
+    ],
+)
+def test_the_runtime_is_chosen_by_the_cgroups_of_this_machine(monkeypatch, tmp_path, unified, there, chosen):
+    monkeypatch.setenv("CERTAUTOPILOT_HOSTS_CACHE", str(tmp_path))
+    monkeypatch.setattr(engine, "_run_folder", lambda: tmp_path)
+    monkeypatch.setattr(engine, "runtimes", lambda: there)
+
+    text = engine._settings(unified=unified, may_raise=True)
+
+    assert f'runtime = "{chosen}"' in text
+    assert "ulimits" not in text
+    assert "default_ulimits" in engine._settings(unified=unified, may_raise=False)
+
+
+@pytest.mark.parametrize(
+    "suite", [suite for suite in image.SUITES.values() if suite.python], ids=lambda suite: suite.name
+)
+def test_the_lock_has_every_library_of_the_hosts_by_hash(suite):
+    lines = image.locked(suite.python).splitlines()
+
+    assert sorted(line.partition("==")[0].lower() for line in lines) == sorted(image.LIBRARIES)
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", line) for line in lines)
+
+
+def test_sets_in_other_folders_have_other_names_and_other_networks(tmp_path):
+    sets = [Hosts(tmp_path / str(number)) for number in range(3)]
+
+    assert len({one.name for one in sets}) == len({one.network.subnet for one in sets}) == 3
+
+
+def test_what_is_true_of_hosts_is_not_said_of_the_controller(tmp_path):
+    hosts = Hosts(tmp_path, hosts=("source-1", "destination-1", "database"))
+
+    inventory = hosts.access._inventory({"ansible_python_interpreter": "/x"})["all"]
+
+    assert set(inventory) == {"children"}
+    assert set(inventory["children"]["test_hosts"]["children"]) == {"source", "destination", "others"}
+    assert set(inventory["children"]["certautopilot"]["hosts"]) == {"destination-1"}
+    assert inventory["children"]["test_hosts"]["vars"]["ansible_become"] is True
+
+
+def test_scenarios_with_hosts_are_skipped_with_the_reason_and_the_others_run(monkeypatch, capsys):
+    monkeypatch.setattr(scenarios, "why_no_hosts", lambda: "no podman here")
+    monkeypatch.setattr(scenarios, "run_scenario", lambda name: (0, 1.0))
+
+    assert scenarios.main(["hosts_x", "local"]) == 0
+    assert re.search(r"skip +hosts_x +no podman here", capsys.readouterr().out)
+
+
+def test_a_run_that_skipped_everything_has_not_passed(monkeypatch):
+    monkeypatch.setattr(scenarios, "why_no_hosts", lambda: "no podman here")
+
+    assert scenarios.main(["hosts_x"]) == 1
+
+
+def test_a_missing_tool_is_named_with_the_target_that_installs_it(monkeypatch):
+    monkeypatch.setattr(available.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "podman" else f"/bin/{name}")
+
+    reason = available.why_not.__wrapped__()
+
+    assert "podman" in reason
+    assert "make hosts-tools" in reason
+
+
+def test_every_scenario_with_hosts_is_named_so(tmp_path):
+    names = [name.split("/")[1] for name in repository.files() if re.fullmatch(r"molecule/\w+/molecule\.yml", name)]
+    with_hosts = [
+        name for name in names
+        if "shared/hosts" in str(yaml.safe_load(repository.text(f"molecule/{name}/molecule.yml")))
+    ]  # fmt: skip
+
+    assert with_hosts
+    assert with_hosts == [name for name in names if name.startswith("hosts_")]
