@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._keys import registry
+
 # What the modules of the collection import, at a place that loads the compiled part where there is one.
-IMPORTS = ("pymongo", "bson", "cryptography.hazmat.primitives.ciphers.aead", "yaml", "pyrage", "pkcs11")
+IMPORTS = ("pymongo", "bson", "cryptography.hazmat.primitives.ciphers.aead", "yaml", "pyrage", *registry.libraries())
 TIMEOUT_S = 120
 
 # WHY the digests: an import touches a tenth of the files, and a lost block shows itself when it matters most.
