@@ -142,7 +142,7 @@ INDIRECT = {
     "{{service_running_command}}": "python",  # the operator's own; here it is the stand-in (tests/support/lab.py)
     "{{service_start_command}}": "python",
     "{{service_stop_command}}": "python",
-    "{{runtime_path}}": "python",  # its bin/python, and whatever else runtime_pythons names
+    "{{__runtime_look}}": "python3",  # and whatever else runtime_pythons names; cat of coreutils
     "enter": "nsenter",  # of a set of test hosts
     "host.file": "test",  # and stat, also of coreutils
     "host.service": "systemctl",

@@ -305,6 +305,7 @@ def test_a_database_that_does_not_answer_is_the_reason_given_and_the_way_on_is_p
         side: {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
+            "certautopilot_runtime": False,
             "certautopilot_config_file": str(lab.files(side)[0]),
             "certautopilot_secrets_file": str(lab.files(side)[1]),
             "rotate_report_dir": "/proc/no-evidence-here",

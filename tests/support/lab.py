@@ -151,6 +151,7 @@ class Lab:
         return {
             "ansible_connection": "local",
             "ansible_python_interpreter": sys.executable,
+            "certautopilot_runtime": False,  # the libraries are in the environment that make env made
             "certautopilot_config_file": str(config),
             "certautopilot_secrets_file": str(secrets_file),
             "certautopilot_environment": {"SOFTHSM2_CONF": str(self.softhsm_conf)} if side == "new" else {},

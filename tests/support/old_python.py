@@ -64,6 +64,8 @@ def stand_in(folder: Path) -> OldPython:
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(_SITECUSTOMIZE, encoding="utf-8")
     command = folder / "python3.9"
-    command.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n', encoding="utf-8")
+    # WHY without -I: it would leave out the variable by which this says that it is old.
+    script = f'#!/bin/sh\nif test "$1" = -I; then shift; fi\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n'
+    command.write_text(script, encoding="utf-8")
     command.chmod(0o755)
     return OldPython(str(command), "3.9.99", sys.executable)

@@ -23,6 +23,7 @@ HEADER = (
     "# SPDX-License-Identifier: GPL-3.0-or-later",
 )
 UTILS = "plugins/module_utils"
+HOSTS_LOCK = "roles/runtime/files/lock.txt"
 
 # library -> the only places below plugins/ that may import it (ADR-0001)
 DOORS = {
@@ -75,6 +76,10 @@ def imported(name: str) -> set[str]:
     return found
 
 
+def release(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
 def roles() -> list[str]:
     return sorted({name.split("/")[1] for name in below("roles/") if name.count("/") > 1})
 
@@ -96,17 +101,44 @@ def test_every_python_file_and_script_with_text_carries_the_licence_header():
     assert offenders == []
 
 
-@pytest.mark.parametrize("lock", ["bootstrap.txt", "dev-py311.txt", "dev-py312.txt", "dev-py313.txt"])
+LOCKS = [f"requirements/{name}.txt" for name in ("bootstrap", "dev-py311", "dev-py312", "dev-py313")]
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, HOSTS_LOCK])
 def test_a_lock_pins_by_hash_and_names_no_address(lock):
     # given: one logical line for each requirement
-    requirements = text(f"requirements/{lock}").replace("\\\n", " ").splitlines()
+    requirements = text(lock).replace("\\\n", " ").splitlines()
 
     pinned = re.compile(r"[A-Za-z0-9._\[\]-]+==\S+( ;[^-]*)?(\s+--hash=sha256:[0-9a-f]{64})+")
     loose = [line for line in requirements if not pinned.fullmatch(line)]
 
     assert requirements
     assert loose == []
-    assert "://" not in text(f"requirements/{lock}")
+    assert "://" not in text(lock)
+
+
+def test_the_lock_of_hosts_has_every_library_at_a_version_that_is_allowed():
+    bounds = dict(re.findall(r"^([\w-]+) ?>= ?([\d.]+)$", text("requirements.txt"), re.MULTILINE))
+    pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", text(HOSTS_LOCK), re.MULTILINE))
+
+    too_old = {name for name, bound in bounds.items() if release(pins[name.lower()]) < release(bound)}
+
+    assert len(bounds) == 5
+    assert too_old == set()
+
+
+@pytest.mark.parametrize("lock", LOCKS[1:])
+def test_hosts_get_the_versions_that_are_tested(lock):
+    tested, shipped = (dict(re.findall(r"^([\w-]+)==(\S+)", text(name), re.MULTILINE)) for name in (lock, HOSTS_LOCK))
+
+    assert {name: tested.get(name) for name in shipped} == shipped
+
+
+def test_the_lock_of_hosts_does_not_depend_on_where_it_is_read():
+    """The controller downloads wheels by it for hosts of another Python (ADR-0034)."""
+    markers = re.findall(r"(\bpython_\w+|sys_platform|platform_machine|platform_system|os_name)", text(HOSTS_LOCK))
+
+    assert markers == []
 
 
 def test_the_execution_environment_and_the_hosts_get_the_same_libraries():
@@ -194,6 +226,7 @@ def test_the_action_group_is_the_list_of_modules_that_work_on_an_installation():
         "product_service",
         "require",
         "return_switch",
+        "runtime_environment",
         "service_unit_info",
     )
     for name in alone:

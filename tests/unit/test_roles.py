@@ -131,8 +131,10 @@ def test_the_codes_of_roles_are_stable(refusals):
         "rotate.stop_removes",
         "rotate.unconfirmed",
         "rotate.versions",
+        "runtime.not_used",
         "runtime.python_missing",
-        "runtime.python_too_old",
+        "runtime.venv_missing",
+        "runtime.wheels_missing",
         "verify.not_equal",
     ]
 

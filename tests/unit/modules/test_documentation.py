@@ -23,7 +23,13 @@ ACTIONS = {"bundle_transfer", "in_step", "require"}  # documentation only: they 
 MODULES = sorted(
     path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem not in {"__init__", *ACTIONS}
 )
-ON_NO_INSTALLATION = {"bundle_identity", "product_service", "return_switch", "service_unit_info"}
+ON_NO_INSTALLATION = {
+    "bundle_identity",
+    "product_service",
+    "return_switch",
+    "runtime_environment",
+    "service_unit_info",
+}
 ATTRIBUTES = {"check_mode", "diff_mode", "idempotent", "platform", "action_group"}
 COLLECTION = "certautopilot.ops"
 PLUGINS = "ansible_collections.certautopilot.ops.plugins"
@@ -77,7 +83,7 @@ def shape(spec):
 
 
 def test_there_is_a_page_for_every_module():
-    assert len(MODULES) == 19
+    assert len(MODULES) == 20
     assert sorted(documentation()) == sorted(f"{COLLECTION}.{name}" for name in (*MODULES, *ACTIONS))
 
 

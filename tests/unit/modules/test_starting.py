@@ -16,8 +16,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 NO_MODULE = {"__init__", "bundle_transfer", "in_step", "require"}  # these are documentation only
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") if path.stem not in NO_MODULE)
-ON_A_UNIT = ("product_service", "return_switch", "service_unit_info")  # they need systemd, and no library
-WITH_LIBRARIES = [name for name in MODULES if name not in ON_A_UNIT]
+# They need systemd, or make what the others need.
+WITHOUT_LIBRARIES = ("product_service", "return_switch", "runtime_environment", "service_unit_info")
+WITH_LIBRARIES = [name for name in MODULES if name not in WITHOUT_LIBRARIES]
 ON_AN_INSTALLATION = [name for name in WITH_LIBRARIES if name != "bundle_identity"]
 PLUGINS = "ansible_collections.certautopilot.ops.plugins"
 KEY = "0123456789abcdef" * 4
