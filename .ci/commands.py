@@ -133,7 +133,6 @@ ON_HOSTS = {
     "systemctl": "the modules of the service, on a host that systemd started; the test hosts",
     "systemd": "the test hosts",
     "systemd-run": "return_switch, beside systemctl",
-    "journalctl": "the last lines of a service that failed, beside systemctl",
 }
 
 # What a variable of Ansible holds, and what testinfra calls behind an attribute of `host`.
