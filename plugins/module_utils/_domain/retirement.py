@@ -42,5 +42,5 @@ def reason_in(content: str) -> str:
 
 
 def _assertion(path: str) -> str:
-    """Return the line. WHY this path: `systemctl status` quotes it, and so says which file is in the way."""
+    """Return the line. WHY this path: it cannot exist, and it leads whoever reads it to the file that is in the way."""
     return f"{_ALWAYS_FALSE}{path}/retired"

@@ -26,14 +26,15 @@ def codes(results):
 
 @pytest.fixture
 def armed(unit, call, pair):
-    """Return a function that arms the switch of a unit that serves, stops the unit, and returns arming's result."""
+    """Return a function that arms the switch of an enabled unit that is stopped, and returns arming's result.
+
+    WHY stopped before: on a busy machine a short switch would fire between the two.
+    """
 
     def run(after_s):
         unit("serves")
-        pair.run("source-1", ["systemctl", "enable", "--now", UNIT])
-        (result,) = call(switch("armed", after_s=after_s, run="3f0c5a9d1b7e"))
-        pair.run("source-1", ["systemctl", "stop", UNIT])
-        return result
+        pair.run("source-1", ["systemctl", "enable", UNIT])
+        return call(switch("armed", after_s=after_s, run="3f0c5a9d1b7e"))[0]
 
     return run
 
@@ -64,7 +65,7 @@ def test_x74_it_fires_by_itself_and_starts_the_unit_and_is_known_to_have_fired(a
     result = armed(5)
 
     assert (result["changed"], result["switch"]["armed"], 0 <= result["switch"]["left_s"] <= 5) == (True, True, True)
-    until(12)
+    until(15)
     results = call(
         switch("asserted"),
         switch("armed", expect_stopped=True),
@@ -78,12 +79,15 @@ def test_x74_it_fires_by_itself_and_starts_the_unit_and_is_known_to_have_fired(a
     assert loaded(pair) == []
 
 
-def test_x74_taken_away_it_does_not_fire_and_is_gone(armed, call, shown, pair):
-    boot = armed(6)["boot_id"]
+def test_x74_taken_away_it_does_not_fire_and_is_gone(unit, call, shown, pair):
+    unit("serves")
+    module, options, _keywords = switch("disarmed", expect_stopped=True)
+    began = time.monotonic()
 
-    module, options, _keywords = switch("disarmed", expect_stopped=True, boot_id=boot)
-    results = call(*[(module, options, keywords) for keywords in (CHECK, {}, CHECK, {})])
-    time.sleep(8)
+    _armed, *results = call(
+        switch("armed", after_s=30), *[(module, options, keywords) for keywords in (CHECK, {}, CHECK, {})]
+    )
+    time.sleep(max(began + 45 - time.monotonic(), 3))  # 30 s after it was armed, wherever in the play that was
 
     assert [result["changed"] for result in results] == [True, True, False, False]
     assert [result["switch"]["was_armed"] for result in results] == [True, True, False, False]
@@ -126,15 +130,16 @@ def test_what_was_left_is_asserted_and_what_is_not_is_told(armed, call, pair):
 
 
 def test_the_host_may_read_its_units_again_and_again_and_it_still_fires(armed, pair, until):
-    armed(6)
     began = time.monotonic()
+    armed(20)
 
-    while time.monotonic() - began < 5:
+    while time.monotonic() - began < 18:
         pair.run("source-1", ["systemctl", "daemon-reload"])
         time.sleep(0.5)
     pair.run("source-1", ["systemctl", "daemon-reexec"])
+    until(25)
 
-    assert until(6) < 6
+    assert time.monotonic() - began < 45
 
 
 def test_the_boot_is_the_same_after_systemd_was_executed_anew(unit, call, pair):
@@ -165,10 +170,10 @@ def test_x74_a_reboot_loses_the_switch_starts_what_is_enabled_and_both_are_told(
 
 
 def test_a_switch_that_fired_for_a_unit_that_cannot_start_has_fired_all_the_same(armed, call, pair):
-    armed(3)
+    armed(15)
     pair.run("source-1", ["rm", f"{UNITS}/{UNIT}"])
     pair.run("source-1", ["systemctl", "daemon-reload"])
-    time.sleep(5)
+    time.sleep(16)
 
     results = call(switch("disarmed", expect_stopped=True), switch("disarmed"))
 

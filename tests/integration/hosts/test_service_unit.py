@@ -17,7 +17,6 @@ CHECK = {"check_mode": True}
 SECRET = "hunter2-hunter2"
 FILES = f"{UNITS}/{UNIT}.d"
 AT_ONCE = 45  # seconds, beside the 60 of the timeout: Ansible's own on a machine that is busy are in it
-DROP_IN = f"{FILES}/50-certautopilot-retired.conf"
 
 
 def started(**options):
@@ -288,7 +287,7 @@ def test_x72_a_retired_unit_is_started_by_nobody_until_it_is_brought_back(unit, 
     said = f"{UNIT}, retired (migrated to 50% b.example/nrm -rf /)"
     assert shown("ActiveState", "Description") == {"ActiveState": "inactive", "Description": said}
     assert said in pair.journal("source-1", UNIT)
-    assert DROP_IN in pair.run("source-1", ["systemctl", "status", UNIT], check=False).stdout
+    assert "50-certautopilot-retired.conf" in pair.run("source-1", ["systemctl", "status", UNIT], check=False).stdout
     assert (refused[0]["failure"]["code"], "50% b.example" in refused[0]["msg"]) == ("service.retired", True)
 
     back = call(*four_times(started(enabled=True, retired=False)))
