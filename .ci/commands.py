@@ -74,6 +74,15 @@ OPTIONAL = (
     ),
 )
 
+# Targets of make that need more than `make env` installs, and what each of them installs first (.ci/tools.py). The
+# others stay as light as they are: tests that need one of these are skipped where it is missing, and say so.
+FOR_TARGETS = {
+    "models": (
+        Need(("spin",), "checks the models of docs/models (ADR-0033)", ("spin",)),
+        Need(("gcc", "libc6-dev"), "compiles the checker that spin writes", ("gcc",)),
+    ),
+}
+
 # Debian's essential packages (bash, coreutils, dash, findutils, grep, sed) and what their shells do themselves.
 BASE = frozenset((
     "cd", "dirname", "echo", "expand", "export", "find", "grep", "mkdir", "rm", "sed", "set", "sh", "test",
@@ -103,13 +112,14 @@ ON_HOSTS = {
     "systemctl": "roles/service, where the service is a unit; no test on this machine is",
 }
 
-# What a variable of Ansible holds, and what testinfra calls behind an attribute of `host`.
+# What a variable of Ansible holds, what is compiled here first, and what testinfra calls behind an attribute of `host`.
 INDIRECT = {
     "{{ansible_playbook_python}}": "python",
     "{{service_running_command}}": "python",  # the operator's own; here it is the stand-in (tests/support/lab.py)
     "{{service_start_command}}": "python",
     "{{service_stop_command}}": "python",
     "{{runtime_path}}": "python",  # its bin/python, and whatever else runtime_pythons names
+    "pan": "gcc",  # compiled from what spin writes, a checker of one model
     "host.file": "test",  # and stat, also of coreutils
     "host.socket": "ss",
 }
@@ -117,5 +127,6 @@ INDIRECT = {
 
 def declared() -> frozenset[str]:
     """Return all commands of all tables."""
-    needed = {command for need in (*REQUIRED, *OPTIONAL) for command in need.commands}
+    tables = (REQUIRED, OPTIONAL, *FOR_TARGETS.values())
+    needed = {command for table in tables for need in table for command in need.commands}
     return frozenset({*needed, *BASE, *LOCKED, *IF_THERE, *ON_HOSTS, *INDIRECT})

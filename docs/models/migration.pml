@@ -10,7 +10,7 @@
  *   world: WORDS      power, network, time, hands
  *   operator: WORDS   whoever runs the playbook
  * BROKEN_...: a rule of the protocol is left out, and the checker must find what comes of it. LIMIT_...: something that
- * the protocol does not stand. CURE_...: what would make it. variants.yml lists them, with the assertion that fails.
+ * the protocol does not withstand. CURE_...: what would make it. checks.yml lists them, with the assertion that fails.
  */
 #ifndef N
 #define N 2        /* hosts of each side */

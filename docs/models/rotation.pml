@@ -160,11 +160,7 @@ inline moves_epoch(me) {
 #define GUARD if :: MINE -> lease_over = 0 :: else -> goto over fi
 #define TAKEABLE (lease == 0 || lease_over)
 #endif
-#ifdef BROKEN_TOKEN_NOT_CHECKED
-#define LEADS(v) true
-#else
 #define LEADS(v) (token[v] == mine[me])
-#endif
 #define MOVES(from, into) if :: state[to] == from && LEADS(to) -> state[to] = into; latest = to :: else -> goto over fi
 #define FORGET_RANGES plan_to = 0; revoked = 0; r = 0; \
   do :: r < R -> done[r] = 1; owner[r] = 0; claim_over[r] = 0; r++ :: else -> break od; r = 0

@@ -32,6 +32,7 @@ PACKAGES = sorted(
 OTHER_FOLDERS = {
     "action": "plugins/action",
     "filter": "plugins/filter",
+    "models": "docs/models",
     "modules": "plugins/modules",
     "plugin_utils": "plugins/plugin_utils",
     "processes": "tests/integration",  # no tests: scripts that tests run in processes of their own
