@@ -22,7 +22,7 @@ SCENARIOS ?= $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/m
 
 CHEAP    := ruff floors yamllint changelog mypy
 SLOWER   := docs-lint build ansible-lint
-STEPS    := $(CHEAP) unit $(SLOWER) sanity integration molecule
+STEPS    := $(CHEAP) unit models $(SLOWER) sanity integration molecule
 
 .DEFAULT_GOAL := help
 .PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
@@ -34,7 +34,7 @@ env: ## set up or renew .venv, .build and system packages; quick when nothing ch
 	@$(PYTHON) .ci/environment.py
 
 test: env ## everything that CI runs, cheap steps first; all steps run, molecule beside some, the summary comes last
-	@$(PY) .ci/steps.py $(CHEAP) unit 'molecule&' $(SLOWER) sanity integration
+	@$(PY) .ci/steps.py $(CHEAP) unit models 'molecule&' $(SLOWER) sanity integration
 
 test-slow: env ## the tests marked slow: large data, long kill-and-resume series
 	@mkdir -p $(REPORTS)
@@ -82,6 +82,11 @@ sanity: ## ansible-test sanity, in virtual environments of its own
 unit: ## unit tests
 	@mkdir -p $(REPORTS)
 	$(PY) -m pytest tests/unit -m "not slow" --junitxml=$(REPORTS)/unit.xml $(ARGS)
+
+models: ## what must hold in every reachable state of migration and rotation, by spin (ARGS="-m slow": minutes more)
+	@$(PYTHON) .ci/tools.py models || echo "the models are not checked without spin and gcc"
+	@mkdir -p $(REPORTS)
+	$(PY) -m pytest tests/models -m "not slow" -n 2 --dist worksteal --junitxml=$(REPORTS)/models.xml $(ARGS)
 
 integration: ## tests against SoftHSM2 and a MongoDB-protocol server
 	@mkdir -p $(REPORTS)

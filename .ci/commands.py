@@ -94,6 +94,10 @@ FOR_TARGETS = {
         Need(("iproute2",), "gives the test hosts a network of their own", ("ip",)),
         Need(("util-linux",), "enters that network", ("nsenter", "unshare")),
     ),
+    "models": (
+        Need(("spin",), "checks the models of docs/models (ADR-0033)", ("spin",)),
+        Need(("gcc", "libc6-dev"), "compiles the checker that spin writes", ("gcc",)),
+    ),
 }
 
 # Debian's essential packages (bash, coreutils, dash, findutils, grep, sed) and what their shells do themselves.
@@ -135,7 +139,7 @@ ON_HOSTS = {
     "systemd-run": "return_switch, beside systemctl",
 }
 
-# What a variable of Ansible holds, and what testinfra calls behind an attribute of `host`.
+# What a variable of Ansible holds, what is compiled here first, and what testinfra calls behind an attribute of `host`.
 INDIRECT = {
     "{{ansible_playbook_python}}": "python",
     "{{service_running_command}}": "python",  # the operator's own; here it is the stand-in (tests/support/lab.py)
@@ -143,6 +147,7 @@ INDIRECT = {
     "{{service_stop_command}}": "python",
     "{{__runtime_look}}": "python3",  # and whatever else runtime_pythons names; cat of coreutils
     "enter": "nsenter",  # of a set of test hosts
+    "pan": "gcc",  # compiled from what spin writes, a checker of one model
     "host.file": "test",  # and stat, also of coreutils
     "host.service": "systemctl",
     "host.socket": "ss",

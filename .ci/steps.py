@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # step -> the report it must leave behind, with at least one test that ran
 REPORTS = {
     "unit": ROOT / ".build" / "reports" / "unit.xml",
+    "models": ROOT / ".build" / "reports" / "models.xml",
     "integration": ROOT / ".build" / "reports" / "integration.xml",
     "test-slow": ROOT / ".build" / "reports" / "slow.xml",
 }

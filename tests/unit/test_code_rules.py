@@ -33,6 +33,7 @@ OTHER_FOLDERS = {
     "action": "plugins/action",
     "filter": "plugins/filter",
     "hosts": "tests/support/hosts",  # what needs systemd
+    "models": "docs/models",
     "modules": "plugins/modules",
     "plugin_utils": "plugins/plugin_utils",
     "processes": "tests/integration",  # no tests: scripts that tests run in processes of their own
