@@ -314,9 +314,6 @@ stages:
       if :: equal :: else -> goto back fi;
 #endif
       if :: record == IMPORTED -> record = PROVEN :: else -> goto back fi }
-    EACH_SOURCE
-      atomic { /* by: proof.switch */ TASK_IF(armed[h], skip) }
-    NEXT;
 
     atomic { /* by: turn.keep */ KEPT }
 #ifdef BROKEN_DISARMED_BEFORE_RETIRED

@@ -83,6 +83,11 @@ options:
       do that before.
     type: int
     default: 90
+  needs_switch:
+    description: Name of a switch of M(certautopilot.ops.return_switch) that must be armed. Without it a unit that runs is
+      not stopped.
+    type: str
+    default: ""
   mask_from:
     description:
       - File whose values are masked in the lines of the journal, beside the environment files of the unit. It may
@@ -248,6 +253,7 @@ ARGUMENTS = {
     "health_validate_certs": {"type": "bool", "default": True},
     "health_timeout": {"type": "int", "default": 60},
     "stop_timeout": {"type": "int", "default": 90},
+    "needs_switch": {"type": "str", "default": ""},
     "mask_from": {"type": "path", "default": ""},
 }
 

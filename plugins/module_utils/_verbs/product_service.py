@@ -18,7 +18,7 @@ from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.unit_state import UnitState, is_unit_name
 from .._domain.values import JsonObject
-from .._host import retiring, starting, stopping, units
+from .._host import retiring, starting, stopping, switch, units
 from .._host.health import Health
 from .._host.programs import require_systemd
 
@@ -29,7 +29,8 @@ STARTED, STOPPED, READY = "started", "stopped", "ready"
 class Options:
     """state: STARTED, STOPPED, or READY, which waits for the URL of a service that is no unit.
 
-    enabled, retired: None leaves it as it is. Timeouts are seconds by the clock.
+    enabled, retired: None leaves it as it is. Timeouts are seconds by the clock. needs_switch: name of a return switch
+    without which nothing is stopped.
     """
 
     state: str
@@ -43,6 +44,7 @@ class Options:
     health_timeout: int = 60
     stop_timeout: int = 90
     mask_from: str = ""
+    needs_switch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,32 +146,45 @@ def _started(before: _Seen, options: Options, health: Health | None) -> JsonObje
     unit = before.unit
     if health is not None and not unit.is_up:
         starting.require_silence(unit, health)
+    # WHY enabled first: a host that boots in between is one that starts the service, or one that says why it does not.
+    if options.enabled is not None and options.enabled != unit.enabled:
+        units.set_enabled(unit.name, enabled=options.enabled)
     if options.retired is False and before.retired is not None:
         retiring.bring_back(unit.name)
     elif unit.needs_reload:
         units.reload()
-    if options.enabled is not None and options.enabled != unit.enabled:
-        units.set_enabled(unit.name, enabled=options.enabled)
     restarts = unit.n_restarts if unit.is_up else starting.start(unit)
     wait = starting.Wait(unit.name, health, options.health_timeout, restarts, options.mask_from)
     return {"health": starting.until_ready(wait)}
 
 
 def _stopped(before: _Seen, options: Options, warn: Callable[[str], None]) -> JsonObject:
-    unit = before.unit
+    unit, name = before.unit, before.unit.name or options.unit
+    # WHY all of it before the stop: a host that boots in between must not start the service again (ADR-0033).
+    if options.retired and before.retired is None:
+        retiring.retire(name, options.retired_reason or "no reason was given")
+    if options.enabled is not None and options.enabled != unit.enabled and unit.exists:
+        units.set_enabled(unit.name, enabled=options.enabled)
+        unit = units.look(unit.name)
     killed: tuple[int, ...] = ()
     if unit.exists and (unit.runs or stopping.left_of(unit)):
+        _require_switch(options)
         killed = stopping.stop(unit, options.stop_timeout)
     if killed:
         warn(f"{len(killed)} process(es) of {unit.name} did not end within {options.stop_timeout} s and were killed")
-    if options.enabled is not None and options.enabled != unit.enabled and unit.exists:
-        units.set_enabled(unit.name, enabled=options.enabled)
-    name = unit.name or options.unit
-    if options.retired and before.retired is None:
-        retiring.retire(name, options.retired_reason or "no reason was given")
-    elif options.retired is False and before.retired is not None:
+    if options.retired is False and before.retired is not None:
         retiring.bring_back(name)
     return {"killed": list(killed)}
+
+
+def _require_switch(options: Options) -> None:
+    if options.needs_switch and not switch.look(options.needs_switch).armed:
+        raise OpsError(
+            f"no switch {options.needs_switch} is armed on this host, expected the one that was: the host has booted "
+            f"since, or somebody took it away; {options.unit} was not stopped",
+            code="switch.lost",
+            hint="run again: nothing would start the service if the run ended while it is stopped",
+        )
 
 
 def _no_unit(unit: UnitState, named: str) -> OpsError:
