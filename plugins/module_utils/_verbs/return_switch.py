@@ -55,9 +55,9 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     fired = before.fired
     if options.state == ARMED:
         _require_startable(options.unit)
-        fired = fired or (not check and _arm(options, before))
+        fired = not check and _arm(options, before) and not before.fired  # what fired long ago is history
     elif options.state == DISARMED:
-        fired = fired or (not check and _disarm(options, before))
+        fired |= not check and _disarm(options, before)
     unit = units.look(options.unit)
     if options.expect_stopped:
         _require_stopped(options, unit, fired=fired)
