@@ -65,9 +65,11 @@ class Access:
     def _of_host(self, name: str) -> None:
         folder = self.folder / "hosts" / name / "ssh"
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.chmod(0o755)
         folder.with_name("journal").mkdir(exist_ok=True)
         _make_key(folder / "key")
         shutil.copyfile(self.folder / "key.pub", folder / "authorized_keys")
+        (folder / "authorized_keys").chmod(0o644)  # sshd reads it as the user who logs in
 
     def _known_hosts(self) -> None:
         known, table = "", f"127.0.0.1 localhost\n{self.network.controller} controller database\n"

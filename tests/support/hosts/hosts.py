@@ -75,7 +75,7 @@ class Hosts:
         available.require()
         built = image.ensure(self.suite)
         self.down()
-        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._keep()
             self._product()
@@ -202,7 +202,8 @@ class Hosts:
             self.put(host, URI_FILE, self.database_uri)
 
     def _database(self, *verb: str) -> None:
-        line = [*self.enter, sys.executable, "-m", "tests.support.database", *verb, "--dir", str(self.folder / "db")]
+        enter = self.enter if verb[0] == "start" else []  # it is stopped by its pid, and the network may be gone
+        line = [*enter, sys.executable, "-m", "tests.support.database", *verb, "--dir", str(self.folder / "db")]
         # WHY a file and no pipe: the server lives on, and a pipe would be held open by it.
         with open(self.folder / "db.log", "a", encoding="utf-8") as log:
             environment = processes.repository_environment({"MONGODB_URI": ""})
@@ -226,6 +227,8 @@ class Hosts:
         for name in ("__init__.py", "processes.py", "softhsm.py"):
             shutil.copy2(support / name, target)
         (self.folder / "product" / "heartbeat").write_text(f"{self.heartbeat_s}\n", encoding="ascii")
+        for path in (self.folder / "product", *(self.folder / "product").rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # the service's user reads it, whatever umask made it
 
     def _variables(self) -> dict[str, Any]:
         """Return what is true of all these hosts: how often the product's heart beats, and that they are offline."""

@@ -6,6 +6,7 @@
 # customize.sh ROOT WHEELS: makes a test host of a fresh Debian below ROOT (a hook of mmdebstrap, run on the controller).
 # The image holds no key and no identity; what one set of hosts has of its own is mounted when it starts (hosts.py).
 set -eu
+umask 022
 root=$1
 wheels=$2
 here=$(dirname "$0")
