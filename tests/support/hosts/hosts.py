@@ -224,7 +224,7 @@ class Hosts:
         target = self.folder / "product" / "tests" / "support"
         shutil.copytree(support / "service", target / "service", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy2(support.parent / "__init__.py", target.parent)
-        for name in ("__init__.py", "processes.py", "softhsm.py"):
+        for name in ("__init__.py", "oracle.py", "processes.py", "softhsm.py"):
             shutil.copy2(support / name, target)
         (self.folder / "product" / "heartbeat").write_text(f"{self.heartbeat_s}\n", encoding="ascii")
         for path in (self.folder / "product", *(self.folder / "product").rglob("*")):
