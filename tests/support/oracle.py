@@ -7,8 +7,8 @@
     python -m tests.support.oracle list --source CONFIG SECRETS
 
 Each side is a config.yaml and a secrets.env. Keys are used through cryptography (env) or PyKCS11 (HSM). Because a
-process reads SOFTHSM2_CONF once, at most one side of `compare` may be an HSM. `list` prints hashes of one side, for sides
-whose HSMs are on two hosts.
+process reads SOFTHSM2_CONF once, at most one side of `compare` may be an HSM. `list` prints hashes of one side, for
+sides whose HSMs are on two hosts.
 """
 
 from __future__ import annotations

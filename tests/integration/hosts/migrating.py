@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Migrations on hosts with systemd, as an operator runs them: the example's inventory, ssh, ansible-playbook, and what can befall.
+"""Migrations on hosts with systemd, as an operator runs them: an example's inventory, ssh, ansible-playbook.
 
 What gives the examples' names their addresses, and Ansible its ssh, is said outside of them, in the environment.
 """
@@ -56,7 +56,6 @@ class Run:
     process: subprocess.Popen[str]
     marker: str
     lines: list[tuple[float, str]] = field(default_factory=list)
-    happened: list[str] = field(default_factory=list)  # what `befall` did
 
     @property
     def output(self) -> str:
@@ -80,7 +79,7 @@ class Run:
         """SIGKILL for ansible-playbook and every process that comes from it, as when the controller loses power."""
         own = f"MIGRATING={self.marker}".encode()
         for _again in range(20):
-            found = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if own in _environ(pid)]
+            found = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if own in _read(path)]
             for pid in found:
                 os.kill(pid, signal.SIGKILL)
             if not found:
@@ -95,9 +94,9 @@ class Run:
         return [(round(end - when, 2), task) for (when, task), end in zip(begun, ends, strict=True)]
 
 
-def _environ(pid: int) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
+        return path.read_bytes()
     except OSError:
         return b""
 
@@ -135,9 +134,9 @@ class Sides:
         )  # fmt: skip
         return Run(process, marker)
 
-    def play(self, inventory: str | Path, *arguments: str, playbook: str = "migrate",
-             at: str = "", befall: Callable[[Run], None] | None = None, after_s: float = -1.0) -> Run:  # fmt: skip
-        """Run to the end. befall: called once, when a line of the output holds `at`, or after so many seconds."""
+    def play(self, inventory: str | Path, *arguments: str, playbook: str = "migrate", at: tuple[str, ...] = (),
+             befall: Callable[[Run], None] | None = None, after_s: float = -1.0) -> Run:  # fmt: skip
+        """Run to the end. befall: called once, when lines with each of `at` have come in turn, or after `after_s`."""
         folder = EXAMPLES / inventory
         run = self.start(folder, playbook, *arguments)
         timer = threading.Timer(PLAY_S, run.kill)
@@ -147,12 +146,15 @@ class Sides:
         for one in timers:
             one.start()
         assert run.process.stdout is not None
-        waiting = bool(befall and at)
-        for line in run.process.stdout:
-            run.lines.append((time.time(), line.rstrip("\n")))
-            if waiting and befall and at in line:
-                waiting = False
-                befall(run)
+        awaited = list(at)
+        with (self.folder / "plays.log").open("a") as log:
+            for line in run.process.stdout:
+                run.lines.append((time.time(), line.rstrip("\n")))
+                print(f"{run.lines[-1][0] - run.lines[0][0]:7.1f}", line, end="", file=log, flush=True)
+                if awaited and awaited[0] in line:
+                    del awaited[0]
+                    if befall and not awaited:
+                        befall(run)
         run.process.wait()
         for one in timers:
             one.cancel()

@@ -9,26 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.hosts import Hosts, why_not
-
-from .migrating import EXAMPLES, NEW, NODES, OLD, RECORDS, SECRETS, Sides, by_cause
-
-
-@pytest.fixture(scope="module")
-def booted(tmp_path_factory):
-    if reason := why_not():
-        pytest.skip(reason)
-    hosts = Hosts(tmp_path_factory.mktemp("migrate"), hosts=NODES)
-    hosts.up()
-    yield hosts
-    hosts.down()
-
-
-@pytest.fixture
-def sides(booted, tmp_path):
-    made = Sides(booted, tmp_path)
-    made.clear()
-    return made
+from .migrating import EXAMPLES, NEW, OLD, RECORDS, SECRETS, by_cause
 
 
 def written_by_now(sides, nodes):
@@ -42,7 +23,7 @@ def written_by_now(sides, nodes):
 
 
 def runs_clean(sides, example, old, new, record_property):
-    """Check writes nothing, the run moves all, the second run changes nothing; only the destination serves, ever after."""
+    """Check writes nothing, the run moves all, the second run changes nothing; only the destination serves."""
     for host in (*old, *new):
         sides.hosts.run(host, ["touch", "/tmp/before"])
     before = written_by_now(sides, (*old, *new))
