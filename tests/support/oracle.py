@@ -4,9 +4,11 @@
 """The oracle: opens every envelope of a database without our code, and compares two installations record by record.
 
     python -m tests.support.oracle compare --source CONFIG SECRETS --destination CONFIG SECRETS
+    python -m tests.support.oracle list --source CONFIG SECRETS
 
 Each side is a config.yaml and a secrets.env. Keys are used through cryptography (env) or PyKCS11 (HSM). Because a
-process reads SOFTHSM2_CONF once, at most one side may be an HSM.
+process reads SOFTHSM2_CONF once, at most one side of `compare` may be an HSM. `list` prints hashes of one side, for
+sides whose HSMs are on two hosts.
 """
 
 from __future__ import annotations
@@ -112,6 +114,21 @@ def compare(source: Side, destination: Side) -> Report:
     return report
 
 
+def listed(side: Side) -> dict[str, list[list[str]]]:
+    """Return place -> [hash of what must stay, hashes of what must be new]: content and secrets, keys and nonces."""
+    found = {}
+    for name in side.collections():
+        for document in side.db[name].find():
+            stays, fresh = [bson.encode(_bare(document))], []
+            for path, sealed in envelopes_in(document):
+                stays.append(side.open(document["_id"], path, sealed))
+                fresh += [side.dek(document["_id"], path, sealed), *(bytes(sealed[key]) for key in ENVELOPE_KEYS)]
+            whole = b"".join(len(part).to_bytes(8, "big") + part for part in stays)
+            found[f"{name}/{document['_id']}"] = [[hashlib.sha256(part).hexdigest() for part in parts]
+                                                  for parts in ([whole], fresh)]  # fmt: skip
+    return found
+
+
 def digest(db: Any) -> str:
     """Return SHA-256 over every document of every collection but locks and heartbeats, as the server holds it."""
     whole = hashlib.sha256()
@@ -155,10 +172,13 @@ def _bare(value: Any) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["compare"])
+    parser.add_argument("command", choices=["compare", "list"])
     for side in ("--source", "--destination"):
-        parser.add_argument(side, nargs=2, type=Path, metavar=("CONFIG", "SECRETS"), required=True)
+        parser.add_argument(side, nargs=2, type=Path, metavar=("CONFIG", "SECRETS"), required=side == "--source")
     arguments = parser.parse_args()
+    if arguments.command == "list":
+        print(json.dumps(listed(_isolated(*arguments.source))))
+        return
     report = compare(_isolated(*arguments.source), _isolated(*arguments.destination))
     print(json.dumps({**asdict(report), "holds": report.holds}))
     raise SystemExit(0 if report.holds else 1)

@@ -22,6 +22,8 @@ import yaml
 from tests.support.hosts import Hosts, why_not
 from tests.support.hosts.hosts import PRODUCT_PYTHON
 
+from .migrating import NODES, Sides
+
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = "certautopilot.ops"
 PAIR = ("source-1", "source-2")
@@ -60,6 +62,25 @@ def pair(tmp_path_factory):
         yield hosts
     finally:
         hosts.down()
+
+
+@pytest.fixture(scope="session")
+def four(tmp_path_factory):
+    """Two hosts for either side of a migration, for as long as the session takes."""
+    if reason := why_not():
+        pytest.skip(reason)
+    hosts = Hosts(tmp_path_factory.mktemp("migrate"), hosts=NODES)
+    hosts.up()
+    yield hosts
+    hosts.down()
+
+
+@pytest.fixture
+def sides(four, tmp_path):
+    """Those hosts with nothing of an installation on them."""
+    made = Sides(four, tmp_path)
+    made.clear()
+    return made
 
 
 @pytest.fixture

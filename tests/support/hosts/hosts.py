@@ -30,6 +30,7 @@ from .network import Network
 HOSTS = ("source-1", "source-2", "destination-1", "destination-2")
 DATABASE_PORT = 27017
 BOOT_S = 60.0
+SHARED = "/srv/shared"  # one folder for all hosts of a set: with SoftHSM2's tokens in it they have one HSM
 HEARTBEAT_S = 1.0  # the product's is 30
 PRODUCT_PYTHON = "/usr/share/certautopilot/venv/bin/python"
 
@@ -79,6 +80,7 @@ class Hosts:
         try:
             self._keep()
             self._product()
+            (self.folder / "shared").mkdir()
             self.network.up()
             self.access.write({**self._variables(), **(variables or {})})
             with ThreadPoolExecutor() as pool:
@@ -195,7 +197,8 @@ class Hosts:
         podman(
             "run", "--detach", "--systemd=always", "--no-hosts", "--dns=none", "--cap-add=SYS_ADMIN",
             "--hostname", host, "--name", self._container(host), "--label", f"certautopilot-hosts={self.name}",
-            "--network", f"ns:/run/netns/{self.network.of_host(host)}", *self.access.mounted(host), *product, built,
+            "--network", f"ns:/run/netns/{self.network.of_host(host)}", "-v", f"{self.folder / 'shared'}:{SHARED}",
+            *self.access.mounted(host), *product, built,
         )  # fmt: skip
         self.wait_until_booted(host)
         if self.suite.python:
@@ -224,7 +227,7 @@ class Hosts:
         target = self.folder / "product" / "tests" / "support"
         shutil.copytree(support / "service", target / "service", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy2(support.parent / "__init__.py", target.parent)
-        for name in ("__init__.py", "processes.py", "softhsm.py"):
+        for name in ("__init__.py", "oracle.py", "processes.py", "softhsm.py"):
             shutil.copy2(support / name, target)
         (self.folder / "product" / "heartbeat").write_text(f"{self.heartbeat_s}\n", encoding="ascii")
         for path in (self.folder / "product", *(self.folder / "product").rglob("*")):
