@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plays that are refused before any host is asked for anything: by their strategy, and by options that are no options."""
+"""Plays that are refused before a host is asked for anything: by their strategy, or by options that do not exist."""
 
 from __future__ import annotations
 
