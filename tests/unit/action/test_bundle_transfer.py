@@ -23,7 +23,7 @@ FORGOTTEN = {"certautopilot.ops.bundle_transfer": {"state": "forgotten"}}
 
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that runs tasks and returns (exit status, output). The controller has its folder in tmp_path."""
+    """Return a function that runs tasks and returns (exit status, output). Its folder is in tmp_path."""
     source = tmp_path / "source" / "bundle"
     source.mkdir(parents=True)
     for name in FILES:
