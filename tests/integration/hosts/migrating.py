@@ -258,10 +258,13 @@ class Sides:
             if max(first[0], second[0]) < min(first[1], second[1])
         ]  # fmt: skip
 
-    def freeze(self, old: tuple[str, ...], new: tuple[str, ...]) -> tuple[float, float]:
-        """Return when the source was healthy last and the destination first."""
-        last = max(when for host in old for when, _active, well in self.samples(host) if well)
-        return last, min(when for host in new for when, _active, well in self.samples(host) if well and when > last)
+    def freeze(self, run: Run, old: tuple[str, ...], new: tuple[str, ...]) -> str:
+        """Return, and print, how long nothing was healthy, and what the run did meanwhile: cause -> seconds."""
+        since = max(when for host in old for when, _active, well in self.samples(host) if well)
+        until = min(when for host in new for when, _active, well in self.samples(host) if well and when > since)
+        told = f"{until - since:.1f} s: {by_cause(run, since, until)}"
+        print(f"freeze: {told}")
+        return told
 
 
 def spans_of(samples: list[tuple[float, bool, bool]]) -> list[tuple[float, float]]:
