@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from tests.support.hosts import Hosts
-from tests.support.hosts.hosts import PRODUCT_PYTHON
+from tests.support.hosts.hosts import LOGIN, PRODUCT_PYTHON
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -224,6 +224,13 @@ class Sides:
             "differ": sorted(p for p in {*one, *other} if one.get(p, [0])[0] != other.get(p, [1])[0]),
             "reused": len(fresh[0] & fresh[1]),
         }
+
+    def bundles(self) -> list[str]:
+        """Return what the controller and the login users keep of bundles: `mode name`."""
+        kept = sorted((self.folder / "ansible" / "tmp").glob("certautopilot-bundles-*"))
+        found = [f"{path.stat().st_mode & 0o777:o} {path.name}" for one in kept for path in (one, *one.rglob("*"))]
+        asked = ["find", f"/home/{LOGIN}", "-name", ".certautopilot-bundle-*"]
+        return found + [line for host in self.hosts.hosts for line in self.hosts.run(host, asked).stdout.splitlines()]
 
     def state(self, host: str) -> str:
         """Return `active enabled`, or whatever it is, with `retired` where a drop-in of ours is there."""

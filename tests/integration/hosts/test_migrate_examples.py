@@ -11,6 +11,8 @@ import pytest
 
 from .migrating import EXAMPLES, NEW, OLD, RECORDS, SECRETS
 
+ON_THE_WAY = "Transfer | the bundle is on the destination"
+
 
 def written_by_now(sides, nodes):
     """What a migration could write: files since `/tmp/before`, keys in tokens, databases."""
@@ -31,7 +33,10 @@ def runs_clean(sides, example, old, new, record_property):
     before = written_by_now(sides, (*old, *new))
     checked = sides.play(example, "--check", "--diff")
     after_check, serving = written_by_now(sides, (*old, *new)), sides.states(*old, *new)
-    first = sides.play(example, "--diff", "-vv")
+    on_the_way = []
+    first = sides.play(
+        example, "--diff", "-vv", at=(ON_THE_WAY,), befall=lambda _run: on_the_way.extend(sides.bundles())
+    )
     again = sides.play(example)
 
     assert (checked.status, first.status, again.status) == (0, 0, 0), "\n".join(
@@ -41,6 +46,10 @@ def runs_clean(sides, example, old, new, record_property):
     assert serving == ["active enabled"] * len(old) + ["inactive disabled"] * len(new)
     assert set(again.changed.values()) == {0}, again.output
     assert [value for value in (*sides.pins, *keks(sides, old, new)) if value in first.output] == []
+    modes = {line.split()[1].partition("-bundles-")[0]: line.split()[0] for line in on_the_way}
+    assert (modes["certautopilot"], modes["bundle"]) == ("700", "700")
+    assert "records.age" in modes
+    assert sides.bundles() == []
     record_property("freeze", sides.freeze(first, old, new))
     assert only_the_destination_serves(sides, old, new)
 
@@ -66,7 +75,7 @@ def only_the_destination_serves(sides, old, new):
     return True
 
 
-def test_x72_x79_two_nodes_with_their_kek_in_a_file_become_one_with_an_hsm(sides, record_property):
+def test_x72_x79_x80_two_nodes_with_their_kek_in_a_file_become_one_with_an_hsm(sides, record_property):
     sides.install("env", *OLD)
     sides.token(NEW[0])
 

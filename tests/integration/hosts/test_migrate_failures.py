@@ -65,15 +65,17 @@ def ends_well(sides, example, arguments=()):
     found = sides.compared(OLD[0], NEW[0])
     assert (found["differ"], found["reused"]) == ([], 0)
     assert sides.both_served(OLD, NEW) == []
+    assert sides.bundles() == []
     return second
 
 
-def test_x74_a_controller_that_dies_after_the_source_was_stopped_costs_only_time(sides, example):
+def test_x74_x80_a_controller_that_dies_after_the_source_was_stopped_costs_only_time(sides, example):
     killed = sides.play(example, "-e", "migrate_return_after_s=25", at=(STOPPED,), befall=lambda run: run.kill())
     stopped = sides.states(*OLD)
 
     assert killed.status == -9
     assert stopped == ["inactive enabled"] * 2
+    assert sides.bundles() != []
     assert [serves_by_itself(sides, host) for host in OLD] == [True, True]
     assert sides.states(*OLD, *NEW) == ["active enabled"] * 2 + ["inactive disabled retired"] * 2
     ends_well(sides, example)
