@@ -9,6 +9,7 @@ the whole file into memory, as base64. Here root copies it for the login user, w
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from pathlib import Path
@@ -18,7 +19,7 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.certautopilot.ops.plugins.plugin_utils._failures import failed
-from ansible_collections.certautopilot.ops.plugins.plugin_utils._runs import this_run
+from ansible_collections.certautopilot.ops.plugins.plugin_utils._runs import has_ended, this_run
 
 FILES = ("records.age", "manifest.json")
 ARGUMENTS = {
@@ -27,6 +28,7 @@ ARGUMENTS = {
 }
 CODE = "bundle.transfer"
 HINT = "the login user's home needs as much free space as the bundle, and so does Ansible's folder on the controller"
+RUN = "run.json"  # beside the bundles on the controller: whose they are
 HANDOVER = ".certautopilot-bundle-"  # a folder of the login user, in its home
 
 
@@ -41,8 +43,7 @@ class ActionModule(ActionBase):
         _validated, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         state, folder = options["state"], options["folder"]
         if state == "forgotten":
-            gone = folder_of_this_run()
-            shutil.rmtree(gone, ignore_errors=True)
+            forget()
             return {**started, "changed": False}
         if self._task.check_mode:
             return {**started, "changed": False, "skipped": True, "msg": "no bundle is made in check mode"}
@@ -111,10 +112,23 @@ def folder_of_this_run() -> Path:
 
 
 def private(folder: Path) -> None:
-    """Make a folder that nobody else can enter, and the one above."""
+    """Make a folder that nobody else can enter, and the one above, which says whose it is."""
     for one in (folder.parent, folder):
         one.mkdir(mode=0o700, parents=True, exist_ok=True)
         one.chmod(0o700)
+    (folder.parent / RUN).write_text(json.dumps(this_run()[1]), encoding="utf-8")
+
+
+def forget() -> None:
+    """Remove the bundles of this run, and those that a run which was killed could not remove."""
+    own = folder_of_this_run()
+    for folder in own.parent.glob("certautopilot-bundles-*"):
+        try:
+            gone = folder == own or has_ended(json.loads((folder / RUN).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            gone = False  # WHY: it says of no run, so nobody can tell whether that goes on
+        if gone:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _succeeded(result: dict[str, Any]) -> dict[str, Any]:

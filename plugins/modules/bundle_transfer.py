@@ -24,7 +24,7 @@ options:
     description:
       - V(fetched) brings the bundle from this host to the controller.
       - V(put) brings it from the controller to this host.
-      - V(forgotten) removes what is left of this run's bundles on the controller.
+      - V(forgotten) removes what is left on the controller of this run's bundles, and of runs that were killed.
     type: str
     choices: [fetched, put, forgotten]
     required: true

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from tests.support.hosts import Hosts
-from tests.support.hosts.hosts import PRODUCT_PYTHON
+from tests.support.hosts.hosts import LOGIN, PRODUCT_PYTHON
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -225,6 +225,13 @@ class Sides:
             "reused": len(fresh[0] & fresh[1]),
         }
 
+    def bundles(self) -> list[str]:
+        """Return what the controller and the login users keep of bundles: `mode name`."""
+        kept = sorted((self.folder / "ansible" / "tmp").glob("certautopilot-bundles-*"))
+        found = [f"{path.stat().st_mode & 0o777:o} {path.name}" for one in kept for path in (one, *one.rglob("*"))]
+        asked = ["find", f"/home/{LOGIN}", "-name", ".certautopilot-bundle-*"]
+        return found + [line for host in self.hosts.hosts for line in self.hosts.run(host, asked).stdout.splitlines()]
+
     def state(self, host: str) -> str:
         """Return `active enabled`, or whatever it is, with `retired` where a drop-in of ours is there."""
         asked = ["systemctl", "show", "--property=ActiveState", "--property=UnitFileState", "--value", UNIT]
@@ -258,10 +265,13 @@ class Sides:
             if max(first[0], second[0]) < min(first[1], second[1])
         ]  # fmt: skip
 
-    def freeze(self, old: tuple[str, ...], new: tuple[str, ...]) -> tuple[float, float]:
-        """Return when the source was healthy last and the destination first."""
-        last = max(when for host in old for when, _active, well in self.samples(host) if well)
-        return last, min(when for host in new for when, _active, well in self.samples(host) if well and when > last)
+    def freeze(self, run: Run, old: tuple[str, ...], new: tuple[str, ...]) -> str:
+        """Return, and print, how long nothing was healthy, and what the run did meanwhile: cause -> seconds."""
+        since = max(when for host in old for when, _active, well in self.samples(host) if well)
+        until = min(when for host in new for when, _active, well in self.samples(host) if well and when > since)
+        told = f"{until - since:.1f} s: {by_cause(run, since, until)}"
+        print(f"freeze: {told}")
+        return told
 
 
 def spans_of(samples: list[tuple[float, bool, bool]]) -> list[tuple[float, float]]:

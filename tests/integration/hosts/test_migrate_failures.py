@@ -55,6 +55,7 @@ def ends_well(sides, example, arguments=()):
     """The next run moves all without a hand, the one after it changes nothing, and never did two sides serve."""
     second = sides.play(example, *arguments)
     assert second.status == 0, second.output[-6000:]
+    sides.freeze(second, OLD, NEW)
     third = sides.play(example)
     assert third.status == 0, third.output[-3000:]
     assert set(third.changed.values()) == {0}, third.output
@@ -64,15 +65,17 @@ def ends_well(sides, example, arguments=()):
     found = sides.compared(OLD[0], NEW[0])
     assert (found["differ"], found["reused"]) == ([], 0)
     assert sides.both_served(OLD, NEW) == []
+    assert sides.bundles() == []
     return second
 
 
-def test_x74_a_controller_that_dies_after_the_source_was_stopped_costs_only_time(sides, example):
+def test_x74_x80_a_controller_that_dies_after_the_source_was_stopped_costs_only_time(sides, example):
     killed = sides.play(example, "-e", "migrate_return_after_s=25", at=(STOPPED,), befall=lambda run: run.kill())
     stopped = sides.states(*OLD)
 
     assert killed.status == -9
     assert stopped == ["inactive enabled"] * 2
+    assert sides.bundles() != []
     assert [serves_by_itself(sides, host) for host in OLD] == [True, True]
     assert sides.states(*OLD, *NEW) == ["active enabled"] * 2 + ["inactive disabled retired"] * 2
     ends_well(sides, example)
@@ -100,6 +103,7 @@ def test_x74_a_controller_that_dies_while_nothing_can_serve_leaves_a_reason_and_
     ends_well(sides, example)
 
 
+@pytest.mark.slow
 def test_x72_x75_a_destination_that_never_gets_healthy_is_stopped_and_the_source_is_as_before(sides, example):
     drop_in = f"/etc/systemd/system/{UNIT}.d/90-broken.conf"
     for host in NEW:
