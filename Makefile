@@ -25,7 +25,7 @@ SLOWER   := docs-lint build ansible-lint
 STEPS    := $(CHEAP) unit models $(SLOWER) sanity integration molecule
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
+.PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos integration-hosts docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -38,7 +38,7 @@ test: env ## everything that CI runs, cheap steps first; all steps run, molecule
 
 test-slow: env ## the tests marked slow: large data, long kill-and-resume series
 	@mkdir -p $(REPORTS)
-	$(PY) -m pytest -m slow --junitxml=$(REPORTS)/slow.xml $(ARGS)
+	$(PY) -m pytest -m "slow and not hosts" --junitxml=$(REPORTS)/slow.xml $(ARGS)
 
 lint: env ## all linters, without sanity
 	@$(PY) .ci/steps.py $(CHEAP) $(SLOWER)
@@ -90,8 +90,12 @@ models: ## what must hold in every reachable state of migration and rotation, by
 
 integration: ## tests against SoftHSM2 and a MongoDB-protocol server
 	@mkdir -p $(REPORTS)
-	$(PY) -m pytest tests/integration -m "not slow" -n $(JOBS) --dist worksteal \
+	$(PY) -m pytest tests/integration -m "not slow and not hosts" -n $(JOBS) --dist worksteal \
 	  --junitxml=$(REPORTS)/integration.xml $(ARGS)
+
+integration-hosts: env hosts-tools ## tests on real hosts with systemd, half an hour (ARGS="-k switch" some, ARGS="-m hosts" the long ones as well)
+	@mkdir -p $(REPORTS)
+	$(PY) -m pytest tests/integration -m "hosts and not slow" --junitxml=$(REPORTS)/hosts.xml $(ARGS)
 
 molecule: ## every scenario below molecule/, one after the other
 	$(PY) .ci/scenarios.py $(SCENARIOS)

@@ -84,8 +84,8 @@ options:
     type: int
     default: 90
   needs_switch:
-    description: Name of a switch of M(certautopilot.ops.return_switch) that must be armed. Without it a unit that runs is
-      not stopped.
+    description: Name of a switch of M(certautopilot.ops.return_switch) that must be armed. Without it a unit that runs
+      is not stopped.
     type: str
     default: ""
   mask_from:

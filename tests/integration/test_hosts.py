@@ -15,7 +15,7 @@ from tests.support.hosts.engine import podman
 from tests.support.hosts.hosts import PRODUCT_PYTHON, running
 from tests.support.hosts.network import PLACES
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 SANDBOX = ("User", "ProtectSystem", "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateTmp", "LimitCORE", "UMask")
 

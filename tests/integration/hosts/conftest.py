@@ -33,6 +33,12 @@ PROGRAM = "/usr/local/lib/probe.py"
 UNITS = "/etc/systemd/system"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.hosts)
+
+
 @dataclass(frozen=True)
 class Played:
     """One ansible-playbook run. output: everything it printed. results: host -> what each task registered, in order."""

@@ -171,7 +171,9 @@ def test_x71_one_host_with_its_key_in_softhsm_has_a_key_that_is_the_services(fle
     runs_clean(fleet, "fresh_install_pkcs11", [pin])
 
     assert fleet.healthy(ONE)
-    owners = fleet.hosts.run(ONE, ["find", "/var/lib/softhsm/tokens", "-printf", "%u\n"]).stdout.split()
+    owners = fleet.hosts.run(
+        ONE, ["find", "/var/lib/softhsm/tokens", "-mindepth", "1", "-printf", "%u\n"]
+    ).stdout.split()
     assert set(owners) == {"certautopilot"}
     fleet.hosts.reboot(ONE)
     assert fleet.healthy(ONE)

@@ -56,25 +56,25 @@ def listed(hosts, name):
     return told.stdout.split()
 
 
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_x76_hosts_without_a_route_out_get_the_libraries_from_the_controller(tmp_path, suite):
+@pytest.mark.parametrize(("suite", "names"), [("bookworm", NAMES), ("trixie", NAMES[:1])], ids=["bookworm", "trixie"])
+def test_x76_hosts_without_a_route_out_get_the_libraries_from_the_controller(tmp_path, suite, names):
     brought = f"runtime_wheels={wheels(SUITES[suite])}"
-    with running(tmp_path / "hosts", suite=suite, hosts=NAMES) as hosts:
+    with running(tmp_path / "hosts", suite=suite, hosts=names) as hosts:
         checked = play(hosts, tmp_path, "--check", "--diff", "-e", brought)
-        left = {name: listed(hosts, name) for name in NAMES}
+        left = {name: listed(hosts, name) for name in names}
         first = play(hosts, tmp_path, "-e", brought)
         second = play(hosts, tmp_path)
         remembered = play(hosts, tmp_path, "-e", "certautopilot_runtime=false", tasks=(ROLE, USED))
-        facts = {name: json.loads(hosts.read(name, "/etc/ansible/facts.d/certautopilot.fact")) for name in NAMES}
+        facts = {name: json.loads(hosts.read(name, "/etc/ansible/facts.d/certautopilot.fact")) for name in names}
         python = facts["source-1"]["python"]
         as_the_service = hosts.run(
             "source-1", [python, "-c", "import pkcs11, pymongo"], user="certautopilot", check=False
         )
 
     assert [status for status, _output in (checked, first, second, remembered)] == [0] * 4, checked[1] + first[1]
-    assert changed(checked[1]) == changed(first[1]) == dict.fromkeys(NAMES, 2)
-    assert changed(second[1]) == changed(remembered[1]) == dict.fromkeys(NAMES, 0)
-    assert left == {name: [] for name in NAMES}
+    assert changed(checked[1]) == changed(first[1]) == dict.fromkeys(names, 2)
+    assert changed(second[1]) == changed(remembered[1]) == dict.fromkeys(names, 0)
+    assert left == {name: [] for name in names}
     assert as_the_service.returncode == 0
     assert {fact["version"].rpartition(".")[0] for fact in facts.values()} == {SUITES[suite].python}
 

@@ -39,8 +39,10 @@ def up(arguments: argparse.Namespace) -> int:
     """Bring a set up and say how to use it."""
     names = tuple(arguments.hosts.split(","))
     hosts = Hosts(arguments.dir, name=arguments.name, suite=arguments.suite, hosts=names, subnet=arguments.subnet)
-    variables = {"ansible_python_interpreter": PRODUCT_PYTHON} if arguments.product_python else {}
     image.ensure(hosts.suite)
+    variables: dict[str, object] = {"runtime_wheels": str(image.wheels(hosts.suite) or "")}  # they reach no index
+    if arguments.product_python:
+        variables = {"ansible_python_interpreter": PRODUCT_PYTHON, "certautopilot_runtime": False}
     started = time.monotonic()
     hosts.up(variables=variables)
     print(
