@@ -296,19 +296,24 @@ def written(folder: Path, inventory: dict[str, Any], **variables: dict[str, Any]
     return folder
 
 
+# What the tasks of a freeze are for, first match; one that several stages share is told apart by the stage before it.
+CAUSES = (
+    ("Turn", "turn"), ("no process of the fleet", "quiet"), ("export_data", "export"), ("Transfer", "transfer"),
+    ("import_data", "import"), ("prove_equal|Proof", "proof"), ("Accept [|]", "accept"), ("Service [|]|Switch", ""),
+)  # fmt: skip
+STAGES = {"quiesce": "retire", "proof": "retire", "accept": "start", "start": "report"}
+
+
 def by_cause(run: Run, since: float, until: float) -> dict[str, float]:
-    """Return cause -> seconds of the freeze, by the tasks that ran in it; what no task covers is `other`."""
-    causes = {
-        "stop": "Service : Service | the unit|Quiesce|Stage", "quiet": "no process of the fleet",
-        "export": "export_data", "transfer": "Transfer", "import": "import_data", "proof": "prove_equal|Proof",
-        "accept": "Accept|Retired|Turn|turn", "start": "Start",
-    }  # fmt: skip
+    """Return cause -> seconds of the freeze, by the tasks that ran in it."""
     spent: dict[str, float] = {}
     begun = [(when, line) for when, line in run.lines if line.startswith("TASK [")]
+    stage = "stop"
     for number, (when, line) in enumerate(begun):
         end = begun[number + 1][0] if number + 1 < len(begun) else run.lines[-1][0]
         within = max(0.0, min(end, until) - max(when, since))
-        named = next((cause for cause, pattern in causes.items() if re.search(pattern, line)), line[6:60])
-        if within:
-            spent[named] = round(spent.get(named, 0.0) + within, 1)
-    return spent
+        ended = re.search(r"done on this host: (\w+)", line)
+        stage = STAGES.get(ended[1], stage) if ended and when > since else stage
+        named = next((cause for pattern, cause in CAUSES if re.search(pattern, line)), "other") or stage
+        spent[named] = round(spent.get(named, 0.0) + within, 1)
+    return {cause: seconds for cause, seconds in spent.items() if seconds}
