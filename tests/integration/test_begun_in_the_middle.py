@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -20,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 # Each of its entries does what its name says without the others.
 WHOLE_IN_ITSELF = {
-    "Service | it is started and ready",
-    "Service | it is stopped",
+    "Service | its unit is used where systemd is the manager",
+    "Service | its commands are run where it is no unit",
+    "Service | no process of the fleet goes on",
     "Runtime | what check mode made is gone",
 }
 
@@ -74,7 +76,7 @@ def role_alone(lab, role):
 
 def test_x85_every_role_has_few_entries_and_those_behind_the_first_are_tried_here():
     assert {role for role, _name in JUMPS} == {"backup", "install", "migrate", "rotate"}
-    assert [role for role in ROLES if len(entries(role)) > 2] == []
+    assert [role for role in ROLES if len(set(entries(role)) - WHOLE_IN_ITSELF) > 2] == []
 
 
 @pytest.mark.parametrize(("role", "name"), JUMPS, ids=[role for role, _name in JUMPS])
@@ -98,7 +100,8 @@ def test_x85_the_playbook_is_refused_as_its_role_is(lab):
 
 def test_x85_a_step_that_leaves_preflight_out_is_refused(lab):
     """--step asks before each task: no to the preflight, yes to the rest."""
-    options = ("--step", "-e", '{"migrate_destination": {}}')
+    destination = {"provider": "env", "mongodb_uri_file": "/nowhere", "mongodb_database": "new"}
+    options = ("--step", "-e", json.dumps({"migrate_destination": destination}))
 
     status, output = play(lab, role_alone(lab, "migrate"), *options, answers="y\nn\n" + "y\n" * 20)
 

@@ -103,7 +103,7 @@ def test_x22_of_two_migrations_at_once_one_ends_and_the_other_is_refused_and_tou
 
 def test_x22_a_migration_that_was_killed_is_taken_over_by_the_next_run_which_ends_it(lab, started):
     first, output, _notes = started("first")
-    wait_for(output, "Stage | work of differences", first)
+    wait_for(output, "Stage | done on every host: quiesce", first)
     held = locks(lab, "old").find_one({"_id": NAME})
     checked, check = migrate(lab, "--check")
     os.kill(first.pid, signal.SIGKILL)

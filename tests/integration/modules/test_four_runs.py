@@ -53,7 +53,7 @@ def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, 
     assert changed(made.results) == [True, True, False, False]
     once, never = [True, True, False, False], [False] * 4
     assert changed(done.results) == [
-        *once, *once, *once, *never, *once, False, *once, *once, *once, *never, *once, *never, False,
+        *once, *once, *once, *never, *once, False, *once, *once, *once, *never, *once, *never, *never, False,
     ]  # fmt: skip
     imported = done.results[17]
     assert (imported["manifest"]["records"], imported["manifest"]["equal"]) == (17, 17)
