@@ -63,3 +63,36 @@ attributes:
   action_group:
     support: full
 """
+
+    # Action plugins that look at the play on the controller. Used by itself: they are in no group.
+    ON_CONTROLLER = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying target.
+    support: full
+    details: It changes nothing, and fails in check mode too.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in
+      diff mode.
+    support: N/A
+    details: It changes nothing.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes
+      nothing.
+    support: full
+    details: It changes nothing.
+  platform:
+    description: Target OS the module can run on.
+    support: full
+    platforms: all
+  action_group:
+    description: Use C(group/certautopilot.ops.kek) in C(module_defaults) to set defaults for this module.
+    support: none
+    details: It works on no installation.
+    membership: []
+  action:
+    description: Indicates that this has a corresponding action plugin, so some parts of the options can be
+      executed on the controller.
+    support: full
+"""

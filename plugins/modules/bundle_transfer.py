@@ -34,32 +34,19 @@ options:
       - A bundle is put that was fetched from a folder of the same name, whatever its parent.
     type: str
     default: ""
+extends_documentation_fragment:
+  - certautopilot.ops._attributes.on_controller
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: partial
     details: In check mode there is no bundle, and the task is skipped.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in
-      diff mode.
     support: none
     details: The files are encrypted.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
-    support: full
+    details: A bundle that is there already is not written again.
   platform:
-    description: Target OS the module can run on.
-    support: full
     platforms: posix
-  action_group:
-    description: Use C(group/certautopilot.ops.kek) in C(module_defaults) to set defaults for this module.
-    support: none
-    details: It works on no installation.
-    membership: []
-  action:
-    description: Indicates that this has a corresponding action plugin, so some parts of the options can be executed
-      on the controller.
-    support: full
 seealso:
   - module: certautopilot.ops.data_export
   - module: certautopilot.ops.data_import

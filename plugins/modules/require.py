@@ -47,32 +47,8 @@ options:
     description: Whether the same run may succeed later without anybody changing anything.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
-    support: full
-    details: It changes nothing, and fails in check mode too.
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in
-      diff mode.
-    support: N/A
-  idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
-    support: full
-    details: It changes nothing.
-  platform:
-    description: Target OS the module can run on.
-    support: full
-    platforms: all
-  action_group:
-    description: Use C(group/certautopilot.ops.kek) in C(module_defaults) to set defaults for this module.
-    support: none
-    details: It works on no installation.
-    membership: []
-  action:
-    description: Indicates that this has a corresponding action plugin, so some parts of the options can be executed
-      on the controller.
-    support: full
+extends_documentation_fragment:
+  - certautopilot.ops._attributes.on_controller
 seealso:
   - module: ansible.builtin.assert
 """

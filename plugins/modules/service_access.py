@@ -61,12 +61,12 @@ EXAMPLES = r"""
   certautopilot.ops.service_access:
     config_file: /dev/null
     secrets_file: /dev/null
-    mongodb_uri_file: /root/uri
+    mongodb_uri_file: /etc/certautopilot/mongodb-uri
     mongodb_database: certautopilot
     provider: pkcs11
     pkcs11_module_path: /usr/lib/softhsm/libsofthsm2.so
     pkcs11_token_label: certautopilot
-    pkcs11_pin_file: /root/pin
+    pkcs11_pin_file: /etc/certautopilot/pin
   become: true
 
 - name: Look at the files only, and go on whatever is wrong with them

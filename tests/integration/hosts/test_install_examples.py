@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "docs" / "examples"
 NODES = ("cap1.example.com", "cap2.example.com", "cap3.example.com")
 ONE, TWO, THREE = NODES
-CONFIG, SECRETS, PIN = "/etc/certautopilot/config.yaml", "/etc/certautopilot/secrets.env", "/root/certautopilot-pin"
+CONFIG, SECRETS, PIN = "/etc/certautopilot/config.yaml", "/etc/certautopilot/secrets.env", "/etc/certautopilot/pin"
 ALIKE = ("CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1", "CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET")
 
 
@@ -246,12 +246,12 @@ def test_x78_hosts_that_are_no_one_installation_are_refused_before_anything_is_w
 
 
 def test_x78_another_uri_on_one_node_is_refused_and_its_password_is_not_shown(fleet):
-    uri = fleet.hosts.read(TWO, "/root/certautopilot-mongodb-uri")
-    fleet.hosts.put(TWO, "/root/certautopilot-mongodb-uri", f"{uri.strip()}?appName=not-to-be-shown")
+    uri = fleet.hosts.read(TWO, "/etc/certautopilot/mongodb-uri")
+    fleet.hosts.put(TWO, "/etc/certautopilot/mongodb-uri", f"{uri.strip()}?appName=not-to-be-shown")
     try:
         status, output = fleet.play("fresh_install_three_nodes", "-vvv")
     finally:
-        fleet.hosts.put(TWO, "/root/certautopilot-mongodb-uri", uri)
+        fleet.hosts.put(TWO, "/etc/certautopilot/mongodb-uri", uri)
 
     assert status != 0
     assert "install_mongodb_uri_file" in re.findall(r"they differ in ([^\n]*), expected", output)[0]
@@ -279,8 +279,8 @@ def test_x78_a_softhsm_token_on_the_first_node_only_is_explained(fleet, tmp_path
 def test_a_further_node_takes_a_file_that_was_brought_to_it(fleet, tmp_path):
     assert fleet.play("fresh_install_env")[0] == 0
     brought = fleet.hosts.read(ONE, SECRETS)
-    fleet.hosts.put(TWO, "/root/brought.env", brought)
-    folder = copied("fresh_install_env", tmp_path / "example", install_secrets_from="/root/brought.env")
+    fleet.hosts.put(TWO, "/var/lib/brought.env", brought)
+    folder = copied("fresh_install_env", tmp_path / "example", install_secrets_from="/var/lib/brought.env")
     inventory = yaml.safe_load((folder / "inventory.yml").read_text())
     inventory["certautopilot"]["hosts"] = {TWO: None}
     (folder / "inventory.yml").write_text(yaml.safe_dump(inventory))

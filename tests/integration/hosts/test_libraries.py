@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "hosts can 
 NAMES = ("source-1", "destination-1")
 ROLE = {"ansible.builtin.include_role": {"name": "certautopilot.ops.runtime"}}
 # A module of ours that needs a library of those with compiled code, and whose file shows whether check mode wrote.
-USED = {"certautopilot.ops.bundle_identity": {"path": "/root/identity"}}
+USED = {"certautopilot.ops.bundle_identity": {"path": "/var/lib/identity"}}
 LEFT = {**ROLE, "vars": {"runtime_state": "left"}, "when": "ansible_check_mode"}
 
 

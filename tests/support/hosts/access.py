@@ -16,7 +16,7 @@ from .. import processes
 from .network import Network
 
 LOGIN = "deploy"
-URI_FILE = "/root/certautopilot-mongodb-uri"  # on every host
+URI_FILE = "/etc/certautopilot/mongodb-uri"  # on every host
 SSH_COMMANDS = ("ssh", "scp", "sftp")
 
 

@@ -119,7 +119,7 @@ class Hosts:
 
     def put(self, host: str, path: str, text: str, *, mode: str = "0600", owner: str = "root:root") -> None:
         """Write a file; its text is in no command line."""
-        program = 'set -e; umask 077; cat >"$1"; chown "$2" "$1"; chmod "$3" "$1"'
+        program = 'set -e; umask 077; mkdir -p "$(dirname "$1")"; cat >"$1"; chown "$2" "$1"; chmod "$3" "$1"'
         self.run(host, ["sh", "-c", program, "put", path, owner, mode], given=text)
 
     def read(self, host: str, path: str) -> str:
