@@ -66,14 +66,25 @@ class ActionModule(ActionBase):
             for name in FILES:
                 self._connection.fetch_file(f"{folder}/{name}", str(here / name))
             return
-        place, uid = self._login(f'rm -rf "$HOME"/{HANDOVER}*; mktemp -d "$HOME"/{HANDOVER}XXXXXXXX && id -u').split()
+        place, uid = self._handover()
         try:
             for name in FILES:
                 source, copy = shlex.quote(f"{folder}/{name}"), shlex.quote(f"{place}/{name}")
-                self._shell(f"umask 077 && cp -- {source} {copy} && chown {int(uid)} {copy}", sudoable=True)
+                self._shell(f"umask 077 && cp -- {source} {copy} && chown {uid} {copy}", sudoable=True)
                 self._connection.fetch_file(f"{place}/{name}", str(here / name))
         finally:
             self._login(f"rm -rf {shlex.quote(place)}")
+
+    def _handover(self) -> tuple[str, int]:
+        """Return a new private folder of the login user, and that user's number. Raises AnsibleActionFail."""
+        said = self._login(f'rm -rf "$HOME"/{HANDOVER}*; mktemp -d "$HOME"/{HANDOVER}XXXXXXXX && id -u')
+        # WHY the last two words: a login shell may greet before it does what it is asked to.
+        place, uid = ["", "", *said.split()][-2:]
+        if HANDOVER not in place or not place.startswith("/") or not uid.isdecimal():
+            raise AnsibleActionFail(
+                f"the login user's shell printed {said[-200:]!r}, expected a new folder in its home and a number"
+            )
+        return place, int(uid)
 
     def _put(self, here: Path, folder: str, task_vars: dict[str, Any] | None) -> bool:
         """Return whether the host had another bundle, or none. The folder is made private, the manifest comes last."""

@@ -13,13 +13,16 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 
 from ansible.errors import AnsibleFilterError
+from packaging.tags import Tag
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 NEEDED = (3, 11)  # as _module/interpreter.py has it
 SAID = "certautopilot-python "  # what a line of an interpreter begins with; others are those of /etc/os-release
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
-_WHEEL = re.compile(r"(?:.*/)?([^-/]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")
 _UV = "or have uv bring one: UV_PYTHON_INSTALL_DIR=/opt/python uv python install 3.12"
 # Distribution as ID or ID_LIKE of os-release has it, the versions this is said of, and the way out.
 _WAYS = (
@@ -76,26 +79,28 @@ def runtime_wheels(paths: Iterable[str], libraries: Mapping[str, str], python: s
 
     Whether they are the locked ones, pip tells by their hashes. python: the host's version. machine: as uname says it.
     """
-    fit: dict[str, list[str]] = {}
+    fit: dict[tuple[str, Version], list[str]] = {}
     for path in sorted(paths):
-        named = _WHEEL.fullmatch(path)
-        if named and _runs(named.group(3), named.group(4), named.group(5), _version(python), machine):
-            fit.setdefault(f"{_normal(named.group(1))} {named.group(2)}", []).append(path)
-    wanted = [f"{_normal(name)} {version}" for name, version in libraries.items()]
+        try:
+            name, release, _build, tags = parse_wheel_filename(PurePath(path).name)
+        except InvalidWheelFilename:
+            continue
+        if any(_runs(tag, _version(python), machine) for tag in tags):
+            fit.setdefault((name, release), []).append(path)
+    wanted = [(canonicalize_name(name), Version(version)) for name, version in libraries.items()]
     return {
         "fit": [path for one in wanted for path in fit.get(one, [])],
-        "missing": [one for one in wanted if one not in fit],
+        "missing": [f"{name} {version}" for name, version in wanted if (name, version) not in fit],
     }
 
 
-def _runs(pythons: str, abis: str, platforms: str, version: tuple[int, ...], machine: str) -> bool:
-    """Return whether a wheel's tags may fit. Which libc it needs, pip decides on the host."""
-    if platforms != "any" and not any(one.endswith(f"_{machine}") for one in platforms.split(".")):
+def _runs(tag: Tag, version: tuple[int, ...], machine: str) -> bool:
+    """Return whether a wheel's tag may fit. Which libc it needs, pip decides on the host."""
+    python = re.fullmatch(r"(cp|py)3(\d*)", tag.interpreter)
+    if not python or not (tag.platform == "any" or tag.platform.endswith(f"_{machine}")):
         return False
-    tags = [re.fullmatch(r"(cp|py)3(\d*)", tag) for tag in pythons.split(".")]
-    minors = [(tag.group(1), int(tag.group(2) or 0)) for tag in tags if tag]
-    older = "abi3" in abis.split(".")
-    return any(minor <= version[1] if kind == "py" or older else minor == version[1] for kind, minor in minors)
+    minor = int(python.group(2) or 0)
+    return minor <= version[1] if python.group(1) == "py" or tag.abi == "abi3" else minor == version[1]
 
 
 def _venv_hint(python: Mapping[str, str], release: Mapping[str, str]) -> str:
@@ -135,10 +140,6 @@ def _os_release(lines: Iterable[str]) -> dict[str, str]:
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 class FilterModule:

@@ -117,6 +117,11 @@ manifest_sha256:
   description: SHA-256 of the manifest file, for the importer. In check mode of the one that is there, empty for none.
   returned: success
   type: str
+elapsed_s:
+  description: Seconds that it took on this host.
+  returned: success
+  type: float
+  sample: 1.204
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.
@@ -160,7 +165,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, data_export.Options, data_export.run, needs=("pyrage",))
+    run_module(ARGUMENTS, data_export.Options, data_export.run, needs=("pyrage",), timed=True)
 
 
 if __name__ == "__main__":

@@ -160,6 +160,11 @@ manifest:
           description: What the destination has of its own, other than the source's. It is left as it is.
           type: list
           elements: str
+elapsed_s:
+  description: Seconds that it took on this host.
+  returned: success
+  type: float
+  sample: 1.204
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.
@@ -207,7 +212,7 @@ ARGUMENTS = with_installation(
 
 
 def main() -> None:
-    run_module(ARGUMENTS, data_import.Options, data_import.run, needs=("pyrage",))
+    run_module(ARGUMENTS, data_import.Options, data_import.run, needs=("pyrage",), timed=True)
 
 
 if __name__ == "__main__":

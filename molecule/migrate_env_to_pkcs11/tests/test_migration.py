@@ -41,6 +41,15 @@ def test_no_dek_nonce_wrap_or_ciphertext_was_carried_over(report):
     assert report["reused"] == []
 
 
+def test_the_report_says_how_long_nothing_served_and_why():
+    freeze = json.loads(LAB.report.read_text())["freeze"]
+
+    assert set(freeze["by_cause"]) == {"stop", "retire", "start", "quiescence", "reads", "import", "rest"}
+    assert freeze["seconds"] == pytest.approx(sum(freeze["by_cause"].values()), abs=0.5)
+    assert freeze["by_cause"]["reads"] > 0
+    assert freeze["by_cause"]["import"] > 0
+
+
 def test_one_key_is_in_the_token_and_cannot_leave_it():
     (key,) = softhsm.call("keys", LAB.folder / "hsm", TOKEN, LAB.pin)
 

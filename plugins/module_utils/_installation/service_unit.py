@@ -8,28 +8,25 @@ That program is no part of the service: it is a transient unit of its own, and i
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from .._domain.errors import OpsError
 from .._domain.unit_file import UnitFile, parse_unit
+from .._host.programs import booted_by_systemd, run
 
-_SYSTEMD_RUNS = Path("/run/systemd/system")  # sd_booted(3)
-_TIMEOUT_S = 30
 _LIFETIME_S = 300  # of what is started, should nobody end it
 
 
 def read_unit(name: str) -> UnitFile | None:
     """Return what the unit says, None where this host has no such unit, or no systemd."""
-    if not name or not _SYSTEMD_RUNS.is_dir():
+    if not name or not booted_by_systemd():
         return None
     try:
-        ended = subprocess.run(  # pylint: disable=ansible-bad-function
-            ["systemctl", "cat", "--no-pager", name], capture_output=True, timeout=_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        answer = run("systemctl", "cat", "--no-pager", name)
+    except OpsError:
         return None
-    return parse_unit(ended.stdout.decode("utf-8", "replace")) if ended.returncode == 0 else None
+    return parse_unit(answer.output) if answer.status == 0 else None
 
 
 def launch_like(unit: UnitFile, *, variables: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ was working on.
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -48,12 +49,14 @@ class Verb(Protocol[Options_contra]):
 
 
 def run_module(
-    spec: Spec, options: type[Options], verb: Verb[Options], *, needs: Sequence[str] = (), installed: bool = True
-) -> None:
+    spec: Spec, options: type[Options], verb: Verb[Options], *, needs: Sequence[str] = (), installed: bool = True,
+    timed: bool = False,
+) -> None:  # fmt: skip
     """Run a verb as a module and exit.
 
     spec: the module's argument spec. options: the verb's Options. needs: libraries beyond those that every verb uses.
-    installed: False for a verb that works on no installation and reads no settings.
+    installed: False for a verb that works on no installation and reads no settings. timed: the result has `elapsed_s`,
+    the seconds that the verb took: without what Ansible adds to them, so that a report can tell the two apart.
     """
     exclusive = [list(pair) for pair in EXCLUSIVE] if installed else []
     module = AnsibleModule(argument_spec=dict(spec), mutually_exclusive=exclusive, supports_check_mode=True)
@@ -64,8 +67,11 @@ def run_module(
             dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
             given = set(module.no_log_values)  # by options; Ansible shows those in `invocation`, so they stay masked
             settings = _settings(module) if installed else Settings()
+            began = time.monotonic()
             result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
         answer = plain_object(result.as_result(diff=bool(module._diff)))
+        if timed:
+            answer["elapsed_s"] = round(time.monotonic() - began, 3)
         _keep_names(module, settings, answer, given)
     except OpsError as refusal:
         failure = refusal
