@@ -138,7 +138,7 @@ def test_x22_a_migration_that_lost_its_turn_stops_and_starts_nothing_and_says_wh
     assert "migrate.turn_lost" in codes(text)
     assert "another-run1 of alice on elsewhere" in " ".join(text.split())
     assert notes.read_text() == before
-    assert "Back | the source runs" not in text
+    assert "Back | the source serves" not in text
     assert lab.service("running", "old").returncode == 0
     assert locks(lab, "old").find_one({"_id": NAME})["owner"] == "another-run1"
     assert not list((lab.folder / "report").glob("*.json"))
