@@ -27,6 +27,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 NODES = ("cap1.example.com", "cap2.example.com", "cap3.example.com")
 ONE, TWO, THREE = NODES
 CONFIG, SECRETS, PIN = "/etc/certautopilot/config.yaml", "/etc/certautopilot/secrets.env", "/etc/certautopilot/pin"
+GIVEN = ["mongodb-uri"]  # in the folder of CONFIG before anything is installed
 ALIKE = ("CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1", "CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET")
 
 
@@ -74,6 +75,9 @@ class Fleet:
 
     def owner(self, host: str, path: str) -> str:
         return self.hosts.run(host, ["stat", "--format=%U:%G %a", path]).stdout.strip()
+
+    def files(self, host: str) -> list[str]:
+        return self.hosts.run(host, ["ls", str(Path(CONFIG).parent)]).stdout.split()
 
     def clear(self) -> None:
         """Take everything back that an installation left; the database is told apart by its name."""
@@ -133,11 +137,10 @@ def token(fleet: Fleet, host: str) -> str:
 
 def runs_clean(fleet: Fleet, example: str, hidden: list[str]) -> None:
     """Check, run, run again: all green, the check writes nothing, the last changes nothing, nothing secret shows."""
+    listed = ["ls", "-lR", "--time-style=full-iso", "/etc/certautopilot"]
+    before = fleet.hosts.run(ONE, listed).stdout
     checked = fleet.play(example, "--check", "--diff")
-    after_check = (
-        fleet.database("client.list_database_names()"),
-        fleet.hosts.run(ONE, ["ls", "/etc/certautopilot"]).stdout,
-    )
+    after_check = fleet.database("client.list_database_names()"), fleet.hosts.run(ONE, listed).stdout
     first = fleet.play(example, "--diff", "-vvv")
     again = fleet.play(example)
 
@@ -145,7 +148,7 @@ def runs_clean(fleet: Fleet, example: str, hidden: list[str]) -> None:
         (checked[1][-3000:], first[1][-6000:], again[1][-3000:])
     )
     assert "certautopilot" not in after_check[0]
-    assert after_check[1] == ""
+    assert after_check[1] == before
     assert set(changed(again[1]).values()) == {0}, again[1]
     values = [*hidden, *(fleet.secrets_of(ONE).get(name, "") for name in ALIKE)]
     printed = checked[1] + first[1] + again[1]
@@ -241,7 +244,7 @@ def test_x78_hosts_that_are_no_one_installation_are_refused_before_anything_is_w
     assert status != 0
     assert "install.nodes_differ" in output
     assert name in output
-    assert [fleet.hosts.run(node, ["ls", "/etc/certautopilot"]).stdout for node in NODES] == ["", "", ""]
+    assert [fleet.files(node) for node in NODES] == [GIVEN] * len(NODES)
     assert "certautopilot" not in fleet.database("client.list_database_names()")
 
 
@@ -331,7 +334,7 @@ def test_x71_a_key_that_root_made_earlier_is_found_before_anything_is_written(fl
     assert status != 0
     assert "install.access" in output
     assert "chown -R certautopilot:certautopilot /var/lib/softhsm/tokens/" in output
-    assert fleet.hosts.run(ONE, ["ls", "/etc/certautopilot"]).stdout == ""
+    assert fleet.files(ONE) == [*GIVEN, Path(PIN).name]
 
 
 def test_a_sandbox_without_write_paths_for_the_token_is_found_as_the_services(fleet):
