@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,21 @@ def test_x74_x80_a_controller_that_dies_after_the_source_was_stopped_costs_only_
     assert [serves_by_itself(sides, host) for host in OLD] == [True, True]
     assert sides.states(*OLD, *NEW) == ["active enabled"] * 2 + ["inactive disabled retired"] * 2
     ends_well(sides, example)
+
+
+def test_x22_of_two_operators_at_once_one_migrates_and_the_other_is_told_who_where_and_since_when(sides, example):
+    with ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda _operator: sides.play(example), range(2)))
+
+    winner, loser = sorted(runs, key=lambda run: run.status or 0)
+    assert (winner.status, loser.status) == (0, 2), winner.output[-3000:] + loser.output[-3000:]
+    assert re.search(rf"run \w{{12}} of \S+ on \S+ \(process {winner.process.pid}\) since \d{{4}}-", loser.said)
+    assert "migrate.turn" in loser.said
+    assert set(loser.changed.values()) == {0}, loser.output
+    assert sides.states(*OLD, *NEW) == ALL_WELL
+    assert sides.both_served(OLD, NEW) == []
+    found = sides.compared(OLD[0], NEW[0])
+    assert (found["differ"], found["reused"]) == ([], 0)
 
 
 @pytest.mark.parametrize(
