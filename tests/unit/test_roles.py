@@ -48,6 +48,11 @@ def stages():
     return [*variables["__migrate_stages"], *variables["__migrate_stages_after_acceptance"]]
 
 
+def rehearsed():
+    """Return the files that a rehearsal runs."""
+    return yaml.safe_load((ROOT / "roles/migrate/vars/main.yml").read_text())["__rehearsal_stages"].values()
+
+
 @pytest.fixture
 def refusals(monkeypatch):
     """Every check of a role or playbook that has a code; the folder of the reader is no package."""
@@ -78,6 +83,31 @@ def test_every_requirement_says_what_was_expected_and_has_a_way_out():
 
     assert len(requirements) > 20
     assert (silent, unexpected, in_line) == ([], [], [])
+
+
+def bool_options(role):
+    entries = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    return {
+        name for entry in entries.values() for name, option in (entry.get("options") or {}).items()
+        if option.get("type") == "bool"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_bool_that_comes_as_text_from_the_command_line_is_what_it_says(role):
+    """`-e option=false` is the text "false", which is true to a condition without `| bool`."""
+    folder = ROOT / "roles" / role
+    conditions = [str(task.get("when", "")) for path in folder.rglob("tasks/**/*.yml") for task in tasks(path)]
+    conditions += [
+        line for path in folder.rglob("templates/**/*.j2") for line in re.findall("{%.*?%}", path.read_text())
+    ]
+
+    taken_as_is = [
+        (name, condition) for name in bool_options(role) for condition in conditions
+        if re.search(rf"\b{name}\b(?! *\| *bool| is none)", condition)
+    ]  # fmt: skip
+
+    assert taken_as_is == []
 
 
 def test_a_code_is_of_the_area_of_its_role(refusals):
@@ -116,6 +146,7 @@ def test_the_codes_of_roles_are_stable(refusals):
         "migrate.jumped",
         "migrate.preflight",
         "migrate.proof",
+        "migrate.rehearsal",
         "migrate.report",
         "migrate.rollback",
         "migrate.start",
@@ -162,6 +193,7 @@ def test_no_two_task_files_of_a_role_have_one_name_and_each_is_included(role):
     included = {f"{entry}.yml" for entry in entries} | {f"{stage}.yml" for stage in stages()}
     included |= {Path(name).name for name in re.findall(r"(?:include|import)_tasks: (\S+)", text)}
     included |= set(re.findall(r'include_tasks: "{{ \w+_provider }}/(\S+)"', text))
+    included |= {Path(name).name for name in rehearsed()}
     unused = [name for name in names if name != "main.yml" and name not in included]
 
     assert [name for name, count in names.items() if count > 1] == []

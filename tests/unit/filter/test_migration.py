@@ -1,12 +1,17 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a report says of the time in which nothing served."""
+"""What reports say of the time in which nothing serves, of space, and of what is in the way of a migration."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.filter.migration import freeze_by_cause
+from ansible_collections.certautopilot.ops.plugins.filter.migration import (
+    freeze_by_cause,
+    rehearsal_blockers,
+    rehearsal_forecast,
+    rehearsal_space,
+)
 
 BEGAN, ENDED = "2026-05-01T21:00:00.250000+00:00", "2026-05-01T21:00:24.750000+00:00"
 
@@ -29,3 +34,35 @@ def test_what_was_not_measured_is_in_the_rest_and_not_named(unmeasured):
 
 def test_numbers_that_templates_made_text_of_are_numbers():
     assert freeze_by_cause(BEGAN, ENDED, {"stop": ["1.5"]}, {"reads": ["2.0", 1]})["by_cause"]["reads"] == 3.0
+
+
+def test_a_forecast_takes_the_slowest_host_and_adds_what_was_not_rehearsed():
+    took = [{"backup": 4.0, "differences": 1.0}, {"backup": 1.0, "differences": "2.5", "proof": 1.5}, {}]
+
+    forecast = rehearsal_forecast(took, "0.5", 35)
+
+    assert forecast["stages"] == {"backup": 4.0, "differences": 2.5, "proof": 1.5}
+    assert forecast["freeze"]["by_cause"] == {
+        "stop": 2.0, "quiescence": 35.0, "start": 3.0, "lines": 4.5, "differences": 2.5, "proof": 1.5
+    }  # fmt: skip
+    assert forecast["seconds"] == 4.0 + forecast["freeze"]["seconds"] == 52.5
+
+
+def test_space_is_read_from_what_du_and_df_print():
+    assert rehearsal_space(["/var/lib"], ["4096\t/var/lib/rehearsal"], ["  Avail\n10000"]) == {
+        "/var/lib": {"needed_bytes": 4096, "free_bytes": 10000}
+    }
+
+
+def blocker(host, code, found):
+    return {"host": host, "code": code, "found": found, "task": "", "way_out": ""}
+
+
+def test_a_host_that_waited_in_vain_is_no_cause():
+    full, waited = (
+        blocker("a", "file.no_space", "the disk is full"),
+        blocker("b", "migrate.rehearsal", "a did not finish"),
+    )
+
+    assert [one["said"] for one in rehearsal_blockers([[full], [waited], []])] == ["a: the disk is full"]
+    assert [one["host"] for one in rehearsal_blockers([[], [waited]])] == ["b"]
