@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from tests.support.examples import prepared
-from tests.support.examples.sides import RECORDS
+from tests.support.examples.sides import RECORDS, SECRETS
 
 
-def test_the_new_version_is_the_active_one(sides):
+def test_x101_the_new_version_is_the_active_one_where_the_files_are_the_services(sides, nodes):
     active = "[row['_id'] for row in client.certautopilot.kek_versions.find({'state': 'active'})]"
+    owners = {sides.hosts.run(node, ["stat", "--format=%U", SECRETS]).stdout.strip() for node in nodes}
 
     assert sides.database(active) == "[2]"
+    assert owners == {"certautopilot"}
 
 
 def test_every_record_opens_to_the_same_on_every_node_and_every_wrap_is_new(sides, before, nodes):
