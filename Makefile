@@ -19,10 +19,12 @@ JOBS     ?= 3
 # Narrow a run down: make unit ARGS="-k envelope -x", make molecule SCENARIOS=rotate
 ARGS     ?=
 SCENARIOS ?= $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+# Of those on hosts, which take minutes each, CI runs one.
+SOME_SCENARIOS := $(filter-out hosts_%,$(SCENARIOS)) hosts_fresh_install_env
 
 CHEAP    := ruff floors yamllint changelog mypy
 SLOWER   := docs-lint build ansible-lint
-STEPS    := $(CHEAP) unit models $(SLOWER) sanity integration molecule
+STEPS    := $(CHEAP) unit models $(SLOWER) sanity integration molecule molecule-some
 
 .DEFAULT_GOAL := help
 .PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos integration-hosts docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
@@ -34,7 +36,7 @@ env: ## set up or renew .venv, .build and system packages; quick when nothing ch
 	@$(PYTHON) .ci/environment.py
 
 test: env ## everything that CI runs, cheap steps first; all steps run, molecule beside some, the summary comes last
-	@$(PY) .ci/steps.py $(CHEAP) unit models 'molecule&' $(SLOWER) sanity integration
+	@$(PY) .ci/steps.py $(CHEAP) unit models 'molecule-some&' $(SLOWER) sanity integration
 
 test-slow: env ## the tests marked slow: large data, long kill-and-resume series
 	@mkdir -p $(REPORTS)
@@ -97,8 +99,11 @@ integration-hosts: env hosts-tools ## tests on real hosts with systemd, half an 
 	@mkdir -p $(REPORTS)
 	$(PY) -m pytest tests/integration -m "hosts and not slow" --junitxml=$(REPORTS)/hosts.xml $(ARGS)
 
-molecule: ## every scenario below molecule/, one after the other
+molecule: ## every scenario below molecule/, one after the other, half an hour (SCENARIOS="rotate_online …": those)
 	$(PY) .ci/scenarios.py $(SCENARIOS)
+
+molecule-some: ## those that CI runs: every one without hosts, and one with
+	$(PY) .ci/scenarios.py $(SOME_SCENARIOS)
 
 coverage: ## lines and branches of plugins/ that the unit and integration tests reach
 	@rm -rf .build/coverage && mkdir -p .build/coverage

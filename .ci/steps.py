@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run make targets one after the other, to the last one, then say which failed and how long each took.
 
-    python .ci/steps.py ruff mypy … unit … 'molecule&' … integration
+    python .ci/steps.py ruff mypy … unit … 'molecule-some&' … integration
 
 One with an & runs beside the ones after it, until one of ALONE; what it prints is shown when it has ended.
 

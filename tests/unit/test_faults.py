@@ -33,7 +33,7 @@ def functions_of(name):
 
 
 def test_every_fault_has_exactly_one_line():
-    wanted = {f"T{n}" for n in range(1, 41)} | ({f"X{n}" for n in range(1, 101)} - GAPS)
+    wanted = {f"T{n}" for n in range(1, 41)} | ({f"X{n}" for n in range(1, 102)} - GAPS)
 
     listed = [number for number, _line in ROW.findall(repository.text(PAGE))]
 

@@ -19,10 +19,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.examples.sides import NODES, Sides
 from tests.support.hosts import Hosts, why_not
 from tests.support.hosts.hosts import PRODUCT_PYTHON
-
-from .migrating import NODES, Sides
 
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = "certautopilot.ops"

@@ -1,32 +1,27 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The examples of fresh_install, unchanged, on hosts with systemd: check, run, run again, reboot; X70, X71, X78.
+"""What befalls a fresh installation on hosts with systemd, from its examples: X70, X71, X78.
 
-What gives the examples' names their addresses, and Ansible its ssh, is said outside of them, in the environment.
+That every example runs unchanged, in check mode first, and changes nothing a second time, is molecule's (hosts_…).
 """
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.support.examples.plays import EXAMPLES
+from tests.support.examples.sides import CONFIG, PIN, SECRETS, Sides
 from tests.support.hosts import Hosts, why_not
-from tests.support.hosts.hosts import PRODUCT_PYTHON
 
-ROOT = Path(__file__).resolve().parents[3]
-EXAMPLES = ROOT / "docs" / "examples"
 NODES = ("cap1.example.com", "cap2.example.com", "cap3.example.com")
 ONE, TWO, THREE = NODES
-CONFIG, SECRETS, PIN = "/etc/certautopilot/config.yaml", "/etc/certautopilot/secrets.env", "/etc/certautopilot/pin"
 GIVEN = ["mongodb-uri"]  # in the folder of CONFIG before anything is installed
 ALIKE = ("CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1", "CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET")
 
@@ -34,44 +29,22 @@ ALIKE = ("CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1", "CERTAUTOPILOT_API_KEY_PEPPER", 
 class Fleet:
     """Hosts that an example names, and playbooks run on them as an operator would."""
 
-    def __init__(self, hosts: Hosts, home: Path) -> None:
+    def __init__(self, hosts: Hosts, folder: Path) -> None:
         self.hosts = hosts
-        self.home = home
+        self.sides = Sides(hosts, folder)
+        self.healthy = self.sides.healthy
+        self.database = self.sides.database
 
     def play(self, example: str | Path, *arguments: str) -> tuple[int, str]:
         """Run fresh_install with an example's inventory; return exit status and all that it printed."""
-        folder = EXAMPLES / example
-        reached = {
-            f"ANSIBLE_{name.upper()}_EXECUTABLE": str(self.hosts.folder / "bin" / name)
-            for name in ("ssh", "scp", "sftp")
-        }
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-            **reached,
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.hosts.access.sockets),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
-            "ANSIBLE_HOME": str(self.home),
-            "ANSIBLE_NOCOLOR": "1",
-            # These tests are not about libraries; those of the role runtime are.
-            "ANSIBLE_PYTHON_INTERPRETER": PRODUCT_PYTHON,
-        }
-        command = [Path(sys.executable).parent / "ansible-playbook", "-i", folder / "inventory.yml"]
-        ended = subprocess.run(
-            [*command, "certautopilot.ops.fresh_install", "-e", "certautopilot_runtime=false", *arguments],
-            env=environment, capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        return ended.returncode, ended.stdout + ended.stderr
+        run = self.sides.play(example, *arguments, playbook="fresh_install")
+        return run.status or 0, run.output
 
     def secrets_of(self, host: str) -> dict[str, str]:
         return dict(line.split("=", 1) for line in self.hosts.read(host, SECRETS).splitlines() if line[:1] not in "#")
 
     def systemd(self, host: str, question: str) -> str:
         return self.hosts.run(host, ["systemctl", question, "certautopilot.service"], check=False).stdout.strip()
-
-    def healthy(self, host: str) -> bool:
-        asked = ["curl", "--silent", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "--fail"]
-        ended = self.hosts.run(host, [*asked, "http://127.0.0.1:18181/readyz"], check=False)
-        return ended.returncode == 0
 
     def owner(self, host: str, path: str) -> str:
         return self.hosts.run(host, ["stat", "--format=%U:%G %a", path]).stdout.strip()
@@ -88,13 +61,6 @@ class Fleet:
             self.hosts.run(host, ["install", "-d", "-o", "certautopilot", "-g", "certautopilot", "-m", "0750",
                                   "/etc/certautopilot"])  # fmt: skip
         self.database("client.drop_database('certautopilot')")
-
-    def database(self, expression: str) -> str:
-        """Return what a Python expression on the database server prints."""
-        program = f"import pymongo; client = pymongo.MongoClient({self.hosts.database_uri!r}); print({expression})"
-        return subprocess.run(
-            [*self.hosts.enter, sys.executable, "-c", program], check=True, capture_output=True, text=True
-        ).stdout.strip()  # runs: nsenter
 
 
 def changed(output: str) -> dict[str, int]:
@@ -113,7 +79,7 @@ def booted(tmp_path_factory):
 
 @pytest.fixture
 def fleet(booted, tmp_path):
-    fleet = Fleet(booted, tmp_path / "ansible")
+    fleet = Fleet(booted, tmp_path)
     fleet.clear()
     return fleet
 
@@ -135,51 +101,14 @@ def token(fleet: Fleet, host: str) -> str:
     return pin
 
 
-def runs_clean(fleet: Fleet, example: str, hidden: list[str]) -> None:
-    """Check, run, run again: all green, the check writes nothing, the last changes nothing, nothing secret shows."""
-    listed = ["ls", "-lR", "--time-style=full-iso", "/etc/certautopilot"]
-    before = fleet.hosts.run(ONE, listed).stdout
-    checked = fleet.play(example, "--check", "--diff")
-    after_check = fleet.database("client.list_database_names()"), fleet.hosts.run(ONE, listed).stdout
-    first = fleet.play(example, "--diff", "-vvv")
-    again = fleet.play(example)
-
-    assert (checked[0], first[0], again[0]) == (0, 0, 0), "\n".join(
-        (checked[1][-3000:], first[1][-6000:], again[1][-3000:])
-    )
-    assert "certautopilot" not in after_check[0]
-    assert after_check[1] == before
-    assert set(changed(again[1]).values()) == {0}, again[1]
-    values = [*hidden, *(fleet.secrets_of(ONE).get(name, "") for name in ALIKE)]
-    printed = checked[1] + first[1] + again[1]
-    assert [value for value in values if value and value in printed] == []
-
-
-def test_one_host_with_its_kek_in_a_file_serves_after_a_reboot_too(fleet):
-    runs_clean(fleet, "fresh_install_env", [])
-    before = fleet.systemd(ONE, "is-active"), fleet.healthy(ONE)
-
-    fleet.hosts.reboot(ONE)
-
-    assert before == ("active", True)
-    assert fleet.systemd(ONE, "is-enabled") == "enabled"
-    assert fleet.healthy(ONE)
-    assert fleet.owner(ONE, CONFIG) == "certautopilot:certautopilot 640"
-    assert fleet.owner(ONE, SECRETS) == "certautopilot:certautopilot 600"
-
-
-def test_x71_one_host_with_its_key_in_softhsm_has_a_key_that_is_the_services(fleet):
+def test_no_secret_is_in_what_an_installation_says_at_its_loudest(fleet):
     pin = token(fleet, ONE)
 
-    runs_clean(fleet, "fresh_install_pkcs11", [pin])
+    status, output = fleet.play("fresh_install_pkcs11", "--diff", "-vvv")
 
-    assert fleet.healthy(ONE)
-    owners = fleet.hosts.run(
-        ONE, ["find", "/var/lib/softhsm/tokens", "-mindepth", "1", "-printf", "%u\n"]
-    ).stdout.split()
-    assert set(owners) == {"certautopilot"}
-    fleet.hosts.reboot(ONE)
-    assert fleet.healthy(ONE)
+    assert status == 0, output[-6000:]
+    values = [pin, *(fleet.secrets_of(ONE)[name] for name in ALIKE[1:])]
+    assert [value for value in values if value in output] == []
 
 
 def test_x78_three_nodes_have_one_set_of_secrets_and_a_fourth_would_get_it(fleet):
@@ -199,10 +128,6 @@ def test_x78_three_nodes_have_one_set_of_secrets_and_a_fourth_would_get_it(fleet
     assert all(fleet.healthy(host) for host in NODES)
     heard = fleet.database("client.certautopilot.process_heartbeats.count_documents({})")
     assert int(heard) >= len(NODES)
-
-
-def test_the_example_of_three_nodes_runs_clean(fleet):
-    runs_clean(fleet, "fresh_install_three_nodes", [])
 
 
 def test_x78_a_node_with_a_kek_of_its_own_is_refused_by_the_names_of_its_variables(fleet):

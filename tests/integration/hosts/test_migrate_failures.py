@@ -20,7 +20,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .migrating import CONFIG, EXAMPLES, NEW, OLD, SECRETS, UNIT, written
+from tests.support.examples.plays import EXAMPLES
+from tests.support.examples.sides import CONFIG, NEW, OLD, SECRETS, UNIT, written
+
+from .freeze import freeze
 
 STOPPED = "Stage | done on this host: quiesce"
 RETIRED = "Accept | read who of the source was alive last"
@@ -57,7 +60,7 @@ def ends_well(sides, example, arguments=()):
     """The next run moves all without a hand, the one after it changes nothing, and never did two sides serve."""
     second = sides.play(example, *arguments)
     assert second.status == 0, second.output[-6000:]
-    sides.freeze(second, OLD, NEW)
+    freeze(sides, second, OLD, NEW)
     third = sides.play(example)
     assert third.status == 0, third.output[-3000:]
     assert set(third.changed.values()) == {0}, third.output

@@ -4,7 +4,6 @@
 """The command line of the test hosts; `make hosts` and `make hosts-clean` call it.
 
 python -m tests.support.hosts up --dir DIR [--name NAME] [--suite SUITE] [--hosts A,B,C] [--subnet NET]
-                                 [--product-python]
 python -m tests.support.hosts down --dir DIR [--images]
 python -m tests.support.hosts why-not
 """
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from . import image
 from .available import Unavailable, why_not
-from .hosts import HOSTS, PRODUCT_PYTHON, URI_FILE, Hosts
+from .hosts import HOSTS, URI_FILE, Hosts
 
 
 def main() -> int:
@@ -40,11 +39,8 @@ def up(arguments: argparse.Namespace) -> int:
     names = tuple(arguments.hosts.split(","))
     hosts = Hosts(arguments.dir, name=arguments.name, suite=arguments.suite, hosts=names, subnet=arguments.subnet)
     image.ensure(hosts.suite)
-    variables: dict[str, object] = {"runtime_wheels": str(image.wheels(hosts.suite) or "")}  # they reach no index
-    if arguments.product_python:
-        variables = {"ansible_python_interpreter": PRODUCT_PYTHON, "certautopilot_runtime": False}
     started = time.monotonic()
-    hosts.up(variables=variables)
+    hosts.up()
     print(
         f"hosts: {len(names)} of {hosts.suite.name} booted in {time.monotonic() - started:.1f} s: {', '.join(names)}\n"
         f"  log in:     {hosts.folder}/bin/ssh {names[0]}\n"
@@ -76,9 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     rising.add_argument("--suite", choices=sorted(image.SUITES), default="bookworm")
     rising.add_argument("--hosts", default=",".join(HOSTS))
     rising.add_argument("--subnet", default="", help="a /24; default: from the folder")
-    rising.add_argument(
-        "--product-python", action="store_true", help="let modules run with the stand-in's libraries, not the host's"
-    )
     falling = verbs.add_parser("down")
     falling.add_argument("--images", action="store_true", help="remove the images and wheels of all sets as well")
     for verb in (rising, falling):

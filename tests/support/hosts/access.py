@@ -28,6 +28,7 @@ class Access:
         self.network = network
         self.names = names
         self.inventory = folder / "hosts.yml"
+        self.reach = folder / "reach.yml"
         self.ssh_config = folder / "ssh.cfg"
         # WHY not below the folder: the path of a socket has 108 bytes at most, and folders of tests are deep.
         self.sockets = Path("/run/certautopilot-ops/ssh") / network.name
@@ -47,7 +48,8 @@ class Access:
             encoding="ascii",
         )
         self._wrappers()
-        self.inventory.write_text(yaml.safe_dump(self._inventory(variables), sort_keys=False), encoding="utf-8")
+        for path, inventory in ((self.inventory, self._inventory(variables)), (self.reach, self._reach(variables))):
+            path.write_text(yaml.safe_dump(inventory, sort_keys=False), encoding="utf-8")
 
     def close(self) -> None:
         """End ssh's connections that Ansible keeps open: the next set of the name must not get these."""
@@ -93,14 +95,7 @@ class Access:
         (folder / "enter").chmod(0o755)
 
     def _inventory(self, variables: dict[str, Any]) -> dict[str, Any]:
-        reached = {f"ansible_{command}_executable": str(self.folder / "bin" / command) for command in SSH_COMMANDS}
-        common = {
-            "ansible_user": LOGIN,
-            "ansible_become": True,
-            **reached,
-            "ansible_control_path_dir": str(self.sockets),
-            **variables,
-        }
+        common = {"ansible_user": LOGIN, "ansible_become": True, **self._way(), **variables}
         groups: dict[str, Any] = {"source": {}, "destination": {}}
         for name in self.names:
             group = next((known for known in groups if name.startswith(known)), "others")
@@ -110,6 +105,14 @@ class Access:
         # WHY not variables of `all`: localhost is in it, and would get `become` for what is delegated to it.
         children["test_hosts"] = {"vars": common, "children": {group: {} for group in groups}}
         return {"all": {"children": children}}
+
+    def _reach(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return what stands beside an inventory that names hosts and login user itself, as an operator's does."""
+        return {"all": {"vars": {**self._way(), **variables}}}
+
+    def _way(self) -> dict[str, str]:
+        commands = {f"ansible_{command}_executable": str(self.folder / "bin" / command) for command in SSH_COMMANDS}
+        return {**commands, "ansible_control_path_dir": str(self.sockets)}
 
     def _address(self, name: str) -> str:
         return self.network.address(self.names.index(name))

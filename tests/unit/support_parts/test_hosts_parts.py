@@ -9,9 +9,9 @@ import re
 import shutil
 
 import pytest
-import yaml
 
 from tests.support import repository
+from tests.support.examples import prepared
 from tests.support.hosts import apt_sources, available, engine, image
 from tests.support.hosts.hosts import Hosts
 
@@ -151,12 +151,58 @@ def test_a_missing_tool_is_named_with_the_target_that_installs_it(monkeypatch):
     assert "make hosts-tools" in reason
 
 
-def test_every_scenario_with_hosts_is_named_so(tmp_path):
-    names = [name.split("/")[1] for name in repository.files() if re.fullmatch(r"molecule/\w+/molecule\.yml", name)]
-    with_hosts = [
-        name for name in names
-        if "shared/hosts" in str(yaml.safe_load(repository.text(f"molecule/{name}/molecule.yml")))
+def test_beside_an_operators_inventory_stands_only_how_hosts_are_reached_and_what_they_lack(tmp_path):
+    hosts = Hosts(tmp_path, hosts=("cap1.example.com",))
+
+    said = hosts.access._reach({"runtime_wheels": "/w"})["all"]
+
+    assert set(said) == {"vars"}
+    assert set(said["vars"]) == {
+        "ansible_ssh_executable", "ansible_scp_executable", "ansible_sftp_executable", "ansible_control_path_dir",
+        "runtime_wheels",
+    }  # fmt: skip
+
+
+def names(pattern):
+    return sorted({match[1] for name in repository.files() if (match := re.fullmatch(pattern, name))})
+
+
+def test_every_example_is_a_scenario_with_hosts_and_every_scenario_with_hosts_an_example():
+    scenarios_with_hosts = [name for name in names(r"molecule/(\w+)/molecule\.yml") if name.startswith("hosts_")]
+
+    assert scenarios_with_hosts == [f"hosts_{example}" for example in names(r"docs/examples/(\w+)/inventory\.yml")]
+
+
+def test_scenarios_with_hosts_differ_in_their_names_only():
+    texts = {
+        repository.text(f"molecule/{name}/molecule.yml").replace(name.removeprefix("hosts_"), "NAME")
+        for name in names(r"molecule/(\w+)/molecule\.yml") if name.startswith("hosts_")
+    }  # fmt: skip
+
+    assert len(texts) == 1
+    assert "docs/examples/NAME/inventory.yml" in texts.pop()
+
+
+def test_a_scenario_runs_the_playbook_that_its_example_is_named_for():
+    astray = [
+        example for example in names(r"docs/examples/(\w+)/inventory\.yml")
+        if f"certautopilot.ops.{prepared.playbook_of(example)}\n"
+        not in repository.text(f"molecule/hosts_{example}/converge.yml")
     ]  # fmt: skip
 
-    assert with_hosts
-    assert with_hosts == [name for name in names if name.startswith("hosts_")]
+    assert astray == []
+
+
+def test_each_example_of_a_migration_says_what_its_source_is():
+    assert sorted(prepared.SOURCES) == [
+        example for example in names(r"docs/examples/(\w+)/inventory\.yml") if example.startswith("migrate_")
+    ]  # fmt: skip
+
+
+def test_what_nothing_may_print_is_found_in_both_files():
+    secret, pin = "a" * 64, "0123456789abcdef"
+    text = (
+        f"# made by\nX_DATABASE_URI=mongodb://h/\nX_ENCRYPTION_ENV_KEK_V1={secret}\nX_JWT_SECRET='b-{secret}'\n{pin}\n"
+    )
+
+    assert prepared.A_SECRET.findall(text) == [secret, f"b-{secret}", pin]

@@ -1,0 +1,134 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an example finds when it is run, and what is seen on its hosts before that: the check must leave it as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import yaml
+
+from tests.support.hosts.hosts import SHARED
+
+from .plays import EXAMPLES
+from .sides import CONFIG, PIN, RECORDS, SECRETS, Sides, written
+
+PLAYBOOKS = ("fresh_install", "migrate", "rotate")
+TOKENS = "/var/lib/softhsm/tokens"
+SOURCES = {  # provider of what is migrated
+    "migrate_env_to_pkcs11": "env",
+    "migrate_pkcs11_to_env": "pkcs11",
+    "migrate_pkcs11_to_other_token": "pkcs11",
+}
+NEED_A_TOKEN = ("fresh_install_pkcs11", "migrate_env_to_pkcs11", "migrate_pkcs11_to_other_token")
+# Where a playbook could write, and what is written there by the hosts themselves.
+PLACES = "/etc/certautopilot /etc/ansible /etc/systemd/system /var/lib /var/backups /var/log /opt"
+# WHY softhsm: SoftHSM2 writes to a token's files at every login; its objects are counted instead.
+PASSING = "journal|samples|wtmp|lastlog|lib/systemd|softhsm"
+MARK = "/var/tmp/before"
+# A line of secrets.env, or the only line of a PIN file.
+A_SECRET = re.compile(r"^(?:\w*(?:KEK|PEPPER|SECRET|PIN)\w*=)?[\"']?([\w+/=-]{12,})[\"']?$", re.MULTILINE)
+
+
+def groups_of(example: str) -> dict[str, tuple[str, ...]]:
+    """Return the hosts of each group of an example's inventory, in its order."""
+    inventory = yaml.safe_load((EXAMPLES / example / "inventory.yml").read_text(encoding="utf-8"))
+    groups = inventory["all"]["children"] if "all" in inventory else inventory
+    return {group: tuple(content["hosts"]) for group, content in groups.items()}
+
+
+def hosts_of(example: str) -> tuple[str, ...]:
+    return tuple(host for hosts in groups_of(example).values() for host in hosts)
+
+
+def playbook_of(example: str) -> str:
+    return next(playbook for playbook in PLAYBOOKS if example.startswith(playbook))
+
+
+def prepare(sides: Sides, example: str) -> None:
+    """Make what is there before the example: a token, an installation with records. A fresh host gets nothing else."""
+    groups = groups_of(example)
+    if example in SOURCES:
+        sides.clear()
+        sides.install(SOURCES[example], *groups["source"])
+    if example in NEED_A_TOKEN:
+        sides.token(groups.get("destination", groups.get("certautopilot", ()))[0])
+    if playbook_of(example) == "rotate":
+        sides.clear()
+        one_hsm(sides, groups["certautopilot"])
+
+
+def one_hsm(sides: Sides, nodes: tuple[str, ...]) -> None:
+    """Make one installation of several nodes and one HSM: a token whose files all of them see."""
+    for host in nodes:
+        shared = f"install -d -o certautopilot -g certautopilot -m 0700 {SHARED}/tokens"
+        sides.hosts.run(host, ["sh", "-c", f"{shared} && mount --bind {SHARED}/tokens {TOKENS}"])
+    sides.token(nodes[0])
+    for host in nodes[1:]:
+        sides.hosts.put(host, PIN, sides.pins[0])
+    inventory = yaml.safe_load((EXAMPLES / "rotate_fleet" / "inventory.yml").read_text(encoding="utf-8"))
+    pkcs11 = (EXAMPLES / "fresh_install_pkcs11" / "group_vars" / "certautopilot.yml").read_text(encoding="utf-8")
+    folder = written(sides.folder / "fresh", inventory, certautopilot=yaml.safe_load(pkcs11))
+    made = sides.play(folder, playbook="fresh_install")
+    assert made.status == 0, made.output[-4000:]
+    sides.seed(nodes[0])
+
+
+# --- what is seen, before and after ---------------------------------------------------------------------------------
+
+
+def mark(sides: Sides, hosts: tuple[str, ...]) -> None:
+    """Let what is written from now on be told from what was there."""
+    for host in hosts:
+        sides.hosts.run(host, ["touch", MARK])
+
+
+def seen(sides: Sides, hosts: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a playbook could change: files written since `mark`, keys, services, versions in databases."""
+    find = f"find {PLACES} -newer {MARK} -type f 2>/dev/null | grep -Ev '{PASSING}'"
+    keys = f"find {TOKENS} -name '*.object' | wc -l"
+    versions = "{name: sorted(str(row['_id']) for row in client[name].kek_versions.find()) for name in names}"
+    names = "[name for name in sorted(client.list_database_names()) if name.startswith('certauto')]"
+    return {
+        "files": [sides.hosts.run(host, ["sh", "-c", find], check=False).stdout for host in hosts],
+        "keys": [sides.hosts.run(host, ["sh", "-c", keys]).stdout.strip() for host in hosts],
+        "services": sides.states(*hosts),
+        "versions": sides.database(f"[{versions} for names in [{names}]]"),
+    }
+
+
+def opened(sides: Sides, host: str) -> dict[str, Any]:
+    """Return what the oracle opens on a node: place -> (hash of what stays, hashes of what a rotation makes anew)."""
+    found: dict[str, Any] = json.loads(sides.program(host, "tests.support.oracle", "list", "--source", CONFIG, SECRETS))
+    return found
+
+
+def secrets_on(sides: Sides, hosts: tuple[str, ...]) -> set[str]:
+    """Return every value on the hosts that nothing may print: KEKs, pepper, JWT secret, PINs."""
+    values = set()
+    for host in hosts:
+        text = sides.hosts.run(host, ["sh", "-c", f"cat {SECRETS} {PIN} 2>/dev/null; true"]).stdout
+        values |= set(
+            re.findall(r"^(?:\w*(?:KEK|PEPPER|SECRET|PIN)\w*=)?[\"']?([\w+/=-]{12,})[\"']?$", text, re.MULTILINE)
+        )
+    return values
+
+
+def only_the_destination_serves(sides: Sides, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+    """Assert it: now, at every time of the run, and after a boot of all hosts; and that every record arrived."""
+    apart = ["inactive disabled retired"] * len(old) + ["active enabled"] * len(new)
+    assert sides.states(*old, *new) == apart
+    assert sides.switches(*old) == []
+    found = sides.compared(old[0], new[0])
+    assert (found["differ"], found["reused"]) == ([], 0)
+    assert found["records"] >= RECORDS
+    assert found["envelopes"] > RECORDS / 4
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(sides.hosts.reboot, (*old, *new)))
+    assert [sides.healthy(host) for host in new] == [True] * len(new)
+    assert sides.states(*old, *new) == apart
+    assert sides.both_served(old, new) == []
