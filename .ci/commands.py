@@ -102,8 +102,8 @@ FOR_TARGETS = {
 
 # Debian's essential packages (bash, coreutils, dash, findutils, grep, sed) and what their shells do themselves.
 BASE = frozenset((
-    ":", "[", "cat", "cd", "chroot", "cp", "dirname", "echo", "exec", "exit", "expand", "export", "find", "grep",
-    "id", "install", "mkdir", "rm", "sed", "set", "sh", "stat", "test", "umask",
+    ":", "[", "cat", "cd", "chroot", "cp", "df", "dirname", "du", "echo", "exec", "exit", "expand", "export", "find",
+    "grep", "id", "install", "mkdir", "rm", "sed", "set", "sh", "stat", "test", "umask",
 ))  # fmt: skip
 
 # Installed into .venv by the locks, or by `make env` itself.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters for what a migration and its rehearsal report: times by cause, space, and what is in the way.
+"""Filters for what a migration and its rehearsal report: times by cause, space, and what blocks one.
 
 Pure functions of the clock of the controller and of what modules and hosts said. No secret is in any of it.
 """
@@ -60,8 +60,27 @@ def rehearsal_space(folders: Iterable[str], used: Iterable[str], free: Iterable[
     }
 
 
+def rehearsal_blocker(result: Mapping[str, object], host: str, task: str) -> dict[str, str]:
+    """Return what a failed task says, by its code of ours: {host, task, code, found, way_out}.
+
+    INVARIANT: of a result without such a code nothing is taken: it may be of a task that has no_log.
+    """
+    failure = result.get("failure")
+    if not isinstance(failure, Mapping) or not failure.get("code"):
+        return {
+            "host": host,
+            "task": task,
+            "code": "",
+            "found": f'task "{task}" failed',
+            "way_out": "see its own message",
+        }
+    code, hint = str(failure["code"]), str(failure.get("hint", ""))
+    found = str(result.get("msg", "")).removeprefix(f"{code}: ").removesuffix(f"; {hint}")
+    return {"host": host, "task": task, "code": code, "found": found, "way_out": hint}
+
+
 def rehearsal_blockers(of_hosts: Iterable[Iterable[Mapping[str, str]]]) -> list[dict[str, str]]:
-    """Return what stands in the way on any host, each with `said` in words; that others waited in vain is left out."""
+    """Return what blocks a migration on any host, each with `said` in words; that others waited in vain is left out."""
     found = [dict(one) for host in of_hosts for one in host]
     causes = [one for one in found if one["code"] != BARRIER] or found
     return [{**one, "said": f"{one['host']}: {one['found']}"} for one in causes]
@@ -86,6 +105,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., object]]:
         return {
             "freeze_by_cause": freeze_by_cause,
+            "rehearsal_blocker": rehearsal_blocker,
             "rehearsal_blockers": rehearsal_blockers,
             "rehearsal_forecast": rehearsal_forecast,
             "rehearsal_space": rehearsal_space,

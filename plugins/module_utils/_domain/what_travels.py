@@ -8,9 +8,6 @@ from __future__ import annotations
 RESTORE_MARK = "kek_restore"
 """Holds the note that a dump is being restored: a database with it has a part of the records."""
 
-SCRATCH_MARK = "kek_scratch"
-"""Holds the note that a database was made for a rehearsal, and is thrown away after it."""
-
 # State of one installation's keys and processes: it must not travel to another one, and it is no user's record.
 BOOKKEEPING = frozenset(
     {
@@ -23,7 +20,7 @@ BOOKKEEPING = frozenset(
         "kek_layout",
         "kek_pin_refusals",
         RESTORE_MARK,
-        SCRATCH_MARK,
+        "kek_scratch",
         "locks",
         "process_heartbeats",
     }

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.values import JsonObject
-from .._domain.what_travels import SCRATCH_MARK
 from . import keystore
 from .connection import Store, driver_errors
 from .first_writer import insert_if_absent
 
-COLLECTION = SCRATCH_MARK
+COLLECTION = "kek_scratch"
 _ID = "scratch"
 
 

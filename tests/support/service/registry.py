@@ -21,6 +21,7 @@ from .keks import HexKek, Kek, Token, check_value
 CANARY = b"certautopilot kek canary"
 BOOKKEEPING = {
     "kek_restore",
+    "kek_scratch",
     "kek_install",
     "kek_versions",
     "kek_rotations",

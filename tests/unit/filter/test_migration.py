@@ -1,13 +1,14 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What reports say of the time in which nothing serves, of space, and of what is in the way of a migration."""
+"""What reports say of the time in which nothing serves, of space, and of what blocks a migration."""
 
 from __future__ import annotations
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.filter.migration import (
     freeze_by_cause,
+    rehearsal_blocker,
     rehearsal_blockers,
     rehearsal_forecast,
     rehearsal_space,
@@ -66,3 +67,17 @@ def test_a_host_that_waited_in_vain_is_no_cause():
 
     assert [one["said"] for one in rehearsal_blockers([[full], [waited], []])] == ["a: the disk is full"]
     assert [one["host"] for one in rehearsal_blockers([[], [waited]])] == ["b"]
+
+
+def test_of_a_failed_task_only_what_our_code_says_is_taken():
+    ours = {
+        "msg": "migrate.empty: it holds records; use an empty one",
+        "failure": {"code": "migrate.empty", "hint": "use an empty one"},
+    }
+    theirs = {"msg": "cannot write PIN=7391", "stdout": "PIN=7391", "invocation": {"content": "PIN=7391"}}
+
+    assert rehearsal_blocker(ours, "new", "Empty") == {
+        "host": "new", "task": "Empty", "code": "migrate.empty", "found": "it holds records",
+        "way_out": "use an empty one",
+    }  # fmt: skip
+    assert "7391" not in str(rehearsal_blocker(theirs, "new", "Secrets | secrets.env is written"))
