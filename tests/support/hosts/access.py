@@ -32,8 +32,8 @@ class Access:
         # WHY not below the folder: the path of a socket has 108 bytes at most, and folders of tests are deep.
         self.sockets = Path("/run/certautopilot-ops/ssh") / network.name
 
-    def write(self, variables: dict[str, Any]) -> None:
-        """Write everything. variables: of all hosts, added to what is needed to reach them."""
+    def write(self, variables: dict[str, Any], of_host: dict[str, dict[str, Any]]) -> None:
+        """Write everything. variables: of all hosts, added to what is needed to reach them; of_host: of one each."""
         self.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_key(self.folder / "key")
         for name in self.names:
@@ -47,7 +47,8 @@ class Access:
             encoding="ascii",
         )
         self._wrappers()
-        self.inventory.write_text(yaml.safe_dump(self._inventory(variables), sort_keys=False), encoding="utf-8")
+        inventory = self._inventory(variables, of_host)
+        self.inventory.write_text(yaml.safe_dump(inventory, sort_keys=False), encoding="utf-8")
 
     def close(self) -> None:
         """End ssh's connections that Ansible keeps open: the next set of the name must not get these."""
@@ -92,7 +93,7 @@ class Access:
         (folder / "enter").write_text(f'#!/bin/sh\nexec {" ".join(self.network.enter)} "$@"\n', encoding="utf-8")
         (folder / "enter").chmod(0o755)
 
-    def _inventory(self, variables: dict[str, Any]) -> dict[str, Any]:
+    def _inventory(self, variables: dict[str, Any], of_host: dict[str, dict[str, Any]]) -> dict[str, Any]:
         reached = {f"ansible_{command}_executable": str(self.folder / "bin" / command) for command in SSH_COMMANDS}
         common = {
             "ansible_user": LOGIN,
@@ -104,7 +105,7 @@ class Access:
         groups: dict[str, Any] = {"source": {}, "destination": {}}
         for name in self.names:
             group = next((known for known in groups if name.startswith(known)), "others")
-            groups.setdefault(group, {})[name] = {"ansible_host": self._address(name)}
+            groups.setdefault(group, {})[name] = {"ansible_host": self._address(name), **of_host.get(name, {})}
         children = {group: {"hosts": hosts} for group, hosts in groups.items()}
         children["certautopilot"] = {"hosts": {name: {} for name in groups["destination"]}}
         # WHY not variables of `all`: localhost is in it, and would get `become` for what is delegated to it.

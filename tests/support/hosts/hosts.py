@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -36,15 +37,20 @@ PRODUCT_PYTHON = "/usr/share/certautopilot/venv/bin/python"
 
 
 class Hosts:
-    """One set of hosts, named by its folder; `name` tells its containers and namespaces from those of other sets."""
+    """One set of hosts, named by its folder; `name` tells its containers and namespaces from those of other sets.
 
-    def __init__(self, folder: Path, *, name: str = "", suite: str = "bookworm", hosts: tuple[str, ...] = HOSTS,
+    suite: of all hosts, or of some by their names (image.suites_of); where none is said, HOSTS_SUITE of the environment
+    says it, so that tests which do not care about the release run on any.
+    """
+
+    def __init__(self, folder: Path, *, name: str = "", suite: str = "", hosts: tuple[str, ...] = HOSTS,
                  subnet: str = "", heartbeat_s: float = HEARTBEAT_S) -> None:  # fmt: skip
         self.folder = Path(folder).resolve()
         digest = hashlib.sha256(str(self.folder).encode()).digest()
         self.name = name or digest.hex()[:8]
-        self.suite = image.SUITES[suite]
         self.hosts = tuple(hosts)
+        self.suite = suite or os.environ.get("HOSTS_SUITE", "")
+        self.suites = image.suites_of(self.hosts, self.suite)
         self.heartbeat_s = heartbeat_s
         self.network = Network(self.name, subnet or f"10.{64 + digest[0] % 64}.{digest[1]}.0/24")
         self.access = Access(self.folder, self.network, self.hosts)
@@ -74,7 +80,7 @@ class Hosts:
         Raises Unavailable where this machine cannot; nothing is left of a set that did not come up.
         """
         available.require()
-        built = image.ensure(self.suite)
+        built = {suite: image.ensure(suite) for suite in dict.fromkeys(self.suites.values())}
         self.down()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -82,11 +88,12 @@ class Hosts:
             self._product()
             (self.folder / "shared").mkdir()
             self.network.up()
-            self.access.write({**self._variables(), **(variables or {})})
+            offline = {host: {"runtime_wheels": str(image.wheels(suite) or "")} for host, suite in self.suites.items()}
+            self.access.write({"certautopilot_quiesce_wait_s": self.heartbeat_s + 2, **(variables or {})}, offline)
             with ThreadPoolExecutor() as pool:
                 database = pool.submit(self._database, "start", "--host", self.network.controller,
                                        "--port", str(DATABASE_PORT), "--no-sync-on-commit")  # fmt: skip
-                booted = [pool.submit(self._boot, host, number, built) for number, host in enumerate(self.hosts)]
+                booted = [pool.submit(self._boot, host, built[self.suites[host]]) for host in self.hosts]
                 for future in (*booted, database):
                     future.result()
         except BaseException:
@@ -190,9 +197,10 @@ class Hosts:
             raise ValueError(f"{host} is none of {', '.join(self.hosts)}")
         return f"cap-{self.name}-{host}"
 
-    def _boot(self, host: str, number: int, built: str) -> None:
-        self.network.add(host, number)
-        product = ["-v", f"{self.folder / 'product'}:/usr/share/certautopilot/lib:ro"] if self.suite.python else []
+    def _boot(self, host: str, built: str) -> None:
+        self.network.add(host, self.hosts.index(host))
+        has_product = bool(self.suites[host].python)
+        product = ["-v", f"{self.folder / 'product'}:/usr/share/certautopilot/lib:ro"] if has_product else []
         # WHY SYS_ADMIN: without it systemd leaves ProtectSystem= and its like out, and says nothing.
         podman(
             "run", "--detach", "--systemd=always", "--no-hosts", "--dns=none", "--cap-add=SYS_ADMIN",
@@ -201,7 +209,7 @@ class Hosts:
             *self.access.mounted(host), *product, built,
         )  # fmt: skip
         self.wait_until_booted(host)
-        if self.suite.python:
+        if has_product:
             self.put(host, URI_FILE, self.database_uri)
 
     def _database(self, *verb: str) -> None:
@@ -217,7 +225,7 @@ class Hosts:
             raise RuntimeError(f"database: {(self.folder / 'db.log').read_text(encoding='utf-8')[-2000:]}")
 
     def _keep(self) -> None:
-        kept = {"name": self.name, "suite": self.suite.name, "hosts": self.hosts, "subnet": self.network.subnet,
+        kept = {"name": self.name, "suite": self.suite, "hosts": self.hosts, "subnet": self.network.subnet,
                 "heartbeat_s": self.heartbeat_s}  # fmt: skip
         (self.folder / "set.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
@@ -232,13 +240,6 @@ class Hosts:
         (self.folder / "product" / "heartbeat").write_text(f"{self.heartbeat_s}\n", encoding="ascii")
         for path in (self.folder / "product", *(self.folder / "product").rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)  # the service's user reads it, whatever umask made it
-
-    def _variables(self) -> dict[str, Any]:
-        """Return what is true of all these hosts: how often the product's heart beats, and that they are offline."""
-        return {
-            "certautopilot_quiesce_wait_s": self.heartbeat_s + 2,
-            "runtime_wheels": str(image.wheels(self.suite) or ""),
-        }
 
 
 @contextmanager

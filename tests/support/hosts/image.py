@@ -48,6 +48,21 @@ SUITES = {
     "trixie": Suite("trixie", "3.13"),
     "bullseye": Suite("bullseye", ""),  # its only python3 is 3.9
 }
+USUAL = "bookworm"
+
+
+def suites_of(names: tuple[str, ...], said: str) -> dict[str, Suite]:
+    """Return the suite of each host. Raises ValueError for one that is not known.
+
+    said: `trixie` for all hosts, or `bookworm,new=trixie`: another for the hosts whose names begin so; the last wins.
+    """
+    found = dict.fromkeys(names, USUAL)
+    for part in said.split(",") if said else []:
+        beginning, _equals, suite = part.rpartition("=")
+        if suite not in SUITES:
+            raise ValueError(f"{suite or part!r} is no suite, expected one of {', '.join(sorted(SUITES))}")
+        found.update({name: suite for name in names if name.startswith(beginning)})
+    return {name: SUITES[suite] for name, suite in found.items()}
 
 
 def ensure(suite: Suite) -> str:
