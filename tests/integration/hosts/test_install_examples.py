@@ -21,6 +21,7 @@ import yaml
 
 from tests.support.hosts import Hosts, why_not
 from tests.support.hosts.hosts import PRODUCT_PYTHON
+from tests.support.hosts.image import chosen
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -101,7 +102,8 @@ def changed(output: str) -> dict[str, int]:
 def booted(tmp_path_factory):
     if reason := why_not():
         pytest.skip(reason)
-    hosts = Hosts(tmp_path_factory.mktemp("install"), hosts=NODES)
+    # The first node is of Debian 13, the others of Debian 12: both are tried in the time of one.
+    hosts = Hosts(tmp_path_factory.mktemp("install"), hosts=NODES, suite=chosen("bookworm,cap1=trixie"))
     hosts.up()
     yield hosts
     hosts.down()

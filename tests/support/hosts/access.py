@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from .. import processes
+from . import database_host
 from .network import Network
 
 LOGIN = "deploy"
@@ -73,11 +74,14 @@ class Access:
         (folder / "authorized_keys").chmod(0o644)  # sshd reads it as the user who logs in
 
     def _known_hosts(self) -> None:
-        known, table = "", f"127.0.0.1 localhost\n{self.network.controller} controller database\n"
+        places = {"controller": self.network.controller, **{name: self._address(name) for name in self.names}}
+        database = database_host.among(self.names) or "controller"
+        known, table = "", "127.0.0.1 localhost\n"
+        for name, address in places.items():
+            table += f"{address} {name}{' database' if name == database else ''}\n"
         for name in self.names:
             public = (self.folder / "hosts" / name / "ssh" / "key.pub").read_text(encoding="ascii")
-            known += f"{self._address(name)},{name} {' '.join(public.split()[:2])}\n"
-            table += f"{self._address(name)} {name}\n"
+            known += f"{places[name]},{name} {' '.join(public.split()[:2])}\n"
         (self.folder / "known_hosts").write_text(known, encoding="ascii")
         (self.folder / "etc_hosts").write_text(table, encoding="ascii")
         (self.folder / "etc_hosts").chmod(0o644)
@@ -104,7 +108,7 @@ class Access:
         }
         groups: dict[str, Any] = {"source": {}, "destination": {}}
         for name in self.names:
-            group = next((known for known in groups if name.startswith(known)), "others")
+            group = next((known for known in (*groups, "database") if name.startswith(known)), "others")
             groups.setdefault(group, {})[name] = {"ansible_host": self._address(name), **of_host.get(name, {})}
         children = {group: {"hosts": hosts} for group, hosts in groups.items()}
         children["certautopilot"] = {"hosts": {name: {} for name in groups["destination"]}}

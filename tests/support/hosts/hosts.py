@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,16 +18,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import processes
-from . import available, image
+from . import available, database_host, image
 from .access import LOGIN, URI_FILE, Access
 from .engine import podman
 from .network import Network
 
-HOSTS = ("source-1", "source-2", "destination-1", "destination-2")
+HOSTS = ("source-1", "source-2", "destination-1", "destination-2", "database-1")
 DATABASE_PORT = 27017
 BOOT_S = 60.0
 SHARED = "/srv/shared"  # one folder for all hosts of a set: with SoftHSM2's tokens in it they have one HSM
@@ -49,7 +49,7 @@ class Hosts:
         digest = hashlib.sha256(str(self.folder).encode()).digest()
         self.name = name or digest.hex()[:8]
         self.hosts = tuple(hosts)
-        self.suite = suite or os.environ.get("HOSTS_SUITE", "")
+        self.suite = suite or image.chosen()
         self.suites = image.suites_of(self.hosts, self.suite)
         self.heartbeat_s = heartbeat_s
         self.network = Network(self.name, subnet or f"10.{64 + digest[0] % 64}.{digest[1]}.0/24")
@@ -66,13 +66,18 @@ class Hosts:
         return self.access.inventory
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """All hosts but the one that has the database."""
+        return tuple(name for name in self.hosts if name != database_host.among(self.hosts))
+
+    @property
     def enter(self) -> list[str]:
         """The beginning of a command line that sees the hosts and the database; plain ssh and Ansible do without."""
         return self.network.enter
 
     @property
     def database_uri(self) -> str:
-        return f"mongodb://{self.network.controller}:{DATABASE_PORT}/"
+        return f"mongodb://{self._database_address}:{DATABASE_PORT}/"
 
     def up(self, *, variables: dict[str, Any] | None = None) -> None:
         """Boot the hosts, all at once; return when each has booted. variables: of all hosts, for the inventory.
@@ -91,10 +96,11 @@ class Hosts:
             offline = {host: {"runtime_wheels": str(image.wheels(suite) or "")} for host, suite in self.suites.items()}
             self.access.write({"certautopilot_quiesce_wait_s": self.heartbeat_s + 2, **(variables or {})}, offline)
             with ThreadPoolExecutor() as pool:
-                database = pool.submit(self._database, "start", "--host", self.network.controller,
-                                       "--port", str(DATABASE_PORT), "--no-sync-on-commit")  # fmt: skip
-                booted = [pool.submit(self._boot, host, built[self.suites[host]]) for host in self.hosts]
-                for future in (*booted, database):
+                started = [pool.submit(self._boot, host, built[self.suites[host]]) for host in self.hosts]
+                if not database_host.among(self.hosts):
+                    started.append(pool.submit(self._database, "start", "--host", self.network.controller,
+                                               "--port", str(DATABASE_PORT), "--no-sync-on-commit"))  # fmt: skip
+                for future in started:
                     future.result()
         except BaseException:
             self.down()
@@ -197,7 +203,14 @@ class Hosts:
             raise ValueError(f"{host} is none of {', '.join(self.hosts)}")
         return f"cap-{self.name}-{host}"
 
+    @property
+    def _database_address(self) -> str:
+        host = database_host.among(self.hosts)
+        return self.network.address(self.hosts.index(host)) if host else self.network.controller
+
     def _boot(self, host: str, built: str) -> None:
+        has_database = host == database_host.among(self.hosts)
+        more = database_host.mounted(self.suites[host]) if has_database else []
         self.network.add(host, self.hosts.index(host))
         has_product = bool(self.suites[host].python)
         product = ["-v", f"{self.folder / 'product'}:/usr/share/certautopilot/lib:ro"] if has_product else []
@@ -206,11 +219,14 @@ class Hosts:
             "run", "--detach", "--systemd=always", "--no-hosts", "--dns=none", "--cap-add=SYS_ADMIN",
             "--hostname", host, "--name", self._container(host), "--label", f"certautopilot-hosts={self.name}",
             "--network", f"ns:/run/netns/{self.network.of_host(host)}", "-v", f"{self.folder / 'shared'}:{SHARED}",
-            *self.access.mounted(host), *product, built,
+            *self.access.mounted(host), *product, *more, built,
         )  # fmt: skip
         self.wait_until_booted(host)
         if has_product:
             self.put(host, URI_FILE, self.database_uri)
+        if has_database:
+            database_host.start(partial(self.run, host), partial(self.put, host, mode="0644"),
+                                self._database_address, DATABASE_PORT)  # fmt: skip
 
     def _database(self, *verb: str) -> None:
         enter = self.enter if verb[0] == "start" else []  # it is stopped by its pid, and the network may be gone
