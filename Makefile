@@ -95,7 +95,7 @@ integration: ## tests against SoftHSM2 and a MongoDB-protocol server
 	$(PY) -m pytest tests/integration -m "not slow and not hosts" -n $(JOBS) --dist worksteal \
 	  --junitxml=$(REPORTS)/integration.xml $(ARGS)
 
-integration-hosts: env hosts-tools ## tests on real hosts with systemd, half an hour (ARGS="-k switch" some, ARGS="-m hosts" the long ones as well)
+integration-hosts: env hosts-tools ## tests on real hosts with systemd, half an hour (ARGS="-k switch" some, ARGS="-m hosts" the long ones as well, HOSTS_SUITE=trixie: all on Debian 13)
 	@mkdir -p $(REPORTS)
 	$(PY) -m pytest tests/integration -m "hosts and not slow" --junitxml=$(REPORTS)/hosts.xml $(ARGS)
 

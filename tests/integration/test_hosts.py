@@ -120,6 +120,29 @@ def test_a_small_disk_is_full_soon(hosts):
     assert "No space left on device" in written.stderr
 
 
+def test_the_database_has_a_host_of_its_own_and_a_power_cut_takes_nothing_that_was_written(tmp_path):
+    name = "database-1"
+    with running(tmp_path / "set", hosts=("source-1", name)) as up:
+
+        def client(then):
+            program = f"import pymongo; c = pymongo.MongoClient('{up.database_uri}').x.y; print({then})"
+            return up.run("source-1", [PRODUCT_PYTHON, "-c", program]).stdout.strip()
+
+        shown = up.run(name, ["systemctl", "show", "secantusdb", "--property=User,ActiveState,UnitFileState"]).stdout
+        client("c.insert_one({'_id': 1})")
+        kept = []
+        for power_cut in (True, False):
+            up.reboot(name, power_cut=power_cut)
+            kept.append(client("c.count_documents({})"))
+        found = up.run("source-1", ["getent", "hosts", "database"]).stdout.split()
+        on_controller = (up.folder / "db").exists()
+
+    assert set(shown.split()) == {"User=secantusdb", "ActiveState=active", "UnitFileState=enabled"}
+    assert kept == ["1", "1"]
+    assert found[1:] == [name, "database"]
+    assert not on_controller
+
+
 def test_a_token_is_found_where_the_product_looks_and_is_the_services(hosts):
     hosts.token("destination-1", "here", "1234")
 

@@ -5,7 +5,7 @@
 
 Order of choice: `MONGODB_URI` of the environment (not ours, never stopped), `mongod` on PATH, SecantusDB
 (`secantusd-py`) beside this interpreter or on PATH. Ours listen on loopback, or on an address of a network namespace of
-the tests' own (tests/support/hosts), and keep all they write in one folder.
+the tests' own (tests/support/hosts, where a database may also have a host), and keep all they write in one folder.
 
     python -m tests.support.database start --dir DIR [--host ADDRESS] [--port N] [--port-file FILE]
                                            [--no-sync-on-commit]

@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.examples.sides import NODES, Sides
+from tests.support.examples.plays import EXAMPLES
+from tests.support.examples.sides import DATABASE, NEW, NODES, OLD, Sides, written
 from tests.support.hosts import Hosts, why_not
 from tests.support.hosts.hosts import PRODUCT_PYTHON
+from tests.support.hosts.image import chosen
 
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = "certautopilot.ops"
@@ -71,10 +73,13 @@ def pair(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def four(tmp_path_factory):
-    """Two hosts for either side of a migration, for as long as the session takes."""
+    """Two hosts for either side of a migration, and one for their database, for as long as the session takes.
+
+    From Debian 12 to Debian 13, as when hosts are renewed: both are tried in the time of one.
+    """
     if reason := why_not():
         pytest.skip(reason)
-    hosts = Hosts(tmp_path_factory.mktemp("migrate"), hosts=NODES)
+    hosts = Hosts(tmp_path_factory.mktemp("migrate"), hosts=(*NODES, DATABASE), suite=chosen("bookworm,new=trixie"))
     hosts.up()
     yield hosts
     hosts.down()
@@ -86,6 +91,19 @@ def sides(four, tmp_path):
     made = Sides(four, tmp_path)
     made.clear()
     return made
+
+
+@pytest.fixture
+def example(sides, tmp_path):
+    """Two hosts a side, KEK in a file on both: an installation with records, and the inventory that migrates it."""
+    sides.install("env", *OLD)
+    inventory = yaml.safe_load((EXAMPLES / "migrate_pkcs11_to_env" / "inventory.yml").read_text())
+    given = yaml.safe_load((EXAMPLES / "migrate_pkcs11_to_env" / "group_vars" / "all.yml").read_text())
+    groups = inventory["all"]["children"]
+    groups["source"]["hosts"], groups["destination"]["hosts"] = dict.fromkeys(OLD), dict.fromkeys(NEW)
+    # WHY so small: a silent host costs 45 s otherwise, and these tests are about what happens then
+    inventory["all"]["vars"]["ansible_ssh_common_args"] = "-o ServerAliveInterval=3 -o ServerAliveCountMax=3"
+    return written(tmp_path / "example", inventory, all=given)
 
 
 @pytest.fixture

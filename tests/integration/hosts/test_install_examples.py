@@ -19,6 +19,7 @@ import yaml
 from tests.support.examples.plays import EXAMPLES
 from tests.support.examples.sides import CONFIG, PIN, SECRETS, Sides
 from tests.support.hosts import Hosts, why_not
+from tests.support.hosts.image import chosen
 
 NODES = ("cap1.example.com", "cap2.example.com", "cap3.example.com")
 ONE, TWO, THREE = NODES
@@ -71,7 +72,8 @@ def changed(output: str) -> dict[str, int]:
 def booted(tmp_path_factory):
     if reason := why_not():
         pytest.skip(reason)
-    hosts = Hosts(tmp_path_factory.mktemp("install"), hosts=NODES)
+    # The first node is of Debian 13, the others of Debian 12: both are tried in the time of one.
+    hosts = Hosts(tmp_path_factory.mktemp("install"), hosts=NODES, suite=chosen("bookworm,cap1=trixie"))
     hosts.up()
     yield hosts
     hosts.down()

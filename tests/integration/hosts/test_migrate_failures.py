@@ -20,58 +20,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.examples.plays import EXAMPLES
-from tests.support.examples.sides import CONFIG, NEW, OLD, SECRETS, UNIT, written
+from tests.support.examples.sides import CONFIG, NEW, OLD, SECRETS, UNIT
 
-from .freeze import freeze
+from .aftermath import ALL_WELL, ends_well, serves_by_itself
 
 STOPPED = "Stage | done on this host: quiesce"
 RETIRED = "Accept | read who of the source was alive last"
 RECORDED = "Accept | the destination is the installation from now on"
 NEXT_TASK = "TASK ["
-ALL_WELL = ["inactive disabled retired"] * 2 + ["active enabled"] * 2
 ROUNDS = 20
-
-
-@pytest.fixture
-def example(sides, tmp_path):
-    """Two hosts a side, KEK in a file on both: an installation with records, and the inventory that migrates it."""
-    sides.install("env", *OLD)
-    inventory = yaml.safe_load((EXAMPLES / "migrate_pkcs11_to_env" / "inventory.yml").read_text())
-    given = yaml.safe_load((EXAMPLES / "migrate_pkcs11_to_env" / "group_vars" / "all.yml").read_text())
-    groups = inventory["all"]["children"]
-    groups["source"]["hosts"], groups["destination"]["hosts"] = dict.fromkeys(OLD), dict.fromkeys(NEW)
-    # WHY so small: a silent host costs 45 s otherwise, and these tests are about what happens then
-    inventory["all"]["vars"]["ansible_ssh_common_args"] = "-o ServerAliveInterval=3 -o ServerAliveCountMax=3"
-    return written(tmp_path / "example", inventory, all=given)
-
-
-def serves_by_itself(sides, host, within_s=60.0):
-    """Whether a host serves again with nobody's help."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if sides.state(host).startswith("active") and sides.healthy(host, 2):
-            return True
-        time.sleep(1)
-    return False
-
-
-def ends_well(sides, example, arguments=()):
-    """The next run moves all without a hand, the one after it changes nothing, and never did two sides serve."""
-    second = sides.play(example, *arguments)
-    assert second.status == 0, second.output[-6000:]
-    freeze(sides, second, OLD, NEW)
-    third = sides.play(example)
-    assert third.status == 0, third.output[-3000:]
-    assert set(third.changed.values()) == {0}, third.output
-    assert sides.states(*OLD, *NEW) == ALL_WELL
-    assert [sides.healthy(host) for host in NEW] == [True, True]
-    assert sides.switches(*OLD) == []
-    found = sides.compared(OLD[0], NEW[0])
-    assert (found["differ"], found["reused"]) == ([], 0)
-    assert sides.both_served(OLD, NEW) == []
-    assert sides.bundles() == []
-    return second
 
 
 def test_x74_x80_a_controller_that_dies_after_the_source_was_stopped_costs_only_time(sides, example):

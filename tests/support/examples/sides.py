@@ -21,6 +21,7 @@ from .plays import EXAMPLES, Plays
 
 OLD, NEW = ("old1.example.com", "old2.example.com"), ("new1.example.com", "new2.example.com")
 NODES = (*OLD, *NEW)
+DATABASE = "database-1"
 CONFIG, SECRETS, PIN = "/etc/certautopilot/config.yaml", "/etc/certautopilot/secrets.env", "/etc/certautopilot/pin"
 URI = "/etc/certautopilot/mongodb-uri"
 UNIT = "certautopilot.service"
@@ -80,7 +81,7 @@ class Sides(Plays):
             rm -rf {Path(DROP_IN).parent} {CONFIG}* {SECRETS}* {PIN} /var/lib/softhsm/tokens/* {LEFT}
             install -d -o certautopilot -g certautopilot -m 0750 /etc/certautopilot
             systemctl daemon-reload; systemctl reset-failed; systemctl enable --now sampler.service"""
-        for host in self.hosts.hosts:
+        for host in self.hosts.nodes:
             self.hosts.put(host, "/etc/systemd/system/sampler.service", SAMPLER, mode="0644")
             self.hosts.run(host, ["sh", "-c", f"({program}) 2>&1"])
         self.database("[client.drop_database(n) for n in client.list_database_names() if n.startswith('certauto')]")

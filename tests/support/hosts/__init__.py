@@ -6,7 +6,8 @@
 An operator's view of them is plain: ssh as the login user `deploy`, password-less sudo, no route to anywhere else. The
 stand-in for the product is installed on each as the product installs itself, neither enabled nor started.
 
-    python -m tests.support.hosts up --dir DIR [--name NAME] [--suite trixie] [--hosts source-1,destination-1]
+    python -m tests.support.hosts up --dir DIR [--name NAME] [--suite bookworm,destination=trixie] \
+                                     [--hosts source-1,destination-1,database-1]
     python -m tests.support.hosts down --dir DIR
 
 A set of hosts is one folder and one name; several sets run side by side. Read hosts.py first.

@@ -29,7 +29,7 @@ def main() -> int:
         return down(arguments)
     try:
         return up(arguments)
-    except Unavailable as reason:
+    except (Unavailable, ValueError) as reason:
         print(f"hosts: {reason}", file=sys.stderr)
         return 1
 
@@ -38,11 +38,13 @@ def up(arguments: argparse.Namespace) -> int:
     """Bring a set up and say how to use it."""
     names = tuple(arguments.hosts.split(","))
     hosts = Hosts(arguments.dir, name=arguments.name, suite=arguments.suite, hosts=names, subnet=arguments.subnet)
-    image.ensure(hosts.suite)
+    for suite in set(hosts.suites.values()):
+        image.ensure(suite)  # before the clock starts
     started = time.monotonic()
     hosts.up()
+    booted = ", ".join(f"{name} ({suite.name})" for name, suite in hosts.suites.items())
     print(
-        f"hosts: {len(names)} of {hosts.suite.name} booted in {time.monotonic() - started:.1f} s: {', '.join(names)}\n"
+        f"hosts: {len(names)} booted in {time.monotonic() - started:.1f} s: {booted}\n"
         f"  log in:     {hosts.folder}/bin/ssh {names[0]}\n"
         f"  Ansible:    ansible-playbook -i {hosts.inventory} …   (from any shell of this user)\n"
         f"  database:   {hosts.database_uri} (also in {URI_FILE} on each host), seen by the hosts and by\n"
@@ -69,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("why-not", help="say why this machine cannot run test hosts; exit status 0 when it can")
     rising = verbs.add_parser("up")
     rising.add_argument("--name", default="", help="of containers and namespaces; default: from the folder")
-    rising.add_argument("--suite", choices=sorted(image.SUITES), default="bookworm")
+    rising.add_argument(
+        "--suite", default="", help=f"{', '.join(image.SUITES)}, or a mix by names: bookworm,destination=trixie"
+    )
     rising.add_argument("--hosts", default=",".join(HOSTS))
     rising.add_argument("--subnet", default="", help="a /24; default: from the folder")
     falling = verbs.add_parser("down")

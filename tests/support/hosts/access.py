@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from .. import processes
+from . import database_host
 from .network import Network
 
 LOGIN = "deploy"
@@ -33,8 +34,8 @@ class Access:
         # WHY not below the folder: the path of a socket has 108 bytes at most, and folders of tests are deep.
         self.sockets = Path("/run/certautopilot-ops/ssh") / network.name
 
-    def write(self, variables: dict[str, Any]) -> None:
-        """Write everything. variables: of all hosts, added to what is needed to reach them."""
+    def write(self, variables: dict[str, Any], of_host: dict[str, dict[str, Any]]) -> None:
+        """Write everything. variables: of all hosts, added to what is needed to reach them; of_host: of one each."""
         self.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_key(self.folder / "key")
         for name in self.names:
@@ -48,7 +49,10 @@ class Access:
             encoding="ascii",
         )
         self._wrappers()
-        for path, inventory in ((self.inventory, self._inventory(variables)), (self.reach, self._reach(variables))):
+        for path, inventory in (
+            (self.inventory, self._inventory(variables, of_host)),
+            (self.reach, self._reach(variables, of_host)),
+        ):
             path.write_text(yaml.safe_dump(inventory, sort_keys=False), encoding="utf-8")
 
     def close(self) -> None:
@@ -74,11 +78,14 @@ class Access:
         (folder / "authorized_keys").chmod(0o644)  # sshd reads it as the user who logs in
 
     def _known_hosts(self) -> None:
-        known, table = "", f"127.0.0.1 localhost\n{self.network.controller} controller database\n"
+        places = {"controller": self.network.controller, **{name: self._address(name) for name in self.names}}
+        database = database_host.among(self.names) or "controller"
+        known, table = "", "127.0.0.1 localhost\n"
+        for name, address in places.items():
+            table += f"{address} {name}{' database' if name == database else ''}\n"
         for name in self.names:
             public = (self.folder / "hosts" / name / "ssh" / "key.pub").read_text(encoding="ascii")
-            known += f"{self._address(name)},{name} {' '.join(public.split()[:2])}\n"
-            table += f"{self._address(name)} {name}\n"
+            known += f"{places[name]},{name} {' '.join(public.split()[:2])}\n"
         (self.folder / "known_hosts").write_text(known, encoding="ascii")
         (self.folder / "etc_hosts").write_text(table, encoding="ascii")
         (self.folder / "etc_hosts").chmod(0o644)
@@ -94,21 +101,27 @@ class Access:
         (folder / "enter").write_text(f'#!/bin/sh\nexec {" ".join(self.network.enter)} "$@"\n', encoding="utf-8")
         (folder / "enter").chmod(0o755)
 
-    def _inventory(self, variables: dict[str, Any]) -> dict[str, Any]:
+    def _inventory(self, variables: dict[str, Any], of_host: dict[str, dict[str, Any]]) -> dict[str, Any]:
         common = {"ansible_user": LOGIN, "ansible_become": True, **self._way(), **variables}
         groups: dict[str, Any] = {"source": {}, "destination": {}}
         for name in self.names:
-            group = next((known for known in groups if name.startswith(known)), "others")
-            groups.setdefault(group, {})[name] = {"ansible_host": self._address(name)}
+            group = next((known for known in (*groups, "database") if name.startswith(known)), "others")
+            groups.setdefault(group, {})[name] = {"ansible_host": self._address(name), **of_host.get(name, {})}
         children = {group: {"hosts": hosts} for group, hosts in groups.items()}
         children["certautopilot"] = {"hosts": {name: {} for name in groups["destination"]}}
         # WHY not variables of `all`: localhost is in it, and would get `become` for what is delegated to it.
         children["test_hosts"] = {"vars": common, "children": {group: {} for group in groups}}
         return {"all": {"children": children}}
 
-    def _reach(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """Return what stands beside an inventory that names hosts and login user itself, as an operator's does."""
-        return {"all": {"vars": {**self._way(), **variables}}}
+    def _reach(self, variables: dict[str, Any], of_host: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Return what is beside an inventory that names hosts and login user itself, as an operator's does.
+
+        It names hosts only where they differ, as those of two releases do.
+        """
+        first, *rest = [of_host.get(name, {}) for name in self.names]
+        alike = all(one == first for one in rest)
+        known = {**self._way(), **variables, **(first if alike else {})}
+        return {"all": {"vars": known, **({} if alike else {"hosts": of_host})}}
 
     def _way(self) -> dict[str, str]:
         commands = {f"ansible_{command}_executable": str(self.folder / "bin" / command) for command in SSH_COMMANDS}

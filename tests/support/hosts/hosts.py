@@ -18,16 +18,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import processes
-from . import available, image
+from . import available, database_host, image
 from .access import LOGIN, URI_FILE, Access
 from .engine import podman
 from .network import Network
 
-HOSTS = ("source-1", "source-2", "destination-1", "destination-2")
+HOSTS = ("source-1", "source-2", "destination-1", "destination-2", "database-1")
 DATABASE_PORT = 27017
 BOOT_S = 60.0
 SHARED = "/srv/shared"  # one folder for all hosts of a set: with SoftHSM2's tokens in it they have one HSM
@@ -36,15 +37,20 @@ PRODUCT_PYTHON = "/usr/share/certautopilot/venv/bin/python"
 
 
 class Hosts:
-    """One set of hosts, named by its folder; `name` tells its containers and namespaces from those of other sets."""
+    """One set of hosts, named by its folder; `name` tells its containers and namespaces from those of other sets.
 
-    def __init__(self, folder: Path, *, name: str = "", suite: str = "bookworm", hosts: tuple[str, ...] = HOSTS,
+    suite: of all hosts, or of some by their names (image.suites_of); where none is said, HOSTS_SUITE of the environment
+    says it, so that tests which do not care about the release run on any.
+    """
+
+    def __init__(self, folder: Path, *, name: str = "", suite: str = "", hosts: tuple[str, ...] = HOSTS,
                  subnet: str = "", heartbeat_s: float = HEARTBEAT_S) -> None:  # fmt: skip
         self.folder = Path(folder).resolve()
         digest = hashlib.sha256(str(self.folder).encode()).digest()
         self.name = name or digest.hex()[:8]
-        self.suite = image.SUITES[suite]
         self.hosts = tuple(hosts)
+        self.suite = suite or image.chosen()
+        self.suites = image.suites_of(self.hosts, self.suite)
         self.heartbeat_s = heartbeat_s
         self.network = Network(self.name, subnet or f"10.{64 + digest[0] % 64}.{digest[1]}.0/24")
         self.access = Access(self.folder, self.network, self.hosts)
@@ -60,13 +66,18 @@ class Hosts:
         return self.access.inventory
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """All hosts but the one that has the database."""
+        return tuple(name for name in self.hosts if name != database_host.among(self.hosts))
+
+    @property
     def enter(self) -> list[str]:
         """The beginning of a command line that sees the hosts and the database; plain ssh and Ansible do without."""
         return self.network.enter
 
     @property
     def database_uri(self) -> str:
-        return f"mongodb://{self.network.controller}:{DATABASE_PORT}/"
+        return f"mongodb://{self._database_address}:{DATABASE_PORT}/"
 
     def up(self, *, variables: dict[str, Any] | None = None) -> None:
         """Boot the hosts, all at once; return when each has booted. variables: of all hosts, for the inventory.
@@ -74,7 +85,7 @@ class Hosts:
         Raises Unavailable where this machine cannot; nothing is left of a set that did not come up.
         """
         available.require()
-        built = image.ensure(self.suite)
+        built = {suite: image.ensure(suite) for suite in dict.fromkeys(self.suites.values())}
         self.down()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -82,12 +93,14 @@ class Hosts:
             self._product()
             (self.folder / "shared").mkdir()
             self.network.up()
-            self.access.write({**self._variables(), **(variables or {})})
+            offline = {host: {"runtime_wheels": str(image.wheels(suite) or "")} for host, suite in self.suites.items()}
+            self.access.write({"certautopilot_quiesce_wait_s": self.heartbeat_s + 2, **(variables or {})}, offline)
             with ThreadPoolExecutor() as pool:
-                database = pool.submit(self._database, "start", "--host", self.network.controller,
-                                       "--port", str(DATABASE_PORT), "--no-sync-on-commit")  # fmt: skip
-                booted = [pool.submit(self._boot, host, number, built) for number, host in enumerate(self.hosts)]
-                for future in (*booted, database):
+                started = [pool.submit(self._boot, host, built[self.suites[host]]) for host in self.hosts]
+                if not database_host.among(self.hosts):
+                    started.append(pool.submit(self._database, "start", "--host", self.network.controller,
+                                               "--port", str(DATABASE_PORT), "--no-sync-on-commit"))  # fmt: skip
+                for future in started:
                     future.result()
         except BaseException:
             self.down()
@@ -190,19 +203,30 @@ class Hosts:
             raise ValueError(f"{host} is none of {', '.join(self.hosts)}")
         return f"cap-{self.name}-{host}"
 
-    def _boot(self, host: str, number: int, built: str) -> None:
-        self.network.add(host, number)
-        product = ["-v", f"{self.folder / 'product'}:/usr/share/certautopilot/lib:ro"] if self.suite.python else []
+    @property
+    def _database_address(self) -> str:
+        host = database_host.among(self.hosts)
+        return self.network.address(self.hosts.index(host)) if host else self.network.controller
+
+    def _boot(self, host: str, built: str) -> None:
+        has_database = host == database_host.among(self.hosts)
+        more = database_host.mounted(self.suites[host]) if has_database else []
+        self.network.add(host, self.hosts.index(host))
+        has_product = bool(self.suites[host].python)
+        product = ["-v", f"{self.folder / 'product'}:/usr/share/certautopilot/lib:ro"] if has_product else []
         # WHY SYS_ADMIN: without it systemd leaves ProtectSystem= and its like out, and says nothing.
         podman(
             "run", "--detach", "--systemd=always", "--no-hosts", "--dns=none", "--cap-add=SYS_ADMIN",
             "--hostname", host, "--name", self._container(host), "--label", f"certautopilot-hosts={self.name}",
             "--network", f"ns:/run/netns/{self.network.of_host(host)}", "-v", f"{self.folder / 'shared'}:{SHARED}",
-            *self.access.mounted(host), *product, built,
+            *self.access.mounted(host), *product, *more, built,
         )  # fmt: skip
         self.wait_until_booted(host)
-        if self.suite.python:
+        if has_product:
             self.put(host, URI_FILE, self.database_uri)
+        if has_database:
+            database_host.start(partial(self.run, host), partial(self.put, host, mode="0644"),
+                                self._database_address, DATABASE_PORT)  # fmt: skip
 
     def _database(self, *verb: str) -> None:
         enter = self.enter if verb[0] == "start" else []  # it is stopped by its pid, and the network may be gone
@@ -217,7 +241,7 @@ class Hosts:
             raise RuntimeError(f"database: {(self.folder / 'db.log').read_text(encoding='utf-8')[-2000:]}")
 
     def _keep(self) -> None:
-        kept = {"name": self.name, "suite": self.suite.name, "hosts": self.hosts, "subnet": self.network.subnet,
+        kept = {"name": self.name, "suite": self.suite, "hosts": self.hosts, "subnet": self.network.subnet,
                 "heartbeat_s": self.heartbeat_s}  # fmt: skip
         (self.folder / "set.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
@@ -232,13 +256,6 @@ class Hosts:
         (self.folder / "product" / "heartbeat").write_text(f"{self.heartbeat_s}\n", encoding="ascii")
         for path in (self.folder / "product", *(self.folder / "product").rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)  # the service's user reads it, whatever umask made it
-
-    def _variables(self) -> dict[str, Any]:
-        """Return what is true of all these hosts: how often the product's heart beats, and that they are offline."""
-        return {
-            "certautopilot_quiesce_wait_s": self.heartbeat_s + 2,
-            "runtime_wheels": str(image.wheels(self.suite) or ""),
-        }
 
 
 @contextmanager

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +51,26 @@ SUITES = {
     "trixie": Suite("trixie", "3.13"),
     "bullseye": Suite("bullseye", ""),  # its only python3 is 3.9
 }
+USUAL = "bookworm"
+
+
+def chosen(otherwise: str = USUAL) -> str:
+    """Return what HOSTS_SUITE of the environment says of suites, or what a test wants otherwise."""
+    return os.environ.get("HOSTS_SUITE") or otherwise
+
+
+def suites_of(names: tuple[str, ...], said: str) -> dict[str, Suite]:
+    """Return the suite of each host. Raises ValueError for one that is not known.
+
+    said: `trixie` for all hosts, or `bookworm,new=trixie`: another for the hosts whose names begin so; the last wins.
+    """
+    found = dict.fromkeys(names, USUAL)
+    for part in said.split(",") if said else []:
+        beginning, _equals, suite = part.rpartition("=")
+        if suite not in SUITES:
+            raise ValueError(f"{suite or part!r} is no suite, expected one of {', '.join(sorted(SUITES))}")
+        found.update({name: suite for name in names if name.startswith(beginning)})
+    return {name: SUITES[suite] for name, suite in found.items()}
 
 
 def ensure(suite: Suite) -> str:
@@ -63,11 +86,11 @@ def ensure(suite: Suite) -> str:
     return name
 
 
-def wheels(suite: Suite) -> Path | None:
-    """Return a folder of LIBRARIES as wheels for the suite's Python, by our lock's hashes; None where it is too old."""
+def wheels(suite: Suite, libraries: tuple[str, ...] = LIBRARIES) -> Path | None:
+    """Return a folder of libraries as wheels for the suite's Python, by our lock's hashes; None where it is too old."""
     if not suite.python:
         return None
-    wanted = locked(suite.python)
+    wanted = locked(suite.python, libraries)
     folder = cache_folder() / f"wheels-{suite.name}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     with _locked(folder.name):
         if not folder.exists():
@@ -75,11 +98,29 @@ def wheels(suite: Suite) -> Path | None:
     return folder
 
 
-def locked(python: str) -> str:
-    """Return the lines of our lock for LIBRARIES."""
+def unpacked(suite: Suite, libraries: tuple[str, ...]) -> Path:
+    """Return a folder from which the suite's Python imports libraries, so that a host needs no pip to have them."""
+    packed = wheels(suite, libraries)
+    if packed is None:
+        raise ValueError(f"python3 of {suite.name} is too old for {libraries[0]}: give that host another suite")
+    folder = packed.with_name(f"{packed.name}-unpacked")
+    with _locked(folder.name), tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        if not folder.exists():
+            whole = Path(made, "whole")
+            for wheel in packed.iterdir():
+                with zipfile.ZipFile(wheel) as archive:
+                    archive.extractall(whole)
+            for path in (whole, *whole.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)  # its users read it, whatever umask made it
+            whole.replace(folder)
+    return folder
+
+
+def locked(python: str, libraries: tuple[str, ...] = LIBRARIES) -> str:
+    """Return the lines of our lock for libraries."""
     lock = REPOSITORY / "requirements" / f"dev-py{python.replace('.', '')}.txt"
     entries = lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
-    return "".join(f"{entry}\n" for entry in entries if entry.partition("==")[0].lower() in LIBRARIES)
+    return "".join(f"{entry}\n" for entry in entries if entry.partition("==")[0].lower() in libraries)
 
 
 def _download(wanted: str, python: str, folder: Path) -> None:
@@ -147,6 +188,4 @@ def remove_all() -> None:
         if path.suffix in (".tar", ".lock"):
             path.unlink()
         elif path.name.startswith("wheels-"):
-            for wheel in path.iterdir():
-                wheel.unlink()
-            path.rmdir()
+            shutil.rmtree(path)

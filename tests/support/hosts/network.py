@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A network of a set's own: one namespace with a bridge for controller and database, one namespace for each host.
+"""A network of a set's own: one namespace with a bridge for the controller, one namespace for each host.
 
 A host's namespace is ours and not its container's, so its address outlives a reboot. No namespace has a default route:
 there is no way out. Nothing of the machine's own network is touched.
@@ -35,7 +35,7 @@ class Network:
 
     @property
     def enter(self) -> list[str]:
-        """The beginning of a command line that runs on the controller, where the hosts and the database are seen."""
+        """The beginning of a command line that runs on the controller and sees hosts and database, wherever that is."""
         return ["nsenter", f"--net={PLACES / self.namespace}"]
 
     def address(self, number: int) -> str:

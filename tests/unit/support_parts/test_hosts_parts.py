@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import repository
 from tests.support.examples import prepared
-from tests.support.hosts import apt_sources, available, engine, image
+from tests.support.hosts import apt_sources, available, database_host, engine, image
 from tests.support.hosts.hosts import Hosts
 
 scenarios = repository.script("scenarios")
@@ -117,14 +117,72 @@ def test_sets_in_other_folders_have_other_names_and_other_networks(tmp_path):
 
 
 def test_what_is_true_of_hosts_is_not_said_of_the_controller(tmp_path):
-    hosts = Hosts(tmp_path, hosts=("source-1", "destination-1", "database"))
+    hosts = Hosts(tmp_path, hosts=("source-1", "destination-1", "database-1", "cap1"))
 
-    inventory = hosts.access._inventory({"ansible_python_interpreter": "/x"})["all"]
+    inventory = hosts.access._inventory({"ansible_python_interpreter": "/x"}, {"source-1": {"y": 1}})["all"]
 
     assert set(inventory) == {"children"}
-    assert set(inventory["children"]["test_hosts"]["children"]) == {"source", "destination", "others"}
+    assert set(inventory["children"]["test_hosts"]["children"]) == {"source", "destination", "database", "others"}
     assert set(inventory["children"]["certautopilot"]["hosts"]) == {"destination-1"}
     assert inventory["children"]["test_hosts"]["vars"]["ansible_become"] is True
+    assert inventory["children"]["source"]["hosts"]["source-1"]["y"] == 1
+    assert "y" not in inventory["children"]["destination"]["hosts"]["destination-1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("", "bookworm bookworm bookworm"),
+        ("trixie", "trixie trixie trixie"),
+        ("bookworm,new=trixie", "bookworm trixie trixie"),
+        ("new=trixie", "bookworm trixie trixie"),
+        ("trixie,new=bookworm,new2=trixie", "trixie bookworm trixie"),
+    ],
+)
+def test_releases_are_mixed_by_how_names_begin(said, found):
+    suites = image.suites_of(("old1", "new1", "new2"), said)
+
+    assert " ".join(suite.name for suite in suites.values()) == found
+
+
+@pytest.mark.parametrize("said", ["woody", "bookworm,new=", "bookworm,,trixie"])
+def test_a_release_that_is_not_known_is_refused_by_its_name(tmp_path, said):
+    with pytest.raises(ValueError, match="is no suite, expected one of bookworm, bullseye, trixie"):
+        Hosts(tmp_path, suite=said)
+
+
+def test_hosts_of_no_release_said_are_of_that_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOSTS_SUITE", "bookworm,destination=trixie")
+
+    unsaid, said = Hosts(tmp_path), Hosts(tmp_path, suite="bullseye")
+    assert image.chosen("bookworm,new=trixie") == "bookworm,destination=trixie"
+    monkeypatch.delenv("HOSTS_SUITE")
+    assert image.chosen("bookworm,new=trixie") == "bookworm,new=trixie"
+
+    assert [unsaid.suites[name].name for name in ("source-1", "destination-2")] == ["bookworm", "trixie"]
+    assert {suite.name for suite in said.suites.values()} == {"bullseye"}
+
+
+def test_a_set_with_a_host_for_the_database_has_it_there_and_the_others_on_the_controller(tmp_path):
+    with_one, without = Hosts(tmp_path / "1", hosts=("cap1", "database-1")), Hosts(tmp_path / "2", hosts=("cap1",))
+
+    assert with_one.database_uri == f"mongodb://{with_one.network.address(1)}:27017/"
+    assert without.database_uri == f"mongodb://{without.network.controller}:27017/"
+    assert (with_one.nodes, without.nodes) == (("cap1",), ("cap1",))
+
+
+@pytest.mark.parametrize(
+    "suite", [suite for suite in image.SUITES.values() if suite.python], ids=lambda suite: suite.name
+)
+def test_the_lock_has_every_library_of_the_database_by_hash(suite):
+    lines = image.locked(suite.python, database_host.LIBRARIES).splitlines()
+
+    assert sorted(line.partition("==")[0].lower() for line in lines) == sorted(database_host.LIBRARIES)
+
+
+def test_a_host_whose_python_is_too_old_for_the_database_is_refused_with_a_way_out():
+    with pytest.raises(ValueError, match=r"python3 of bullseye is too old for .*: give that host another suite"):
+        database_host.mounted(image.SUITES["bullseye"])
 
 
 def test_scenarios_with_hosts_are_skipped_with_the_reason_and_the_others_run(monkeypatch, capsys):
