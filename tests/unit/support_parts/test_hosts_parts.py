@@ -212,13 +212,22 @@ def test_a_missing_tool_is_named_with_the_target_that_installs_it(monkeypatch):
 def test_beside_an_operators_inventory_stands_only_how_hosts_are_reached_and_what_they_lack(tmp_path):
     hosts = Hosts(tmp_path, hosts=("cap1.example.com",))
 
-    said = hosts.access._reach({"runtime_wheels": "/w"})["all"]
+    said = hosts.access._reach({}, {"cap1.example.com": {"runtime_wheels": "/w"}})["all"]
 
     assert set(said) == {"vars"}
     assert set(said["vars"]) == {
         "ansible_ssh_executable", "ansible_scp_executable", "ansible_sftp_executable", "ansible_control_path_dir",
         "runtime_wheels",
     }  # fmt: skip
+
+
+def test_beside_it_hosts_are_named_where_what_they_lack_differs(tmp_path):
+    lacking = {name: {"runtime_wheels": f"/{name}"} for name in ("old1", "new1")}
+
+    said = Hosts(tmp_path, hosts=("old1", "new1")).access._reach({}, lacking)["all"]
+
+    assert said["hosts"] == lacking
+    assert "runtime_wheels" not in said["vars"]
 
 
 def names(pattern):
