@@ -127,8 +127,7 @@ def _projects(facts: Mapping[str, object]) -> list[dict[str, object]]:
     """Return the same for each project, and under id "" for records of none. A project may be gone, or new."""
     exported, equal = part(facts, "first", "by_project"), part(facts, "first_proof", "equal_by", "project")
     changed = part(facts, "last", "by_project")
-    listed = [*items(facts, "first", "projects"), *items(facts, "last", "projects")]
-    names = {word(one, "id"): word(one, "name") for one in listed}
+    names = _project_names(facts)
     told = [
         {
             "id": project,
@@ -142,11 +141,18 @@ def _projects(facts: Mapping[str, object]) -> list[dict[str, object]]:
     return sorted(told, key=lambda one: (one["id"] == "", str(one["name"]), str(one["id"])))
 
 
+def _project_names(facts: Mapping[str, object]) -> dict[str, str]:
+    listed = [*items(facts, "first", "projects"), *items(facts, "last", "projects")]
+    return {word(one, "id"): word(one, "name") for one in listed}
+
+
 def _expiring(facts: Mapping[str, object]) -> dict[str, object]:
     """Return the certificates that run out soon after the migration, of both bundles, the first one first."""
     first, last = part(facts, "first", "expiring"), part(facts, "last", "expiring")
-    both = {word(one, "id"): one for told in (first, last) for one in items(told, "certificates")}
-    soonest = sorted(both.values(), key=lambda one: word(one, "not_after"))
+    both = {word(one, "id"): part(one) for told in (first, last) for one in items(told, "certificates")}
+    names = _project_names(facts)
+    named = [{**one, "project": names.get(word(one, "project")) or word(one, "project")} for one in both.values()]
+    soonest = sorted(named, key=lambda one: word(one, "not_after"))
     return {
         "within_days": count(last or first, "within_days"),
         "count": max(count(first, "count"), len(soonest)),

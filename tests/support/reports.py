@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -153,6 +154,7 @@ def rotation() -> dict[str, object]:
     }
 
 
+@cache
 def pages() -> dict[str, str]:
     """Return name -> page, of every kind and of what is most unlike."""
     calm, many = facts(), facts(tuple(f"Project {number}" for number in range(2000)))
