@@ -19,7 +19,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Outcome:
     """What a report comes to. good: whether nothing is wrong. said: in one sentence."""
 
     good: bool
@@ -63,9 +63,9 @@ def _sections(report: Mapping[str, object]) -> dict[tuple[str, str], Markup]:
 
 
 def _header(report: Mapping[str, object]) -> Markup:
-    verdict = _verdict(report)
-    mark = element("span", "\u2713" if verdict.good else "!", class_="mark", aria_hidden="true")
-    said = element("p", mark, element("span", verdict.said), class_=f"verdict {'good' if verdict.good else 'bad'}")
+    found = _outcome(report)
+    mark = element("span", "\u2713" if found.good else "!", class_="mark", aria_hidden="true")
+    said = element("p", mark, element("span", found.said), class_=f"outcome {'good' if found.good else 'bad'}")
     numbers = [
         element("div", element("dt", name), element("dd", value))
         for name, value in _numbers(report)
@@ -92,26 +92,26 @@ def _headline(report: Mapping[str, object]) -> str:
     return f"{word(report, 'from', 'provider')} \u2192 {word(report, 'to', 'provider')}"
 
 
-def _verdict(report: Mapping[str, object]) -> Verdict:
+def _outcome(report: Mapping[str, object]) -> Outcome:
     if word(report, "kind") == "rotation":
-        return _rotation_verdict(part(report, "rotation"))
+        return _rotation_outcome(part(report, "rotation"))
     records, equal, lost = (count(report, name) for name in ("records", "equal", "lost"))
     if lost or equal != records or not records:
-        return Verdict(
+        return Outcome(
             False, f"{amount(equal)} of {amount(records)} records are known to be equal, {amount(lost)} are not."
         )
     if word(report, "kind") == "rehearsal":
         said = f"All {amount(records)} records were equal in the rehearsal."
-        return Verdict(True, f"{said} Nothing was accepted, stopped or retired: the source serves.")
-    return Verdict(True, f"All {amount(records)} records are at the destination and equal. None was lost.")
+        return Outcome(True, f"{said} Nothing was accepted, stopped or retired: the source serves.")
+    return Outcome(True, f"All {amount(records)} records are at the destination and equal. None was lost.")
 
 
-def _rotation_verdict(rotation: Mapping[str, object]) -> Verdict:
+def _rotation_outcome(rotation: Mapping[str, object]) -> Outcome:
     state, failures = word(rotation, "state"), len(items(rotation, "failures"))
     moved = f"{amount(count(rotation, 'rewrapped'))} envelopes were re-wrapped"
     if state == "complete" and not failures:
-        return Verdict(True, f"{moved}; version {word(rotation, 'to_version')} is active.")
-    return Verdict(False, f"The rotation is {state or 'in an unknown state'}: {moved}, {failures} cannot move.")
+        return Outcome(True, f"{moved}; version {word(rotation, 'to_version')} is active.")
+    return Outcome(False, f"The rotation is {state or 'in an unknown state'}: {moved}, {failures} cannot move.")
 
 
 def _numbers(report: Mapping[str, object]) -> list[tuple[str, str | None]]:

@@ -27,7 +27,7 @@ _PAGE = """
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0 auto; max-width: 62rem; padding: 3.5rem 1.5rem 4rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", "Liberation Sans", Arial, sans-serif;
-  font-variant-numeric: tabular-nums; }
+  font-variant-numeric: tabular-nums; overflow-wrap: break-word; }
 a { color: var(--link); text-underline-offset: .2em; text-decoration-thickness: 1px; }
 a:focus-visible { outline: 2px solid var(--link); outline-offset: 3px; border-radius: 2px; }
 code, pre { font-family: ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", monospace; font-size: .85em; }
@@ -38,10 +38,10 @@ h3 { margin: 2rem 0 .6rem; font-size: 1rem; font-weight: 640; }
 p { margin: 0 0 1rem; max-width: 44rem; }
 section { margin-top: 3.5rem; scroll-margin-top: 1rem; }
 .over { margin: 0; color: var(--soft); font-size: .9rem; }
-.verdict { display: flex; gap: .75rem; align-items: flex-start; max-width: none; margin: 0; padding: .8rem 1rem;
+.outcome { display: flex; gap: .75rem; align-items: flex-start; max-width: none; margin: 0; padding: .8rem 1rem;
   border-radius: .6rem; font-weight: 560; }
-.verdict.good { color: var(--good); background: var(--good-shade); }
-.verdict.bad { color: var(--bad); background: var(--bad-shade); }
+.outcome.good { color: var(--good); background: var(--good-shade); }
+.outcome.bad { color: var(--bad); background: var(--bad-shade); }
 .mark { flex: none; width: 1.5rem; height: 1.5rem; line-height: 1.5rem; text-align: center; border-radius: 50%;
   font-weight: 700; font-size: .9rem; }
 .good > .mark { background: var(--good); color: var(--good-shade); }
@@ -136,7 +136,7 @@ _PAPER = """
   .numbers dd { font-size: 1.25rem; }
   nav { display: none; }
   h2, h3, caption { break-after: avoid; }
-  tr, li, figure, .verdict, dt, dd { break-inside: avoid; }
+  tr, li, figure, .outcome, dt, dd { break-inside: avoid; }
   thead { display: table-header-group; }
   section { margin-top: 1.8rem; }
   a { color: inherit; text-decoration: none; }

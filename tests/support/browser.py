@@ -30,7 +30,7 @@ FLAGS = (
 
 def program() -> str | None:
     """Return the path of a Chromium, None where there is none."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+    return next((found for name in NAMES if (found := shutil.which(name))), None)  # runs: chromium
 
 
 class Page:
@@ -128,7 +128,7 @@ def opened() -> Iterator[Page]:
     # 3 and 4 may be in use here: the shell puts the two ends where the browser looks for them.
     shell = f'exec "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
     browser = subprocess.Popen(
-        ["bash", "-c", shell, "bash", found, *FLAGS, f"--user-data-dir={profile}"],
+        ["bash", "-c", shell, "bash", found, *FLAGS, f"--user-data-dir={profile}"],  # runs: chromium
         pass_fds=(to_browser[0], from_browser[1]),
         stderr=subprocess.DEVNULL,
     )

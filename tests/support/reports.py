@@ -1,22 +1,11 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Facts of a migration as its role hands them to the report: calm ones, hostile ones, and as many as one likes.
-
-    python -m tests.support.reports DIR
-
-writes one page of each kind to DIR, to be looked at.
-"""
+"""Facts of a migration as its role hands them to the report, and what a reader makes of a page."""
 
 from __future__ import annotations
 
-import json
-import sys
-from functools import cache
 from html.parser import HTMLParser
-from pathlib import Path
-
-from ansible_collections.certautopilot.ops.plugins.filter.report import migration_report, report_html
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -154,30 +143,14 @@ def rotation() -> dict[str, object]:
     }
 
 
-@cache
-def pages() -> dict[str, str]:
-    """Return name -> page, of every kind and of what is most unlike."""
-    calm, many = facts(), facts(tuple(f"Project {number}" for number in range(2000)))
-    lost = facts()
-    lost["proof"] = {"records": 60, "equal": 58, "missing": ["users/1"], "different": ["users/2"]}
-    told = {
-        "migration": migration_report(calm),
-        "rehearsal": migration_report({**calm, "kind": "rehearsal", "freeze": {}}),
-        "rotation": rotation(),
-        "hostile": migration_report(facts(HOSTILE)),
-        "many": migration_report(many),
-        "lost": migration_report(lost),
+def all_facts() -> dict[str, dict[str, object]]:
+    """Return name -> facts: calm ones and those that are most unlike them."""
+    calm = facts()
+    unequal = {"records": 60, "equal": 58, "missing": ["users/1"], "different": ["users/2"]}
+    return {
+        "migration": calm,
+        "rehearsal": {**calm, "kind": "rehearsal", "freeze": {}},
+        "hostile": facts(HOSTILE),
+        "many": facts(tuple(f"Project {number}" for number in range(2000))),
+        "lost": {**calm, "proof": unequal},
     }
-    return {name: report_html(json.loads(json.dumps(report))) for name, report in told.items()}
-
-
-def main() -> None:
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, page in pages().items():
-        (folder / f"{name}.html").write_text(page, encoding="utf-8")
-        print(folder / f"{name}.html", len(page))
-
-
-if __name__ == "__main__":
-    main()
