@@ -47,7 +47,7 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
         "from": part(facts, "source", "lock"),
         "to": part(facts, "destination", "lock"),
         "databases": {side: word(facts, side, "database", "name") for side in ("source", "destination")},
-        "keys": {side: _keys(part(facts, side)) for side in ("source", "destination")},
+        "keys": {side: keys_of(part(facts, side)) for side in ("source", "destination")},
         "records": count(proof, "records"),
         "equal": count(proof, "equal"),
         "lost": len(items(proof, "missing")) + len(items(proof, "different")),
@@ -90,7 +90,7 @@ def _stages(started: Mapping[str, object], finished: str) -> list[dict[str, obje
     ]
 
 
-def _keys(info: Mapping[str, object]) -> dict[str, object]:
+def keys_of(info: Mapping[str, object]) -> dict[str, object]:
     """Return of each KEK version what anybody may know. info: of kek_info."""
     versions = [
         {

@@ -50,11 +50,14 @@ def _sections(report: Mapping[str, object]) -> dict[tuple[str, str], Markup]:
         ("freeze", "The freeze"): [freeze(report)],
         ("sides", "From where to where"): [sections.sides(report)],
         ("records", "Records"): [sections.counts(report)],
+        ("envelopes", "Envelopes"): [sections.moved(report)],
         ("left", "What did not travel"): [sections.left(report)],
         ("expiring", "Certificates that run out soon"): [sections.expiring(report)],
         ("warnings", "Warnings"): [sections.warnings(report)],
         ("back", "How to go back"): [sections.steps(items(report, "going_back"))],
-        ("retire", "How to retire the source"): [sections.steps(items(report, "retiring"))],
+        ("retire", "How to retire the old version" if _rotates(report) else "How to retire the source"): [
+            sections.steps(items(report, "retiring"))
+        ],
         ("keys", "Keys"): [sections.keys(report)],
         ("digests", "Digests"): [sections.digests(report)],
     }
@@ -80,20 +83,24 @@ def _header(report: Mapping[str, object]) -> Markup:
     )
 
 
+def _rotates(report: Mapping[str, object]) -> bool:
+    return word(report, "kind") == "rotation"
+
+
 def _kind(report: Mapping[str, object]) -> str:
     told = {"migration": "Migration", "rehearsal": "Rehearsal of a migration", "rotation": "Rotation"}
     return told.get(word(report, "kind"), "Report")
 
 
 def _headline(report: Mapping[str, object]) -> str:
-    if word(report, "kind") == "rotation":
+    if _rotates(report):
         old, new = (word(report, "rotation", name) for name in ("from_version", "to_version"))
         return f"KEK version {old or '?'} \u2192 {new}"
     return f"{word(report, 'from', 'provider')} \u2192 {word(report, 'to', 'provider')}"
 
 
 def _outcome(report: Mapping[str, object]) -> Outcome:
-    if word(report, "kind") == "rotation":
+    if _rotates(report):
         return _rotation_outcome(part(report, "rotation"))
     records, equal, lost = (count(report, name) for name in ("records", "equal", "lost"))
     if lost or equal != records or not records:
@@ -121,7 +128,8 @@ def _numbers(report: Mapping[str, object]) -> list[tuple[str, str | None]]:
     sealed = count(report, "envelopes")
     return [
         ("records", amount(count(report, "records")) if "records" in report else None),
-        ("sealed anew", amount(sealed) if sealed else None),
+        ("envelopes" if _rotates(report) else "sealed anew", amount(sealed) if sealed else None),
+        ("re-wrapped", amount(count(report, "rotation", "rewrapped")) if _rotates(report) else None),
         ("lost", amount(count(report, "lost")) if "lost" in report else None),
         ("nothing served, at most", lasting(frozen) if frozen is not None else None),
         ("in all", lasting(took) if took else None),

@@ -111,7 +111,7 @@ def keys(report: Mapping[str, object]) -> Markup:
             word(one, "state"),
             element("code", word(one, "check_value")),
         ]
-        for side in SIDES
+        for side in part(report, "keys")
         for one in items(report, "keys", side, "versions")
     ]
     columns = [
@@ -138,6 +138,22 @@ def digests(report: Mapping[str, object]) -> Markup:
         *(("Lies on the source in", str(one)) for one in items(report, "backups_kept")),
     ]
     return joined([*told, _facts("The backup of the source", lines)])
+
+
+def moved(report: Mapping[str, object]) -> Markup:
+    """Return what a rotation moved, and what it could not."""
+    failures = [part(one) for one in items(report, "rotation", "failures")]
+    columns = [Column("Place", heads=True), Column("Code"), Column("Why")]
+    rows = [[_name(word(one, "place")), word(one, "code"), word(one, "reason")] for one in failures]
+    stuck = table("Envelopes that cannot move", columns, rows, stacks=True) if rows else None
+    by_version = [[f"version {one}", _many(part(report, "by_version"), one)] for one in part(report, "by_version")]
+    by_field = [[word(one, "field"), _many(part(one), "count")] for one in items(report, "by_field")]
+    counted = [
+        table(caption, [Column(title, heads=True), Column("Envelopes", "number")], told)
+        for caption, title, told in (("By version", "Sealed under", by_version), ("By field", "Field", by_field))
+        if told
+    ]
+    return joined([stuck, *counted])
 
 
 def warnings(report: Mapping[str, object]) -> Markup:

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.certautopilot.ops.plugins.filter.report import migration_report, report_html
+from ansible_collections.certautopilot.ops.plugins.filter.report import migration_report, report_html, rotation_report
 from ansible_collections.certautopilot.ops.plugins.plugin_utils._markup import as_seen
 
 from tests.support import browser
@@ -33,7 +33,9 @@ pytestmark = pytest.mark.skipif(browser.program() is None, reason="no chromium h
 def pages():
     """Return name -> file of a page."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    told = {name: migration_report(facts) for name, facts in all_facts().items()} | {"rotation": rotation()}
+    told = {name: migration_report(facts) for name, facts in all_facts().items()} | {
+        "rotation": rotation_report(rotation(), [])
+    }
     for name, report in told.items():
         (KEPT / f"{name}.html").write_text(report_html(json.loads(json.dumps(report))), encoding="utf-8")
     return {name: KEPT / f"{name}.html" for name in told}

@@ -131,16 +131,24 @@ def facts(names: tuple[str, ...] = NAMES) -> dict[str, object]:
 
 
 def rotation() -> dict[str, object]:
-    """Return the report of a rotation."""
+    """Return what kek_info tells after a rotation."""
     return {
-        "format": "certautopilot.ops/report/1",
-        "kind": "rotation",
-        "began": "2026-05-01T20:00:00Z",
-        "finished": "2026-05-01T20:12:31Z",
-        "rotation": {"from_version": 1, "to_version": 2, "state": "complete", "rewrapped": 8455, "failures": []},
-        "keys": {"source": {"versions": []}, "destination": {"versions": []}},
-        "warnings": [],
-    }
+        "lock": {"provider": "pkcs11", "install_id": "00ee04d5fbba4cd09f6c1a98e4d55fd1"},
+        "active": {"version": 2},
+        "versions": [
+            {"version": 1, "provider": "pkcs11", "state": "deactivated", "key": {"check_value": "96a7ab"}},
+            {"version": 2, "provider": "pkcs11", "state": "active", "key": {"check_value": "c40d1e"}},
+        ],
+        "database": {"name": "certautopilot_hsm"},
+        "envelopes": {
+            "total": 8455, "by_version": {"2": 8455},
+            "by_field": [{"field": name, "count": count} for name, count in SEALED.items()],
+        },
+        "rotation": {
+            "id": "6b0925036f87", "state": "complete", "from_versions": [1], "to_version": 2, "rewrapped": 8455,
+            "failures": [], "started_at": "2026-05-01T20:00:00Z", "updated_at": "2026-05-01T20:12:31Z",
+        },
+    }  # fmt: skip
 
 
 def all_facts() -> dict[str, dict[str, object]]:

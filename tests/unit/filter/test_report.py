@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.certautopilot.ops.plugins.filter.report import migration_report, report_html
+from ansible_collections.certautopilot.ops.plugins.filter.report import migration_report, report_html, rotation_report
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.what_travels import BOOKKEEPING
 from ansible_collections.certautopilot.ops.plugins.plugin_utils._markup import as_seen
 from ansible_collections.certautopilot.ops.plugins.plugin_utils._report_table import ROWS
@@ -22,7 +22,9 @@ from tests.support.reports import COLLECTIONS, HOSTILE, STAGES, all_facts, facts
 @cache
 def pages():
     """Return name -> page, made from JSON as it was written."""
-    told = {name: migration_report(known) for name, known in all_facts().items()} | {"rotation": rotation()}
+    told = {name: migration_report(known) for name, known in all_facts().items()} | {
+        "rotation": rotation_report(rotation(), [])
+    }
     return {name: report_html(json.loads(json.dumps(report))) for name, report in told.items()}
 
 
@@ -147,7 +149,7 @@ def test_a_loss_is_the_first_thing_said():
     assert "None was lost" not in page
 
 
-@pytest.mark.parametrize("report", ["text", {}, {"kind": "party"}, {**rotation(), "kind": 1}])
+@pytest.mark.parametrize("report", ["text", {}, {"kind": "party"}, rotation()])
 def test_what_is_no_report_is_refused(report):
     with pytest.raises(AnsibleFilterError, match="found kind"):
         report_html(report)
@@ -156,3 +158,28 @@ def test_what_is_no_report_is_refused(report):
 def test_facts_that_are_no_dictionary_are_refused():
     with pytest.raises(AnsibleFilterError, match="list"):
         migration_report([])
+
+
+def test_a_rotation_reports_its_record_and_its_keys_and_the_way_on():
+    report = rotation_report(rotation(), ["node1"])
+
+    assert (report["kind"], report["began"], report["finished"]) == (
+        "rotation", "2026-05-01T20:00:00Z", "2026-05-01T20:12:31Z",
+    )  # fmt: skip
+    assert [one["check_value"] for one in report["keys"]["installation"]["versions"]] == ["96a7ab", "c40d1e"]
+    assert report["retiring"][1]["command"] == "-e rotate_to_version=2 -e rotate_remove_version=1"
+
+
+def test_an_envelope_that_cannot_move_is_named_on_the_page():
+    info = rotation()
+    info["rotation"] |= {"state": "failed", "failures": [{"place": "users/7.totp", "code": "x.y", "reason": "<b>"}]}
+
+    page = read(report_html(rotation_report(info, []))).read
+
+    assert all(word in page for word in ("users/7.totp", "x.y", "<b>", "1 cannot move"))
+
+
+@pytest.mark.parametrize("info", ["text", {}, {"rotation": None}])
+def test_what_tells_of_no_rotation_is_refused(info):
+    with pytest.raises(AnsibleFilterError, match="kek_info"):
+        rotation_report(info, [])
