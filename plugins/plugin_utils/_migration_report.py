@@ -8,7 +8,7 @@ Everything is counted by the modules, from the bytes that they wrote or compared
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ._left_behind import left_behind, notes
 from ._report_parts import count, items, part, seconds_between, word
@@ -38,9 +38,12 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
     proof = part(facts, "proof")
     last = part(facts, "last")
     started = part(facts, "stages_started")
+    kind = word(facts, "kind") or MIGRATION
+    # A rehearsal stops nothing, and leaves a source that serves.
+    real = kind != REHEARSAL
     return {
         "format": FORMAT,
-        "kind": word(facts, "kind") or MIGRATION,
+        "kind": kind,
         "began": word(facts, "began") or min(map(str, started.values()), default=""),
         "finished": word(facts, "finished"),
         "hosts": {side: items(facts, "hosts", side) for side in ("source", "destination")},
@@ -66,14 +69,14 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
         "backups_kept": items(facts, "backups_kept"),
         "backup": part(facts, "backup"),
         "stages_started": started,
-        "stages": _stages(started, word(facts, "finished")),
+        "stages": _stages(started, word(facts, "finished"), FROZEN if real else ()),
         "freeze": part(facts, "freeze"),
-        "going_back": going_back(facts),
-        "retiring": retiring(facts),
+        "going_back": going_back(facts) if real else [],
+        "retiring": retiring(facts) if real else [],
     }
 
 
-def _stages(started: Mapping[str, object], finished: str) -> list[dict[str, object]]:
+def _stages(started: Mapping[str, object], finished: str, frozen: Sequence[str]) -> list[dict[str, object]]:
     """Return the stages that began, in their order; each ends when the next one begins."""
     began = [(name, word(started, name)) for name in STAGES if name in started]
     ends = [*(instant for _name, instant in began[1:]), finished]
@@ -84,7 +87,7 @@ def _stages(started: Mapping[str, object], finished: str) -> list[dict[str, obje
             "began": instant,
             "ended": end,
             "seconds": round(seconds_between(instant, end), 1),
-            "frozen": name in FROZEN,
+            "frozen": name in frozen,
         }
         for (name, instant), end in zip(began, ends[: len(began)], strict=True)
     ]

@@ -48,7 +48,10 @@ def _sections(report: Mapping[str, object]) -> dict[tuple[str, str], Markup]:
     told = {
         ("timeline", "Timeline"): [timeline(report)],
         ("freeze", "The freeze"): [freeze(report)],
-        ("sides", "From where to where"): [sections.sides(report)],
+        ("sides", "Where" if _rotates(report) else "From where to where"): [
+            sections.sides(report),
+            sections.installation(report),
+        ],
         ("records", "Records"): [sections.counts(report)],
         ("envelopes", "Envelopes"): [sections.moved(report)],
         ("left", "What did not travel"): [sections.left(report)],

@@ -35,7 +35,7 @@ def section(name: str, title: str, *parts: Markup | None) -> Markup:
 
 
 def sides(report: Mapping[str, object]) -> Markup:
-    """Return what the two sides are, beside each other."""
+    """Return what the two sides of a migration are, beside each other."""
     lines: list[tuple[str, list[Markup | str]]] = [
         ("Hosts", [", ".join(map(str, items(report, "hosts", side))) for side in SIDES]),
         ("Provider", [word(report, name, "provider") for name in ("from", "to")]),
@@ -48,11 +48,20 @@ def sides(report: Mapping[str, object]) -> Markup:
     return table("The two sides", columns, rows, stacks=True) if part(report, "to") else joined([])
 
 
+def installation(report: Mapping[str, object]) -> Markup:
+    """Return what installation was rotated."""
+    lock = part(report, "installation")
+    lines = [(title, word(lock, name)) for title, name in (("Provider", "provider"), ("Installation", "install_id"))]
+    hosts = ", ".join(map(str, items(report, "hosts", "installation")))
+    return _facts("The installation", [*lines, ("Database", word(report, "database")), ("Hosts", hosts)])
+
+
 def counts(report: Mapping[str, object]) -> Markup:
     """Return how many records, by collection and by project, on both sides."""
     collections = [part(one) for one in items(report, "collections")]
     projects = [part(one) for one in items(report, "projects")]
-    by_size = sorted(projects, key=lambda one: -count(one, "exported"))
+    # WHY what is not equal first: rows are cut.
+    by_size = sorted(projects, key=lambda one: (count(one, "exported") == count(one, "equal"), -count(one, "exported")))
     told = [_counts("By collection", "Collection", collections, _collection_name)] if collections else []
     if any("exported" in one for one in by_size):
         told.append(_counts("By project", "Project", by_size, _project_name))

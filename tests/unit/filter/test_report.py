@@ -183,3 +183,18 @@ def test_an_envelope_that_cannot_move_is_named_on_the_page():
 def test_what_tells_of_no_rotation_is_refused(info):
     with pytest.raises(AnsibleFilterError, match="kek_info"):
         rotation_report(info, [])
+
+
+def test_a_rehearsal_has_no_freeze_and_no_way_back():
+    report = migration_report({**facts(), "kind": "rehearsal"})
+
+    assert {one["frozen"] for one in report["stages"]} == {False}
+    assert (report["going_back"], report["retiring"]) == ([], [])
+    assert "the source serves" in read(report_html(report)).read
+
+
+def test_a_project_that_is_not_equal_is_not_cut_off():
+    known = facts(tuple(f"p{number}" for number in range(2 * ROWS)))
+    known["first_proof"]["equal_by"]["project"] = {**known["first"]["by_project"], f"{2 * ROWS:024x}": 1}
+
+    assert f"p{2 * ROWS - 1}" in read(report_html(migration_report(known))).read
