@@ -16,6 +16,8 @@ REPORTS  := .build/reports
 # Integration tests run side by side, each process with a database server of its own.
 # Three on two cores: a third of them wait for a lease or a service most of the time.
 JOBS     ?= 3
+# What looks for faults in the page of a report that keep people from reading it.
+AXE      := 4.14.1
 # Narrow a run down: make unit ARGS="-k envelope -x", make molecule SCENARIOS=rotate
 ARGS     ?=
 SCENARIOS ?= $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
@@ -27,7 +29,7 @@ SLOWER   := docs-lint build ansible-lint
 STEPS    := $(CHEAP) unit models $(SLOWER) sanity integration molecule molecule-some
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow lint format $(STEPS) coverage bench chaos integration-hosts docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
+.PHONY: help env test test-slow lint format $(STEPS) browser browser-tools coverage bench chaos integration-hosts docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -98,6 +100,14 @@ integration: ## tests against SoftHSM2 and a MongoDB-protocol server
 integration-hosts: env hosts-tools ## tests on real hosts with systemd, half an hour (ARGS="-k switch" some, ARGS="-m hosts" the long ones as well, HOSTS_SUITE=trixie: all on Debian 13)
 	@mkdir -p $(REPORTS)
 	$(PY) -m pytest tests/integration -m "hosts and not slow" --junitxml=$(REPORTS)/hosts.xml $(ARGS)
+
+browser: env browser-tools ## the page of a report in Chromium, read by axe-core; pictures are in .build/reports/pages
+	mkdir -p .build/axe $(REPORTS)
+	cd .build/axe && test -d package || { npm pack --silent axe-core@$(AXE) && tar -xzf axe-core-$(AXE).tgz; }
+	$(PY) -m pytest tests/integration/test_report_in_a_browser.py --junitxml=$(REPORTS)/browser.xml $(ARGS)
+
+browser-tools: ## install Chromium; the tests of the page are skipped without
+	@$(PYTHON) .ci/tools.py browser
 
 molecule: ## every scenario below molecule/, one after the other, half an hour (SCENARIOS="rotate_online …": those)
 	$(PY) .ci/scenarios.py $(SCENARIOS)

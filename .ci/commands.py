@@ -94,16 +94,17 @@ FOR_TARGETS = {
         Need(("iproute2",), "gives the test hosts a network of their own", ("ip",)),
         Need(("util-linux",), "enters that network", ("nsenter", "unshare")),
     ),
+    "browser": (Need(("chromium",), "opens the page of a report (ADR-0041)", ("chromium",)),),
     "models": (
         Need(("spin",), "checks the models of docs/models (ADR-0033)", ("spin",)),
         Need(("gcc", "libc6-dev"), "compiles the checker that spin writes", ("gcc",)),
     ),
 }
 
-# Debian's essential packages (bash, coreutils, dash, findutils, grep, sed) and what their shells do themselves.
+# Debian's essential packages (bash, coreutils, dash, findutils, grep, sed, tar) and what their shells do themselves.
 BASE = frozenset((
-    ":", "[", "cat", "cd", "chroot", "cp", "df", "dirname", "du", "echo", "exec", "exit", "expand", "export", "find",
-    "grep", "id", "install", "mkdir", "rm", "sed", "set", "sh", "stat", "test", "umask",
+    ":", "[", "bash", "cat", "cd", "chroot", "cp", "df", "dirname", "du", "echo", "exec", "exit", "expand", "export",
+    "find", "grep", "id", "install", "mkdir", "rm", "sed", "set", "sh", "stat", "tar", "test", "umask",
 ))  # fmt: skip
 
 # Installed into .venv by the locks, or by `make env` itself.
@@ -122,6 +123,7 @@ IF_THERE = {
     "mongodump": "its forms are written by tests/support/mongodump_forms.py, and its own tests are skipped",
     "mongorestore": "its test is skipped",
     "mongod": "SecantusDB takes its place",
+    "npm": "axe-core is not fetched, and what it finds in the page of a report is not tested",
     "crun": "runc runs the test hosts",
     "useradd": "tests that need a user besides root are skipped",
     "userdel": "as useradd",

@@ -102,6 +102,14 @@ manifest:
       description: Projects by id and name.
       type: list
       elements: dict
+    by_project:
+      description: Id of a project to count of its records, counted as they were written; an empty id for those of none.
+      type: dict
+    expiring:
+      description:
+        - The certificates of the bundle that run out within C(within_days) of the export, C(count) of them, and of the
+          soonest in C(certificates) C(id), C(name), C(project) (its id) and C(not_after).
+      type: dict
     metadata:
       description:
         - Collection to C(options) and C(indexes) that travel with its records, and to what is C(left) behind, by
@@ -117,6 +125,11 @@ manifest_sha256:
   description: SHA-256 of the manifest file, for the importer. In check mode of the one that is there, empty for none.
   returned: success
   type: str
+secrets_left:
+  description: Names of variables of secrets.env that do not travel, because O(carry) does not name them.
+  returned: success
+  type: list
+  elements: str
 elapsed_s:
   description: Seconds that it took on this host.
   returned: success

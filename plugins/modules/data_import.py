@@ -107,6 +107,11 @@ manifest:
     equal:
       description: Records of which it is proven that they are equal.
       type: int
+    equal_by:
+      description:
+        - The same, of the records in this bundle, in C(collection) by its name and in C(project) by its id, which is
+          empty for records of none.
+      type: dict
     opened:
       description: Records of the bundle that were opened again and compared by this run. The others of a bundle of
         changes were proven with O(base) and have not moved since.

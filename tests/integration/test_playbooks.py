@@ -17,6 +17,7 @@ from pathlib import Path
 import pymongo
 import pytest
 import yaml
+from ansible_collections.certautopilot.ops.plugins.plugin_utils._markup import as_seen
 
 from tests.integration.modules.test_no_secret_shows import leaks
 from tests.support import softhsm
@@ -24,6 +25,7 @@ from tests.support.demo import ansible_environment
 from tests.support.demo import oracle as compare
 from tests.support.lab import TOKEN, Lab, running
 from tests.support.processes import repository_environment
+from tests.support.reports import HOSTILE, read
 
 RECORDS = 60
 
@@ -49,6 +51,25 @@ def changed(output):
 def destination(lab):
     new = yaml.safe_load(lab.inventory.read_text())["all"]["vars"]["migrate_destination"]
     return pymongo.MongoClient((lab.folder / "new" / "uri").read_text())[new["mongodb_database"]]
+
+
+def source(lab):
+    config = yaml.safe_load(lab.files("old")[0].read_text())
+    return pymongo.MongoClient((lab.folder / "old" / "uri").read_text())[config["database"]["name"]]
+
+
+def named_by_somebody(lab):
+    """Give every project of the source a name that no report may take for anything but text."""
+    projects = source(lab).projects
+    ids = [project["_id"] for project in projects.find()]
+    for record_id, name in zip(ids, HOSTILE[-len(ids) :], strict=True):
+        projects.update_one({"_id": record_id}, {"$set": {"name": name}})
+    return {*HOSTILE[-len(ids) :]}
+
+
+def files_of(lab):
+    """Return name -> (mode, content) of what lies in the folder of the report."""
+    return {path.name: (path.stat().st_mode & 0o777, path.read_text()) for path in lab.report.parent.iterdir()}
 
 
 def secrets_of(lab):
@@ -126,11 +147,13 @@ json.dump(found, sys.stdout)
 
 
 def test_check_writes_nothing_a_run_under_load_loses_nothing_and_a_second_run_changes_nothing(lab, writer):
+    names = named_by_somebody(lab)
     before = written_by_now(lab)
     status, checked = migrate(lab, "--check", "--diff")
     after_check = written_by_now(lab)
     log = writer()
     first_status, first = migrate(lab, "-vvvv", "--diff")
+    reported = files_of(lab)
     again_status, again = migrate(lab)
 
     assert (status, first_status, again_status) == (0, 0, 0), checked[-2000:] + first[-2000:] + again[-2000:]
@@ -146,7 +169,26 @@ def test_check_writes_nothing_a_run_under_load_loses_nothing_and_a_second_run_ch
     assert len(late) <= 2  # a write of either thread that was committed but not yet logged when it was ended
     assert f"{report['records']} equal, 0 lost" in first
     assert changed(again) == {"new": 0, "old": 0}
-    assert leaks(checked + first + again, secrets_of(lab)) == []
+    assert files_of(lab) == reported
+    assert leaks(checked + first + again + "".join(told for _mode, told in reported.values()), secrets_of(lab)) == []
+    reports_what_was_migrated(reported, names, report["records"])
+
+
+def reports_what_was_migrated(files, names, records):
+    """See that JSON and page tell of both sides, and that names are text."""
+    assert {name: mode for name, (mode, _told) in files.items()} == {"migration.json": 0o600, "migration.html": 0o600}
+    written, page = json.loads(files["migration.json"][1]), read(files["migration.html"][1]).read
+    times = re.findall(r'"(\d{4}-\d\d-\d\dT[^"]*)"', files["migration.json"][1])
+
+    assert (written["records"], written["lost"]) == (records, 0)
+    assert {one["name"] for one in written["projects"] if one["id"]} == names
+    for counted in (written["projects"], written["collections"]):
+        assert sum(one["exported"] for one in counted) == sum(one["equal"] for one in counted) > 0
+    assert [name for name in names if as_seen(name) not in page] == []
+    assert [one for one in times if not re.fullmatch(r"[-0-9]{10}T[0-9:.]+Z", one)] == []
+    stages = [one["name"] for one in written["stages"]]
+    assert stages == sorted(written["stages_started"], key=written["stages_started"].get)
+    assert len(stages) == 11
 
 
 def test_a_migration_that_failed_goes_back_and_then_on_where_it_stopped(lab):

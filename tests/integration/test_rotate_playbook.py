@@ -168,7 +168,10 @@ def test_check_writes_nothing_two_hosts_move_everything_once_and_a_second_run_ch
     assert fleet.active() == 2
     assert {beat["current_version"] for beat in fleet.db.process_heartbeats.find()} == {2}
     assert changed(again) == {"new": 0, "old": 0}
-    assert leaks(checked + output + again, fleet.secrets()) == []
+    reported = {path.suffix: path.read_text() for path in fleet.report.iterdir()}
+    assert set(reported) == {".json", ".html"}
+    assert json.loads(reported[".json"])["rotation"]["rewrapped"] == len(before)
+    assert leaks(checked + output + again + "".join(reported.values()), fleet.secrets()) == []
 
 
 def test_t13_a_failed_rotation_keeps_evidence_and_its_printed_commands_take_it_back_and_complete_it(fleet):

@@ -137,7 +137,7 @@ class Lab:
         hosts["new"].update({f"install_{name}": value for name, value in new.items()})
         return {
             "all": {
-                "vars": {"migrate_destination": new, "migrate_report_dir": str(self.report.parent)},
+                "vars": {"migrate_destination": new, "certautopilot_report_dir": str(self.report.parent)},
                 "children": {
                     "source": {"hosts": {"old": hosts["old"]}},
                     "destination": {"hosts": {"new": hosts["new"]}},

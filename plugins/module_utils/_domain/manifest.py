@@ -18,7 +18,7 @@ from typing import TypedDict, cast, get_origin, get_type_hints, is_typeddict
 from .aead import keyed_digest
 from .collection_metadata import Described
 from .errors import OpsError
-from .values import BsonValue
+from .values import BsonValue, JsonObject
 
 FORMAT = "certautopilot.ops/bundle/3"
 RECORDS_FILE = "records.age"
@@ -39,6 +39,7 @@ class Manifest(TypedDict):
     found_by: how it was found out what to hold. removed: collection -> records that are gone since.
 
     catalogue: collection -> sealed fields. collections: -> records. sealed: "collection.field" -> envelopes.
+    by_project: id of a project, "" for none -> records. expiring: see `_domain/expiring.py`.
 
     records_sha256: of the encrypted file. source_digest: of the source's records as they were read, "" where not all of
     them were. records_digest: the end of the keyed chain. metadata: collection -> what of its options and indexes is
@@ -57,6 +58,8 @@ class Manifest(TypedDict):
     collections: dict[str, int]
     removed: dict[str, int]
     sealed: dict[str, int]
+    by_project: dict[str, int]
+    expiring: JsonObject
     projects: list[dict[str, str]]
     records: int
     records_sha256: str
@@ -95,6 +98,8 @@ _INSIDE: Mapping[str, Callable[[BsonValue], bool]] = {
     "collections": _is_counts,
     "removed": _is_counts,
     "sealed": _is_counts,
+    "by_project": _is_counts,
+    "expiring": lambda value: isinstance(value.get("count"), int) and isinstance(value.get("certificates"), list),
     "metadata": lambda value: all(isinstance(one, dict) for one in value.values()),
     "projects": lambda value: all(isinstance(one, dict) for one in value),
     "recipients": _is_texts,

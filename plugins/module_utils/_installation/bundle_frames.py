@@ -12,32 +12,36 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from .._domain import expiring as expiries
 from .._domain import manifest as manifests
 from .._domain.catalogue import Catalogue, Found, outside_catalogue
+from .._domain.expiring import Expiring
 from .._domain.listing import LISTED_AT_MOST
 from .._store.driver import Document
 from .._store.every_record import DatabaseDigest
 from .._store.record_bytes import decode_to_show
 from . import opened_records
 from .moved_records import Moved
-from .opened_records import BATCH, BATCH_BYTES
+from .opened_records import BATCH, BATCH_BYTES, PROJECTS, project_of
 from .sealing import Sealing
-
-PROJECTS = "projects"
 
 
 @dataclass(slots=True)
 class Counts:
-    """What went into a bundle, counted on the way. outside: places of envelopes that the catalogue does not list.
+    """What went into a bundle, counted on the way. by_project: id, "" for none. expiring: of the certificates in it.
+
+    outside: places of envelopes that the catalogue does not list.
 
     digest: of all that was read of the source. removed: collection -> records that the bundle says are gone.
     """
 
+    expiring: Expiring
     digest: DatabaseDigest = field(default_factory=DatabaseDigest)
     records: int = 0
     collections: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
     sealed: Counter[str] = field(default_factory=Counter)
+    by_project: Counter[str] = field(default_factory=Counter)
     outside: list[str] = field(default_factory=list)
     projects: list[dict[str, str]] = field(default_factory=list)
     records_digest: str = ""
@@ -77,11 +81,15 @@ def _bodies(
     if collection == PROJECTS:
         shown = map(decode_to_show, raws)
         counts.projects += [{"id": str(d["_id"]), "name": str(d.get("name", ""))} for d in shown]
+    if collection == expiries.COLLECTION:
+        for certificate in map(decode_to_show, raws):
+            counts.expiring.note(certificate)
     for opened in opened_records.open_raw(
         sealing, catalogue, collection, raws, on_found=lambda found: counts.note(catalogue, found)
     ):
         counts.records += 1
         counts.collections[collection] += 1
+        counts.by_project[project_of(collection, opened.raw)] += 1
         yield opened_records.as_frame(opened), opened_records.digest(key, collection, opened)
     for record_key in gone:
         counts.removed[collection] += 1

@@ -229,7 +229,7 @@ class _Check:
         for name, found in (
             ("records", counted), ("records_digest", self._chain.hex()),
             ("collections", dict(self._tally.collections)), ("sealed", dict(self._tally.sealed)),
-            ("removed", dict(self._tally.removed)),
+            ("removed", dict(self._tally.removed)), ("by_project", dict(self._tally.by_project)),
         ):  # fmt: skip
             named = dict(self._manifest)[name]
             if named != found:
@@ -245,6 +245,7 @@ class _Tally:
         self.collections: Counter[str] = Counter()
         self.removed: Counter[str] = Counter()
         self.sealed: Counter[str] = Counter()
+        self.by_project: Counter[str] = Counter()
         self._last = ("", b"")
 
     def add(self, collection: str, opened: OpenedRecord) -> bool:
@@ -255,6 +256,8 @@ class _Tally:
             return False
         self._last = here
         (self.removed if opened.is_gone else self.collections)[collection] += 1
+        if not opened.is_gone:
+            self.by_project[opened_records.project_of(collection, opened.raw)] += 1
         self.sealed.update(f"{collection}.{field_path(one.steps)}" for one in opened.fields)
         return True
 

@@ -8,6 +8,7 @@ Read only. Exit status of a migration follows this proof and nothing else.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -41,7 +42,10 @@ class Places:
 
 @dataclass(slots=True)
 class Proof:
-    """What was compared. records: how many the bundle holds. reasons: why records at the destination do not open."""
+    """What was compared. records: how many the bundle holds. reasons: why records at the destination do not open.
+
+    by_collection, by_project: of how many records the destination's were equal, as they were read there.
+    """
 
     records: int = 0
     equal: int = 0
@@ -49,6 +53,8 @@ class Proof:
     missing: Places = field(default_factory=Places)
     extra: Places = field(default_factory=Places)
     reasons: list[Failure] = field(default_factory=list)
+    by_collection: Counter[str] = field(default_factory=Counter)
+    by_project: Counter[str] = field(default_factory=Counter)
 
     @property
     def holds(self) -> bool:
@@ -58,8 +64,10 @@ class Proof:
         """Count compared pairs. equal: for each whether it is, see `compared`."""
         for pair, same in zip(pairs, equal, strict=True):
             self.records += 1
-            if same:
+            if same and pair.found is not None:
                 self.equal += 1
+                self.by_collection[collection] += 1
+                self.by_project[opened_records.project_of(collection, pair.found)] += 1
             else:
                 where = self.missing if pair.found is None else self.different
                 where.add(collection, pair.expected.record_id)
@@ -76,6 +84,7 @@ class Proof:
             "different": self.different.named,
             "missing": self.missing.named,
             "extra": self.extra.named,
+            "equal_by": {"collection": dict(self.by_collection), "project": dict(self.by_project)},
         }
 
     def refusal(self) -> OpsError:

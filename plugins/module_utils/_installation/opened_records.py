@@ -23,9 +23,11 @@ from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue
 from .._store import record_bytes
 from .._store.driver import Document
+from .._store.first_level import id_text
 from .._store.records import Stored
 from .sealing import Failure, Plain, Sealed, Sealing
 
+PROJECTS = "projects"
 BATCH = 500  # records opened or sealed at one time
 BATCH_BYTES = 2 * 1024 * 1024  # of them: they are held as bytes, decoded, opened, and as frames
 
@@ -64,6 +66,14 @@ class OpenedRecord:
     @property
     def record_id(self) -> BsonValue:
         return record_bytes.id_of(self.key)
+
+
+def project_of(collection: str, raw: bytes) -> str:
+    """Return the id of the project that a record is of, as text; "" for none. A project is of itself.
+
+    raw: the record's BSON, with its envelopes or without: the field is on the first level, and never sealed.
+    """
+    return id_text(raw, "_id" if collection == PROJECTS else "project_id")
 
 
 def removed(key: bytes) -> OpenedRecord:

@@ -15,7 +15,7 @@ import os
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .._domain import manifest as manifests
@@ -24,6 +24,7 @@ from .._domain.catalogue import Catalogue
 from .._domain.collection_metadata import CollectionMetadata
 from .._domain.envelope_layout import Layout
 from .._domain.errors import OpsError
+from .._domain.expiring import Expiring
 from .._domain.file_failures import failures_of
 from .._domain.instants import rfc3339
 from .._domain.listing import listed
@@ -85,7 +86,15 @@ class _Working:
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
-    """Export. Raises OpsError export.*, bundle.*, and what opening an installation raises."""
+    """Export. Raises OpsError export.*, bundle.*, and what opening an installation raises.
+
+    `secrets_left` of the result: names of variables of secrets.env that do not travel.
+    """
+    result = _exported(settings, options, check=check, warn=warn)
+    return replace(result, values={**result.values, "secrets_left": sorted({*settings.secrets} - {*options.carry})})
+
+
+def _exported(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     if not options.recipients:
         raise OpsError(
             "no recipients", code="bundle.recipient_invalid", hint="give what bundle_identity returned as `recipients`"
@@ -201,7 +210,8 @@ def _write_records(working: _Working, folder: Path, header: Document, counts: Co
 
 
 def _write(working: _Working, there: Place, options: Options) -> Manifest:
-    header, counts = _header(working), Counts()
+    header = _header(working)
+    counts = Counts(Expiring(header["created_at"]))
     with private_files.working_folder(there.dest, service_uid=there.service_uid) as folder:
         found_by, sha256 = _write_records(working, folder, header, counts)
         body: Manifest = {
@@ -216,6 +226,8 @@ def _write(working: _Working, there: Place, options: Options) -> Manifest:
             "collections": dict(counts.collections),
             "removed": dict(counts.removed),
             "sealed": dict(counts.sealed),
+            "by_project": dict(counts.by_project),
+            "expiring": counts.expiring.as_listed(),
             "records": counts.records,
             "projects": counts.projects,
             "records_sha256": sha256,

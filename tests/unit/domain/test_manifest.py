@@ -24,6 +24,8 @@ BODY = {
     "collections": {"zones": 1},
     "removed": {},
     "sealed": {},
+    "by_project": {"": 1},
+    "expiring": {"within_days": 30, "count": 0, "certificates": []},
     "projects": [],
     "records": 1,
     "records_sha256": "00",
