@@ -35,8 +35,6 @@ FROZEN = ("quiesce", "differences", "proof", "accept", "start")
 
 def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
     """Return the report of a migration. facts: see the page of the filter; what is not there is left empty."""
-    proof = part(facts, "proof")
-    last = part(facts, "last")
     started = part(facts, "stages_started")
     kind = word(facts, "kind") or MIGRATION
     # A rehearsal stops nothing, and leaves a source that serves.
@@ -51,9 +49,7 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
         "to": part(facts, "destination", "lock"),
         "databases": {side: word(facts, side, "database", "name") for side in ("source", "destination")},
         "keys": {side: keys_of(part(facts, side)) for side in ("source", "destination")},
-        "records": count(proof, "records"),
-        "equal": count(proof, "equal"),
-        "lost": len(items(proof, "missing")) + len(items(proof, "different")),
+        **_proven(facts),
         "envelopes": sum(count(part(facts, "first", "sealed"), name) for name in part(facts, "first", "sealed")),
         "collections": _collections(facts),
         "projects": _projects(facts),
@@ -61,11 +57,7 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
         "not_travelled": left_behind(facts),
         "notes": notes(),
         "warnings": _warnings(facts),
-        "bundle": word(proof, "bundle_id"),
-        "bundles": [_bundle(one) for one in (part(facts, "first"), last) if one],
-        "opened_after_quiesce": count(proof, "opened"),
-        "changes_found_by": word(proof, "found_by"),
-        "destination_unmoved_by": word(proof, "unmoved_by"),
+        "bundles": [_bundle(one) for one in (part(facts, "first"), part(facts, "last")) if one],
         "backups_kept": items(facts, "backups_kept"),
         "backup": part(facts, "backup"),
         "stages_started": started,
@@ -73,6 +65,19 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
         "freeze": part(facts, "freeze"),
         "going_back": going_back(facts) if real else [],
         "retiring": retiring(facts) if real else [],
+    }
+
+
+def _proven(facts: Mapping[str, object]) -> dict[str, object]:
+    proof = part(facts, "proof")
+    return {
+        "records": count(proof, "records"),
+        "equal": count(proof, "equal"),
+        "lost": len(items(proof, "missing")) + len(items(proof, "different")),
+        "bundle": word(proof, "bundle_id"),
+        "opened_after_quiesce": count(proof, "opened"),
+        "changes_found_by": word(proof, "found_by"),
+        "destination_unmoved_by": word(proof, "unmoved_by"),
     }
 
 
