@@ -11,8 +11,7 @@ from tests.support.examples.sides import NEW, OLD
 
 from .freeze import freeze
 
-ALL_WELL = ["inactive disabled retired"] * 2 + ["active enabled"] * 2
-GONE_BACK = ["active enabled"] * 2 + ["inactive disabled retired"] * 2
+SERVES, RETIRED = "active enabled", "inactive disabled retired"
 
 
 def serves_by_itself(sides, host, within_s=60.0):
@@ -25,19 +24,19 @@ def serves_by_itself(sides, host, within_s=60.0):
     return False
 
 
-def ends_well(sides, example, arguments=()):
+def ends_well(sides, example, arguments=(), *, old=OLD, new=NEW):
     """The next run moves all without a hand, the one after it changes nothing, and never did two sides serve."""
     second = sides.play(example, *arguments)
     assert second.status == 0, second.output[-6000:]
-    freeze(sides, second, OLD, NEW)
+    freeze(sides, second, old, new)
     third = sides.play(example)
     assert third.status == 0, third.output[-3000:]
     assert set(third.changed.values()) == {0}, third.output
-    assert sides.states(*OLD, *NEW) == ALL_WELL
-    assert [sides.healthy(host) for host in NEW] == [True, True]
-    assert sides.switches(*OLD) == []
-    found = sides.compared(OLD[0], NEW[0])
+    assert sides.states(*old, *new) == [RETIRED] * len(old) + [SERVES] * len(new)
+    assert [sides.healthy(host) for host in new] == [True] * len(new)
+    assert sides.switches(*old) == []
+    found = sides.compared(old[0], new[0])
     assert (found["differ"], found["reused"]) == ([], 0)
-    assert sides.both_served(OLD, NEW) == []
+    assert sides.both_served(old, new) == []
     assert sides.bundles() == []
     return second

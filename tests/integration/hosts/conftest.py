@@ -96,14 +96,24 @@ def sides(four, tmp_path):
 @pytest.fixture
 def example(sides, tmp_path):
     """Two hosts a side, KEK in a file on both: an installation with records, and the inventory that migrates it."""
-    sides.install("env", *OLD)
+    return env_to_env(sides, tmp_path / "example", OLD, NEW)
+
+
+@pytest.fixture
+def small_example(sides, tmp_path):
+    """The same with one host a side."""
+    return env_to_env(sides, tmp_path / "example", OLD[:1], NEW[:1])
+
+
+def env_to_env(sides, folder, old, new):
+    sides.install("env", *old)
     inventory = yaml.safe_load((EXAMPLES / "migrate_pkcs11_to_env" / "inventory.yml").read_text())
     given = yaml.safe_load((EXAMPLES / "migrate_pkcs11_to_env" / "group_vars" / "all.yml").read_text())
     groups = inventory["all"]["children"]
-    groups["source"]["hosts"], groups["destination"]["hosts"] = dict.fromkeys(OLD), dict.fromkeys(NEW)
+    groups["source"]["hosts"], groups["destination"]["hosts"] = dict.fromkeys(old), dict.fromkeys(new)
     # WHY so small: a silent host costs 45 s otherwise, and these tests are about what happens then
     inventory["all"]["vars"]["ansible_ssh_common_args"] = "-o ServerAliveInterval=3 -o ServerAliveCountMax=3"
-    return written(tmp_path / "example", inventory, all=given)
+    return written(folder, inventory, all=given)
 
 
 @pytest.fixture
