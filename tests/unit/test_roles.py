@@ -50,7 +50,7 @@ def stages():
 
 def rehearsed():
     """Return the files that a rehearsal runs."""
-    return yaml.safe_load((ROOT / "roles/migrate/vars/main.yml").read_text())["__rehearsal_stages"].values()
+    return yaml.safe_load((ROOT / "roles/migrate/vars/main.yml").read_text())["__migrate_rehearsal_stages"].values()
 
 
 @pytest.fixture
