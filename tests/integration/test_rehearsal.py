@@ -34,6 +34,11 @@ def lab(tmp_path):
         yield made
 
 
+def source_of(lab):
+    server = pymongo.MongoClient((lab.folder / "old" / "uri").read_text())
+    return server[yaml.safe_load(lab.files("old")[0].read_text())["database"]["name"]]
+
+
 def written_by_now(lab):
     """Files but the report, databases, keys in the token, and what the source holds besides locks and heartbeats."""
     # WHY no folders: a rehearsal that was killed cannot say any more which of them were there before.
@@ -43,12 +48,11 @@ def written_by_now(lab):
         if path.is_file() and path.relative_to(lab.folder).parts[0] not in ("db", "ansible")
     }
     kept = {path for path in ours if not {"report", "tokens"} & set(path.parts) and path.name != "ansible.cfg"}
-    server = pymongo.MongoClient((lab.folder / "old" / "uri").read_text())
-    source = server[yaml.safe_load(lab.files("old")[0].read_text())["database"]["name"]]
+    source = source_of(lab)
     moving = {"locks", "process_heartbeats"}
     held = {name: list(source[name].find()) for name in set(source.list_collection_names()) - moving}
     keys = softhsm.call("keys", lab.folder / "hsm", TOKEN, lab.pin)
-    return kept, sorted(server.list_database_names()), keys, held
+    return kept, sorted(source.client.list_database_names()), keys, held
 
 
 def rehearsed(lab):
@@ -95,16 +99,16 @@ def test_a_rehearsal_leaves_nothing_even_where_one_was_killed_before_it(lab):
 def test_everything_that_is_in_the_way_is_said_at_once_and_nothing_is_written(lab):
     inventory = yaml.safe_load(lab.inventory.read_text())
     new = inventory["all"]["vars"]["migrate_destination"]
-    server = pymongo.MongoClient((lab.folder / "new" / "uri").read_text())
-    server[new["mongodb_database"]].zones.insert_one({"apex": "of somebody else"})
     new["pkcs11_token_label"] = "no-such-token"
+    source = source_of(lab)
+    source.nobodys.insert_one({**source.dns_credentials.find_one(), "_id": "outside the catalogue"})
     lab.inventory.write_text(yaml.safe_dump(inventory))
     before = written_by_now(lab)
 
     status, output = migrate(lab, *REHEARSE)
 
     assert status == 2
-    assert {one["code"] for one in rehearsed(lab)["blockers"]} == {"migrate.empty", "pkcs11.token_not_found"}
+    assert {one["code"] for one in rehearsed(lab)["blockers"]} == {"migrate.preflight", "pkcs11.token_not_found"}
     assert written_by_now(lab) == before
     assert serves(lab) == {"old": True, "new": False}
     assert "migrate.rehearsal" in output
