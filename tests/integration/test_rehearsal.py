@@ -130,5 +130,5 @@ def test_in_check_mode_what_is_in_the_way_is_looked_for_and_nothing_is_run(lab):
     status, output = migrate(lab, *REHEARSE, "--check")
 
     assert status == 0, output[-3000:]
-    assert "0 things stand in the way" in " ".join(output.split())
+    assert "0 things block this migration" in " ".join(output.split())
     assert written_by_now(lab) == before
