@@ -13,20 +13,35 @@ version_added: 0.1.0
 author:
   - The certautopilot.ops authors (@certautopilot-ops)
 description:
-  - Writes certificates, chains and, when asked, private keys to O(dest), one folder per project and certificate.
-  - Files are C(0600) in C(0700) folders, written atomically, and left alone where nothing in them would change.
+  - Writes certificates, chains and, when asked, private keys to O(dest), one folder per project and certificate, and
+    an index of them, C(index.json) and C(index.csv).
+  - Every key is compared with its certificate, and every chain is built and its signatures checked. A key that does not
+    fit is not written.
+  - What can be written is written. What cannot is listed in the index and in RV(failures), and the module fails at its
+    end with C(export.incomplete).
+  - Files that an earlier run wrote and that are not true any more are removed, by the index; nothing else is. A file
+    of an earlier run stays while its certificate is the same, and so do certificates that O(projects) and the other
+    filters did not choose this time.
+  - Files are written atomically, by default C(0600) in C(0700) folders, and left alone where nothing in them would
+    change.
   - Keys never appear in the result. A certificate whose key was made elsewhere, for a CSR of its owner's, gets no
     file that holds a key.
+  - Keys are exported only where the certificate policy of the project, or else of the installation, allows key export
+    and asks for no approval of downloads.
 options:
   dest:
-    description: Folder to write to.
+    description:
+      - Folder to write to. It is of one installation; a folder with an index of another one is refused.
     type: path
     required: true
   formats:
-    description: Files to write for each certificate.
+    description:
+      - Files to write for each certificate, by the vendor's names. V(bundle.pkcs12) is PKCS#12 with key and chain,
+        V(bundle.zip) holds all the others. Keys are PKCS#8.
+      - V(bundle.p12) is the old name of V(bundle.pkcs12) and means the same; the file has the new name.
     type: list
     elements: str
-    choices: [cert.pem, chain.pem, fullchain.pem, key.pem, bundle.p12, bundle.zip]
+    choices: [cert.pem, chain.pem, fullchain.pem, key.pem, bundle.pkcs12, bundle.zip, bundle.p12]
     default: [cert.pem, chain.pem, fullchain.pem]
   projects:
     description: Only certificates of these projects, by id, slug or name. All when empty.
@@ -38,13 +53,70 @@ options:
     type: list
     elements: str
     default: []
+  ids:
+    description: Only these certificates, by id. All when empty.
+    type: list
+    elements: str
+    default: []
+  serials:
+    description: Only certificates with these serial numbers, in hex; colons and upper case do not matter.
+    type: list
+    elements: str
+    default: []
+  issuers:
+    description:
+      - Only certificates of these issuers, by common name, organization, or whole name in RFC 4514, or by what the
+        product notes as issuer, such as V(acme). Upper and lower case do not matter.
+    type: list
+    elements: str
+    default: []
+  statuses:
+    description: Only certificates with these states in the product, such as V(active), V(expired) or V(revoked).
+    type: list
+    elements: str
+    default: []
+  expires_after:
+    description:
+      - Only certificates that expire at this instant or later, an instant V(2026-12-31T00:00:00Z), a date
+        V(2026-12-31), or days from now V(0d). UTC where no zone is given.
+    type: str
+  expires_before:
+    description: Only certificates that expire before this instant, written as in O(expires_after), such as V(30d).
+    type: str
   include_keys:
     description: Allow formats that hold private keys. The KEK is loaded only then.
     type: bool
     default: false
+  override_key_export_policy:
+    description:
+      - Export keys though the certificate policy does not allow it, asks for an approval, or is not found. It is noted
+        in the journal of the database before the first such key is written.
+    type: bool
+    default: false
   passphrase_file:
-    description: File with the passphrase of C(bundle.p12), mode C(0600).
+    description: File with the passphrase of V(bundle.pkcs12), mode C(0600).
     type: path
+  recipients:
+    description:
+      - Public keys (C(age1...)) to which every file that holds a private key is encrypted, with C(.age) behind its
+        name. No plaintext of a key reaches the disk then.
+    type: list
+    elements: str
+    default: []
+  owner:
+    description: User to whom the files belong, by name or number. Folders belong to the user that runs the module.
+    type: str
+  group:
+    description: Group of files and folders, by name or number.
+    type: str
+  mode:
+    description:
+      - Mode of the files, in octal. It may let the group read, and all others where O(include_keys=false); nobody may
+        write. Folders get the mode that lets the same users reach the files.
+    type: raw
+    default: "0600"
+requirements:
+  - pyrage >= 1.2
 extends_documentation_fragment:
   - certautopilot.ops._attributes
   - certautopilot.ops._attributes.changes
@@ -65,17 +137,90 @@ EXAMPLES = r"""
   certautopilot.ops.cert_export:
     dest: /var/backups/certautopilot/export
     projects: [payments]
-    formats: [fullchain.pem, key.pem, bundle.p12]
+    formats: [fullchain.pem, key.pem, bundle.pkcs12]
     include_keys: true
     passphrase_file: /etc/certautopilot/p12-passphrase
+  become: true
+
+- name: Export what expires within thirty days, keys encrypted to the web team
+  certautopilot.ops.cert_export:
+    dest: /srv/certificates
+    formats: [fullchain.pem, key.pem]
+    statuses: [active]
+    expires_before: 30d
+    include_keys: true
+    recipients: ["{{ web_team_age_key }}"]
+    group: www-data
+    mode: "0640"
   become: true
 """
 
 RETURN = r"""
 ---
 certificates:
-  description: What was exported, or would be in check mode.
-  returned: success
+  description: The first 1000 certificates that were chosen, or would be in check mode; the index has all.
+  returned: success, or when some could not be exported
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Id of the certificate.
+      type: str
+    project:
+      description: Id of its project, empty where it names none.
+      type: str
+    name:
+      description: Name of the certificate.
+      type: str
+    files:
+      description: Paths of its files.
+      type: list
+      elements: str
+    fingerprint_sha256:
+      description: SHA-256 of the certificate in hex.
+      type: str
+    serial_number:
+      description: Serial number in hex.
+      type: str
+    issuer:
+      description: Name of the issuer, RFC 4514.
+      type: str
+    status:
+      description: State of the certificate in the product.
+      type: str
+    not_after:
+      description: RFC 3339 instant it expires at.
+      type: str
+    chain:
+      description: Whether its chain was C(complete) to a root, C(open) because the next certificate is not there, as
+        servers send it, C(none), C(self-signed), or C(broken). C(, expired) is added where a part of it is not valid
+        now.
+      type: str
+    has_key:
+      description: Whether its key was exported.
+      type: bool
+    outcome:
+      description: C(written), C(incomplete) where some of its files could not be written, C(failed) where none could.
+      type: str
+counts:
+  description: How many certificates had which outcome.
+  returned: success, or when some could not be exported
+  type: dict
+  sample:
+    written: 198
+    incomplete: 2
+    failed: 0
+removed:
+  description: How many files of an earlier run are not true any more and were removed.
+  returned: success, or when some could not be exported
+  type: int
+index:
+  description: Path of C(index.json).
+  returned: success, or when some could not be exported
+  type: str
+failures:
+  description: What could not be exported, the first 1000; the index has all.
+  returned: when some could not be exported
   type: list
   elements: dict
   contains:
@@ -88,19 +233,12 @@ certificates:
     name:
       description: Name of the certificate.
       type: str
-    files:
-      description: Paths of its files.
-      type: list
-      elements: str
-    fingerprint_sha256:
-      description: SHA-256 of the certificate in hex.
+    code:
+      description: Stable code of the reason; they are listed in the collection's guide to failure codes.
       type: str
-    not_after:
-      description: RFC 3339 instant it expires at.
+    reason:
+      description: The reason in words.
       type: str
-    has_key:
-      description: Whether its key was exported.
-      type: bool
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.
@@ -135,18 +273,29 @@ ARGUMENTS = with_installation(
     formats={
         "type": "list",
         "elements": "str",
-        "choices": ["cert.pem", "chain.pem", "fullchain.pem", "key.pem", "bundle.p12", "bundle.zip"],
+        "choices": ["cert.pem", "chain.pem", "fullchain.pem", "key.pem", "bundle.pkcs12", "bundle.zip", "bundle.p12"],
         "default": ["cert.pem", "chain.pem", "fullchain.pem"],
     },
     projects={"type": "list", "elements": "str", "default": []},
     names={"type": "list", "elements": "str", "default": []},
+    ids={"type": "list", "elements": "str", "default": []},
+    serials={"type": "list", "elements": "str", "default": []},
+    issuers={"type": "list", "elements": "str", "default": []},
+    statuses={"type": "list", "elements": "str", "default": []},
+    expires_after={"type": "str"},
+    expires_before={"type": "str"},
     include_keys={"type": "bool", "default": False, "no_log": False},
+    override_key_export_policy={"type": "bool", "default": False, "no_log": False},
     passphrase_file={"type": "path", "no_log": False},
+    recipients={"type": "list", "elements": "str", "default": []},
+    owner={"type": "str"},
+    group={"type": "str"},
+    mode={"type": "raw", "default": "0600"},
 )
 
 
 def main() -> None:
-    run_module(ARGUMENTS, cert_export.Options, cert_export.run)
+    run_module(ARGUMENTS, cert_export.Options, cert_export.run, needs=("pyrage",))
 
 
 if __name__ == "__main__":
