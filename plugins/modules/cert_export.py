@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: cert_export
-short_description: Export certificates from the database as files
+short_description: Export certificates from the database or the service's API as files
 version_added: 0.1.0
 author:
   - The certautopilot.ops authors (@certautopilot-ops)
@@ -31,7 +31,8 @@ description:
 options:
   dest:
     description:
-      - Folder to write to. It is of one installation; a folder with an index of another one is refused.
+      - Folder to write to. It is of one installation by one road, database or API; a folder with the index of another
+        one is refused.
     type: path
     required: true
   formats:
@@ -43,6 +44,24 @@ options:
     elements: str
     choices: [cert.pem, chain.pem, fullchain.pem, key.pem, bundle.pkcs12, bundle.zip, bundle.p12]
     default: [cert.pem, chain.pem, fullchain.pem]
+  api_url:
+    description:
+      - Read from the service's API at this address, C(https://HOST), instead of from the database. No KEK and no
+        database is needed then, and what the service does not allow is not exported.
+      - The vendor documents paging, formats and single-use tokens, but not path and body of a download. What is assumed
+        of them is in ADR-0040.
+      - The service audits every download, those of check mode as well.
+      - Redirects are not followed, proxies of the environment are not used, and http is refused other than to
+        V(127.0.0.1) and V(::1).
+    type: str
+  api_key_file:
+    description:
+      - File with an API key of the role operator or more, C(cap_) and 52 characters, mode C(0600).
+      - Required with O(api_url).
+    type: path
+  api_ca_file:
+    description: File with the CA's certificates, PEM, where those of the system do not vouch for the service.
+    type: path
   projects:
     description: Only certificates of these projects, by id, slug or name. All when empty.
     type: list
@@ -91,6 +110,7 @@ options:
     description:
       - Export keys though the certificate policy does not allow it, asks for an approval, or is not found. It is noted
         in the journal of the database before the first such key is written.
+      - Refused with O(api_url), because the service heeds its policy itself.
     type: bool
     default: false
   passphrase_file:
@@ -140,6 +160,15 @@ EXAMPLES = r"""
     formats: [fullchain.pem, key.pem, bundle.pkcs12]
     include_keys: true
     passphrase_file: /etc/certautopilot/p12-passphrase
+  become: true
+
+- name: Export one project by the service's API
+  certautopilot.ops.cert_export:
+    api_url: https://certautopilot.example.com
+    api_key_file: /etc/certautopilot/export-api-key
+    api_ca_file: /etc/certautopilot/tls/ca.pem
+    dest: /var/backups/certautopilot/by-api
+    projects: [payments]
   become: true
 
 - name: Export what expires within thirty days, keys encrypted to the web team
@@ -276,6 +305,9 @@ ARGUMENTS = with_installation(
         "choices": ["cert.pem", "chain.pem", "fullchain.pem", "key.pem", "bundle.pkcs12", "bundle.zip", "bundle.p12"],
         "default": ["cert.pem", "chain.pem", "fullchain.pem"],
     },
+    api_url={"type": "str"},
+    api_key_file={"type": "path", "no_log": False},
+    api_ca_file={"type": "path"},
     projects={"type": "list", "elements": "str", "default": []},
     names={"type": "list", "elements": "str", "default": []},
     ids={"type": "list", "elements": "str", "default": []},

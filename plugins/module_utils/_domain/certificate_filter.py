@@ -50,7 +50,7 @@ class Filter:
     def _facts(self, facts: Facts, *, unknown: bool) -> bool:
         return (
             (not self.serials or (bool(self.serials & facts.serials) if facts.serials else unknown))
-            and (not self.issuers or (bool(self.issuers & facts.issuers) if facts.issuers else unknown))
+            and (not self.issuers or bool(self.issuers & facts.issuers) or (unknown and not facts.tells_issuer))
             and (not self.statuses or (facts.status.lower() in self.statuses if facts.status else unknown))
             and (self.after is None or (facts.not_after >= self.after if facts.not_after else unknown))
             and (self.before is None or (facts.not_after < self.before if facts.not_after else unknown))

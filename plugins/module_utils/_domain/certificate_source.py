@@ -40,13 +40,15 @@ class Project:
 class Facts:
     """What a filter looks at; empty where the source does not tell. issuers: folded.
 
-    serials: hex, lower case; two where a source may mean either.
+    serials: hex, lower case; two where a source may mean either. is_whole: False where the certificate tells more names
+    of its issuer.
     """
 
     serials: frozenset[str] = frozenset()
     not_after: datetime | None = None
     issuers: frozenset[str] = frozenset()
     status: str = ""
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,11 @@ class CertificateSource(Protocol):
     def projects(self) -> Sequence[Project]:
         """Return the projects. Raises OpsError."""
 
-    def listing(self) -> Iterator[Listed]:
-        """Yield every certificate, in an order that does not change. Raises OpsError."""
+    def listing(self, projects: Sequence[Project]) -> Iterator[Listed]:
+        """Yield every certificate of these projects, in an order that does not change.
+
+        Those of projects that are gone come as well. Raises OpsError.
+        """
 
     def fetch(self, batch: Sequence[Listed], *, with_keys: bool) -> Iterable[Fetched]:
         """Yield the material of some certificates; one that is gone meanwhile is left out. Raises OpsError."""

@@ -57,7 +57,7 @@ def choose(source: CertificateSource, request: Request) -> list[Chosen]:
     seen = set(projects)
     for one in projects:
         folders.count(one.title)
-    for listed in source.listing():
+    for listed in source.listing([one for one in projects if _of(one, request.projects)]):
         if listed.project not in seen:
             seen.add(listed.project)
             folders.count(listed.project.title)

@@ -71,17 +71,21 @@ class DatabaseCertificates:
     def projects(self) -> Sequence[Project]:
         return list(self._projects.values())
 
-    def listing(self) -> Iterator[Listed]:
+    def listing(self, projects: Sequence[Project]) -> Iterator[Listed]:
+        wanted = set(projects)
         for raw in records.stream_raw(self._store, CERTIFICATES):
             document = _shown(raw)
             key, record_id = record_bytes.id_key_of(raw), document.get("_id")
+            project = self._project(document.get("project_id"))
+            if project not in wanted and not project.is_gone:
+                continue
             name = _text(document.get("name")) or _text(document.get("common_name")) or record_id_text(record_id)
             aliases = {record_id_text(record_id), _text(document.get("name")), _text(document.get("common_name"))}
             yield Listed(
                 key=key,
                 id=record_id_text(record_id),
                 mark=record_id_text(record_id) if key[4] == _OBJECT_ID else key.hex(),
-                project=self._project(document.get("project_id")),
+                project=project,
                 name=name,
                 aliases=frozenset(aliases - {""}),
                 facts=_facts(document),

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .._api.certificates_of_api import ApiCertificates
+from .._api.client import ApiClient
+from .._domain.api_answers import place_of, require_key
 from .._domain.certificate_files import ALIASES, FORMATS, KEY_BEARING, PKCS12
 from .._domain.certificate_filter import filter_of
 from .._domain.certificate_source import CertificateSource
@@ -45,11 +48,15 @@ VERB, OVERRIDDEN = "cert_export", "overridden"
 class Options:
     """projects: ids, slugs or names. names: certificate names, common names or ids. Empty filters choose everything.
 
-    owner, group, mode: of files. recipients: age public keys to which files with a key are encrypted.
+    api_url: of the service; None reads the database. owner, group, mode: of files. recipients: age public keys to which
+    files with a key are encrypted.
     """
 
     dest: str
     formats: tuple[str, ...] = ("cert.pem", "chain.pem", "fullchain.pem")
+    api_url: str | None = None
+    api_key_file: str | None = None
+    api_ca_file: str | None = None
     projects: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
@@ -128,6 +135,18 @@ def _require_sense(options: Options) -> None:
             code="export.keys_not_allowed",
             hint="set `include_keys: true` if that is meant",
         )
+    if (options.api_url is None) != (options.api_key_file is None):
+        raise OpsError(
+            "api_url and api_key_file are given one without the other",
+            code="export.api_options",
+            hint="give both for the service's API, none for the database",
+        )
+    if options.api_url is not None and options.override_key_export_policy:
+        raise OpsError(
+            "the service itself heeds its certificate policy, which cannot be overridden by its API",
+            code="export.api_options",
+            hint="allow key export in the product, or leave `override_key_export_policy` out",
+        )
     if PKCS12 in asked and options.passphrase_file is None:
         raise OpsError(
             f"{PKCS12} needs a passphrase",
@@ -141,6 +160,10 @@ def _opened(
     settings: Settings, options: Options, warn: Callable[[str], None]
 ) -> Iterator[tuple[CertificateSource, Callable[[Sequence[Chosen]], None]]]:
     """Yield (the source, what notes that a policy is overridden)."""
+    if options.api_url is not None:
+        with _api(settings, options, options.api_url) as source:
+            yield source, _nothing_to_note
+        return
     if not options.include_keys:
         with open_database(settings) as store:
             yield DatabaseCertificates(store, None), _nothing_to_note
@@ -150,6 +173,20 @@ def _opened(
         layout = remembered_layout(store, provider, surveys.sample_of(store, catalogue), warn=warn, note=False)
         keys = Keys(catalogue, Sealing(provider, layout), options.override_key_export_policy)
         yield DatabaseCertificates(store, keys), lambda chosen: _note_override(store, options, chosen)
+
+
+@contextmanager
+def _api(settings: Settings, options: Options, url: str) -> Iterator[ApiCertificates]:
+    """Yield the road by the service's API. Raises OpsError api.*, file.*."""
+    place = place_of(url)
+    text = private_files.read_private_text(
+        Path(str(options.api_key_file)), empty_code="api.key_invalid", service_uid=settings.service_uid
+    )
+    client = ApiClient(place, Secret(require_key(text)), ca_file=options.api_ca_file)
+    try:
+        yield ApiCertificates(client, f"the service at {place.scheme}://{place.named}")
+    finally:
+        client.close()
 
 
 def _nothing_to_note(_chosen: Sequence[Chosen]) -> None:
