@@ -50,6 +50,11 @@ class Facts:
     status: str = ""
     is_whole: bool = True
 
+    @property
+    def tells_issuer(self) -> bool:
+        """Return whether all names of the issuer are told."""
+        return bool(self.issuers) and self.is_whole
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:

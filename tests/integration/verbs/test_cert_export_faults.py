@@ -250,15 +250,6 @@ def test_x91_in_check_mode_the_same_is_listed_and_nothing_written(site, web, exp
     assert (predicted.value.code, dict(predicted.value.facts)) == (real.value.code, dict(real.value.facts))
 
 
-def test_x91_a_record_whose_text_is_not_utf8_is_exported_as_the_others(site, web, export):
-    stock.certificate(site, web, "good")
-    odd = stock.certificate(site, web, "odd", note=b"PLACE")
-    site.db.certificates.update_one({"_id": odd}, {"$set": {"name": "\ufffd\ufffd"}})
-
-    assert export().changed
-    require_fitting_keys(export.folder)
-
-
 def test_x92_a_key_of_rsa_pss_stays_one_in_every_form(site, web, export, tmp_path):
     leaf = stock.authority().rsa_pss_leaf("pss.example", tmp_path)
     stock.certificate(site, web, "pss", leaf=leaf)
