@@ -44,64 +44,6 @@ options:
     elements: str
     choices: [cert.pem, chain.pem, fullchain.pem, key.pem, bundle.pkcs12, bundle.zip, bundle.p12]
     default: [cert.pem, chain.pem, fullchain.pem]
-  api_url:
-    description:
-      - Read from the service's API at this address, C(https://HOST), instead of from the database. No KEK and no
-        database is needed then, and what the service does not allow is not exported.
-      - The vendor documents paging, formats and single-use tokens, but not path and body of a download. What is assumed
-        of them is in ADR-0040.
-      - The service audits every download, those of check mode as well.
-      - Redirects are not followed, proxies of the environment are not used, and http is refused other than to
-        V(127.0.0.1) and V(::1).
-    type: str
-  api_key_file:
-    description:
-      - File with an API key of the role operator or more, C(cap_) and 52 characters, mode C(0600).
-      - Required with O(api_url).
-    type: path
-  api_ca_file:
-    description: File with the CA's certificates, PEM, where those of the system do not vouch for the service.
-    type: path
-  projects:
-    description: Only certificates of these projects, by id, slug or name. All when empty.
-    type: list
-    elements: str
-    default: []
-  names:
-    description: Only these certificates, by name, common name or id. All when empty.
-    type: list
-    elements: str
-    default: []
-  ids:
-    description: Only these certificates, by id. All when empty.
-    type: list
-    elements: str
-    default: []
-  serials:
-    description: Only certificates with these serial numbers, in hex; colons and upper case do not matter.
-    type: list
-    elements: str
-    default: []
-  issuers:
-    description:
-      - Only certificates of these issuers, by common name, organization, or whole name in RFC 4514, or by what the
-        product notes as issuer, such as V(acme). Upper and lower case do not matter.
-    type: list
-    elements: str
-    default: []
-  statuses:
-    description: Only certificates with these states in the product, such as V(active), V(expired) or V(revoked).
-    type: list
-    elements: str
-    default: []
-  expires_after:
-    description:
-      - Only certificates that expire at this instant or later, an instant V(2026-12-31T00:00:00Z), a date
-        V(2026-12-31), or days from now V(0d). UTC where no zone is given.
-    type: str
-  expires_before:
-    description: Only certificates that expire before this instant, written as in O(expires_after), such as V(30d).
-    type: str
   include_keys:
     description: Allow formats that hold private keys. The KEK is loaded only then.
     type: bool
@@ -142,6 +84,8 @@ extends_documentation_fragment:
   - certautopilot.ops._attributes.changes
   - certautopilot.ops._mongodb
   - certautopilot.ops._provider
+  - certautopilot.ops._service_api
+  - certautopilot.ops._certificate_filter
 seealso:
   - module: certautopilot.ops.data_export
 """
@@ -293,11 +237,17 @@ failure:
     hint: "set `include_keys: true` if that is meant"
 """
 
-from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import with_installation
+from ansible_collections.certautopilot.ops.plugins.module_utils._module.arguments import (
+    CERTIFICATE_FILTER,
+    SERVICE_API,
+    with_installation,
+)
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import cert_export
 
 ARGUMENTS = with_installation(
+    **SERVICE_API,
+    **CERTIFICATE_FILTER,
     dest={"type": "path", "required": True},
     formats={
         "type": "list",
@@ -305,17 +255,6 @@ ARGUMENTS = with_installation(
         "choices": ["cert.pem", "chain.pem", "fullchain.pem", "key.pem", "bundle.pkcs12", "bundle.zip", "bundle.p12"],
         "default": ["cert.pem", "chain.pem", "fullchain.pem"],
     },
-    api_url={"type": "str"},
-    api_key_file={"type": "path", "no_log": False},
-    api_ca_file={"type": "path"},
-    projects={"type": "list", "elements": "str", "default": []},
-    names={"type": "list", "elements": "str", "default": []},
-    ids={"type": "list", "elements": "str", "default": []},
-    serials={"type": "list", "elements": "str", "default": []},
-    issuers={"type": "list", "elements": "str", "default": []},
-    statuses={"type": "list", "elements": "str", "default": []},
-    expires_after={"type": "str"},
-    expires_before={"type": "str"},
     include_keys={"type": "bool", "default": False, "no_log": False},
     override_key_export_policy={"type": "bool", "default": False, "no_log": False},
     passphrase_file={"type": "path", "no_log": False},

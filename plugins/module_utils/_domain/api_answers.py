@@ -48,8 +48,8 @@ class Answer:
         return self.status == TOO_MANY or self.status >= 500
 
     @property
-    def code(self) -> str:
-        """Return the code of a refusal, "" where none is told."""
+    def named(self) -> str:
+        """Return what a refusal calls itself, "" where none is told."""
         try:
             found = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -61,7 +61,7 @@ class Answer:
     @property
     def said(self) -> str:
         """Return the status, and the code where there is one."""
-        return f"{self.status}{f' ({self.code})' if self.code else ''}"
+        return f"{self.status}{f' ({self.named})' if self.named else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def facts_in(item: Mapping[str, object]) -> Facts:
 
 def refused_key(answer: Answer) -> Problem | None:
     """Return why a key stays in the service, None where the answer says nothing of the kind."""
-    if answer.status == WAITS or "approval" in answer.code:
+    if answer.status == WAITS or "approval" in answer.named:
         return Problem("export.key_waits", "the service waits for an approval of this download of a key")
     if answer.status == FORBIDDEN:
         return Problem("export.key_forbidden", f"the service does not allow the export of the key: {answer.said}")

@@ -253,7 +253,7 @@ def _incomplete(outcome: Outcome, values: JsonObject) -> OpsError:
         f"{len(bad)} of {len(outcome.entries)} certificates are not wholly exported: "
         f"{listed([*bad, *(one.reason for one in outcome.missed)])}",
         code="export.incomplete",
-        hint="everything else is written; mend what `failures` and index.json list, then run it again",
+        hint="everything else is written; fix what `failures` and index.json list, then run it again",
         changed=outcome.changed,
         failures=failures[:LISTED_AT_MOST],
         certificates=values["certificates"],
