@@ -131,11 +131,12 @@ def merged(former: Index | None, new: Index, *, chosen: frozenset[str], chosen_b
 def _with_older(entry: Entry, older: Entry | None) -> Entry:
     if older is None or older.id != entry.id:
         return entry
+    written = {name: file for name, file in older.files.items() if file.sha256}
     if entry.outcome == FAILED:  # WHY all: what was written then fits together, and there is nothing newer
-        return replace(entry, files=older.files, fingerprint=older.fingerprint, has_key=older.has_key)
+        return replace(entry, files=written, fingerprint=older.fingerprint, has_key=older.has_key)
     if older.fingerprint != entry.fingerprint:
         return entry
-    return replace(entry, files={**older.files, **entry.files}, has_key=entry.has_key or older.has_key)
+    return replace(entry, files={**written, **entry.files}, has_key=entry.has_key or older.has_key)
 
 
 def _sorted(index: Index) -> Index:

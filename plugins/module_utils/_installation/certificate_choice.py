@@ -52,7 +52,6 @@ class Chosen:
 def choose(source: CertificateSource, request: Request) -> list[Chosen]:
     """Return the chosen certificates and their places: little of each. Raises OpsError export.not_found."""
     projects = list(source.projects())
-    _require_found("project", request.projects, [name for one in projects for name in one.names])
     folders, inside, chosen = Places((INDEX, TABLE)), dict[str, Places](), list[Listed]()
     seen = set(projects)
     for one in projects:
@@ -64,6 +63,7 @@ def choose(source: CertificateSource, request: Request) -> list[Chosen]:
         inside.setdefault(listed.project.id, Places()).count(listed.name)
         if _of(listed.project, request.projects) and request.filter.may_choose(listed):
             chosen.append(listed)
+    _require_found("project", request.projects, [name for one in seen for name in one.names])
     called = [name for listed in chosen for name in listed.aliases]
     _require_found("certificate", request.filter.names, called)
     _require_found("certificate", request.filter.ids, [listed.id for listed in chosen])

@@ -90,9 +90,9 @@ class Export:
         gone = {one.folder.partition("/")[0] for one in self._chosen if one.listed.project.is_gone}
         self._outcome.gone = sorted(gone)
         for batch in records.batches(self._chosen, BATCH):  # 2
-            folders = {id(one.listed): one.folder for one in batch}
+            folders = {(one.listed.project, one.listed.key): one.folder for one in batch}
             for fetched in self._source.fetch([one.listed for one in batch], with_keys=self._request.include_keys):
-                entry = self._one(fetched, folders[id(fetched.listed)])
+                entry = self._one(fetched, folders[fetched.listed.project, fetched.listed.key])
                 if entry is not None:
                     self._outcome.entries.append(entry)
         self._tidy(warn)  # 3

@@ -15,6 +15,7 @@ import hashlib
 import os
 import pwd
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,7 +200,7 @@ class ExportFolder:
         )
 
 
-def _content_sha256(path: Path, fits: object = None) -> str:
+def _content_sha256(path: Path, fits: Callable[[os.stat_result], bool] = lambda _status: True) -> str:
     """Return the SHA-256 of a file, "" where it is none. fits: called with its status."""
     try:
         descriptor = os.open(path, _LOOK)
@@ -207,7 +208,7 @@ def _content_sha256(path: Path, fits: object = None) -> str:
         return ""
     with os.fdopen(descriptor, "rb") as raw:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or (callable(fits) and not fits(status)):
+        if not stat.S_ISREG(status.st_mode) or not fits(status):
             return ""
         return hashlib.file_digest(raw, "sha256").hexdigest()
 

@@ -471,3 +471,13 @@ def test_dates_without_a_zone_and_of_the_future_are_what_they_are(site, web, exp
 
     (entry,) = done.values["certificates"]
     assert entry["not_after"].endswith("Z")
+
+
+def test_x91_a_project_that_is_gone_can_be_chosen_by_its_id(site, web, export):
+    gone = ObjectId()
+    stock.certificate(site, gone, "gone")
+    stock.certificate(site, web, "other")
+
+    export(projects=(str(gone),))
+
+    assert [entry["name"] for entry in index(export.folder).values()] == ["gone"]

@@ -110,3 +110,14 @@ def test_x92_what_was_not_looked_at_stays_unless_everything_was_looked_at(option
 )  # fmt: skip
 def test_a_cell_is_shown_and_not_run(text, shown):
     assert cell(text) == shown
+
+
+def test_a_file_that_a_killed_run_was_to_write_is_not_taken_for_one_that_it_wrote():
+    planned = replace(ONE, files={"cert.pem": CERT, "key.pem": FileEntry("")})
+    before = Index("here", (planned,))
+    now = replace(ONE, files={"cert.pem": CERT}, has_key=False)
+
+    index = merged(before, Index("here", (now,)), chosen=frozenset("1"), chosen_by="", is_whole=True)
+
+    assert set(index.entries[0].files) == {"cert.pem"}
+    assert [(name, file.sha256) for _folder, name, file in stale(before, index)] == [("key.pem", "")]
