@@ -119,10 +119,13 @@ def merged(former: Index | None, new: Index, *, chosen: frozenset[str], chosen_b
     if former is None:
         return _sorted(new)
     before, taken = former.by_folder(), {entry.folder for entry in new.entries}
+    troubled = {entry.id for entry in new.entries if entry.problems}  # nothing newer may be there: the old stays
     kept = [
         entry for entry in former.entries
-        if entry.folder not in taken and entry.id not in chosen
-        and not (is_whole and chosen_by in ("", entry.chosen_by))
+        if entry.folder not in taken and (
+            entry.id in troubled
+            or (entry.id not in chosen and not (is_whole and chosen_by in ("", entry.chosen_by)))
+        )
     ]  # fmt: skip
     entries = [_with_older(entry, before.get(entry.folder)) for entry in new.entries]
     return _sorted(replace(new, entries=(*entries, *kept)))

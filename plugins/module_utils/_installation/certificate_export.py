@@ -78,6 +78,7 @@ class Export:
         self._former: Index | None = None
         self._known: dict[str, Entry] = {}
         self._chosen: list[Chosen] = []
+        self._not_chosen: set[str] = set()  # ids, by what the certificates themselves say
         self._begun = self._overridden = False
 
     def run(self, warn: Callable[[str], None]) -> Outcome:
@@ -112,6 +113,7 @@ class Export:
         told = fetched.listed.facts
         facts = facts_of(material.leaf, told) if material is not None else told
         if fetched.problem is None and not self._request.filter.chooses(facts):
+            self._not_chosen.add(fetched.listed.id)
             return None
         entry = _entry(fetched.listed, folder, problems)
         if material is None:
@@ -176,19 +178,21 @@ class Export:
         """Before the first file: write an index with every file that may come."""
         if not self._begun:
             self._begun = True
-            self._folder.write_index(self._merged([*self._planned()]))
+            planned = {entry.folder: entry for entry in self._planned()}
+            self._folder.write_index(Index(self._source.identity, tuple({**self._known, **planned}.values())))
 
     def _planned(self) -> Iterator[Entry]:
         for one in self._chosen:
             older = self._known.get(one.folder)
             files = {self._request.file_of(name): FileEntry("") for name in self._request.formats}
             entry = replace(_entry(one.listed, one.folder, ()), outcome=UNDER_WAY, files=files)
-            if older is not None and older.id == entry.id:
-                entry = replace(entry, files={**files, **older.files}, fingerprint=older.fingerprint)
+            if older is not None:  # WHY also of another certificate: its files are there until the end of this run
+                same = older.id == entry.id
+                entry = replace(entry, files={**files, **older.files}, fingerprint=older.fingerprint if same else "")
             yield entry
 
     def _merged(self, entries: Sequence[Entry]) -> Index:
-        by, ids = self._request.chosen_by, frozenset(one.listed.id for one in self._chosen)
+        by, ids = self._request.chosen_by, frozenset(one.listed.id for one in self._chosen) - self._not_chosen
         new = Index(self._source.identity, tuple(replace(entry, chosen_by=by) for entry in entries))
         return merged(self._former, new, chosen=ids, chosen_by=by, is_whole=not self._outcome.missed)
 

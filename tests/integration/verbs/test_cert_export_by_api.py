@@ -371,3 +371,16 @@ def test_a_killed_service_is_named_and_worth_another_try(road, web, slept):
     failure = road.call()
 
     assert (failure.code, failure.retryable, Path(road.out).exists()) == ("api.unreachable", True, False)
+
+
+def test_what_a_filter_turns_out_not_to_choose_keeps_its_files(road, web):
+    leaf = stock.authority().leaf("leaf", number=80)
+    stock.certificate(road.site, web, "one", leaf=leaf)
+    stock.certificate(road.site, web, "two", serial_number=None)  # the list does not tell: it is fetched to find out
+    road.call()
+
+    done = road.call(serials=(format(leaf.certificate.serial_number, "x"),))
+
+    assert [entry["name"] for entry in done.values["certificates"]] == ["one"]
+    assert (done.values["removed"], (road.out / "web" / "two" / "key.pem").exists()) == (0, True)
+    assert set(road.index()) == {"one", "two"}

@@ -481,3 +481,23 @@ def test_x91_a_project_that_is_gone_can_be_chosen_by_its_id(site, web, export):
     export(projects=(str(gone),))
 
     assert [entry["name"] for entry in index(export.folder).values()] == ["gone"]
+
+
+def test_x92_a_run_that_is_killed_after_a_move_still_names_the_old_folder(site, web, export, monkeypatch):
+    from ansible_collections.certautopilot.ops.plugins.module_utils._store.export_folder import ExportFolder
+
+    stock.certificate(site, web, "web")
+    export()
+    stock.certificate(site, web, "web")
+
+    def dies(*_arguments, **_named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ExportFolder, "remove", dies)
+    with pytest.raises(KeyboardInterrupt):
+        export()
+    monkeypatch.undo()
+    export()
+
+    assert not (export.folder / "web" / "web").exists()
+    assert len(list(export.folder.rglob("key.pem"))) == 2

@@ -121,3 +121,9 @@ def test_a_file_that_a_killed_run_was_to_write_is_not_taken_for_one_that_it_wrot
 
     assert set(index.entries[0].files) == {"cert.pem"}
     assert [(name, file.sha256) for _folder, name, file in stale(before, index)] == [("key.pem", "")]
+
+
+def test_what_moved_and_has_a_problem_keeps_its_old_folder_until_the_problem_is_gone():
+    entries, gone = after(replace(ONE, folder="web/one.1", files={}, problems=TWO.problems), TWO)
+
+    assert (entries["1"].folder, gone) == ("web/one.1", [])
