@@ -16,7 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("action", "filter", "module_utils", "plugin_utils")
 CODE = re.compile(r"[a-z0-9_]+\.[a-z_]+")
-FILES = (".age", ".json", ".pem", ".zip")  # what looks like a code and is the name of a file
+FILES = (".age", ".csv", ".json", ".pem", ".zip")  # what looks like a code and is the name of a file
 # One code for each stage of a migration, all with one text. `{{ x.code }}` passes on a code from somewhere else.
 STAGE = re.compile(r"(?<=^migrate\.){{ __migrate_(?:stage_next|failed_stage) }}$")
 

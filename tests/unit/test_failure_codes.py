@@ -48,7 +48,7 @@ def used():
 
 
 def _is_code(value, areas):
-    if not isinstance(value, str) or not CODE.fullmatch(value) or value.endswith((".zip", ".json", ".pem")):
+    if not isinstance(value, str) or not CODE.fullmatch(value) or value.endswith((".zip", ".json", ".pem", ".csv")):
         return False
     return value.partition(".")[0] in areas
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options that all modules share, spelled once, and how a module's own are laid over them.
 
-Must say the same as the documentation fragments `_mongodb` and `_provider`; a unit test compares them.
+Must say the same as the documentation fragments of the same names; a unit test compares them.
 """
 
 from __future__ import annotations
@@ -40,6 +40,19 @@ MONGODB: Spec = {
 PROVIDER: Spec = {
     PROVIDER_SETTING.name: {"type": "str", "choices": list(registry.names())},
     **_options(*(setting for kind in registry.KINDS for setting in kind.OPTIONS)),
+}
+SERVICE_API: Spec = {
+    "api_url": {"type": "str"},
+    "api_key_file": {"type": "path", "no_log": False},
+    "api_ca_file": {"type": "path"},
+}
+CERTIFICATE_FILTER: Spec = {
+    **{
+        name: {"type": "list", "elements": "str", "default": []}
+        for name in ("projects", "names", "ids", "serials", "issuers", "statuses")
+    },
+    "expires_after": {"type": "str"},
+    "expires_before": {"type": "str"},
 }
 EXCLUSIVE = tuple((setting.name, setting.file_option) for setting in registry.all_settings() if setting.secret)
 

@@ -29,10 +29,12 @@ def write_private(
     *,
     replace: bool = True,
     owner: tuple[int, int] | None = None,
+    mode: int = 0o600,
     service_uid: int | None = None,
 ) -> None:
-    """Write a 0600 file. replace: False refuses an existing one. owner: (uid, gid), None for the caller's.
+    """Write a 0600 file. replace: False refuses an existing one. owner: (uid, gid), None for the caller's, -1 for one.
 
+    mode: where the operator asked for another, which the file gets when all of it is there.
     service_uid: the folder may be that user's. Raises OpsError file.not_writable, file.no_space, file.kind, file.owner,
     file.permissions, file.exists.
     """
@@ -44,6 +46,8 @@ def write_private(
                 os.fchown(raw.fileno(), *owner)
             raw.write(content)
             raw.flush()
+            if mode != 0o600:
+                os.fchmod(raw.fileno(), mode)
             os.fsync(raw.fileno())
             _put(temporary, path, replace=replace)
             sync_folder(path.parent)

@@ -77,17 +77,19 @@ def scan(store: Store, collection: str, names: Iterable[str]) -> Iterator[tuple[
             yield passed, []
 
 
-def stream_raw(store: Store, collection: str, *, ordered: bool = True) -> Iterator[bytes]:
+def stream_raw(
+    store: Store, collection: str, *, ordered: bool = True, query: Mapping[str, BsonValue] | None = None
+) -> Iterator[bytes]:
     """Yield the documents of a collection in `_id` order as raw BSON, byte for byte what the server holds.
 
     ordered: False for what needs no order: see `scan` for what it costs.
     """
-    return read_ahead(_stream_raw(store, collection, ordered))
+    return read_ahead(_stream_raw(store, collection, ordered, query or {}))
 
 
-def _stream_raw(store: Store, collection: str, ordered: bool) -> Iterator[bytes]:
+def _stream_raw(store: Store, collection: str, ordered: bool, query: Mapping[str, BsonValue]) -> Iterator[bytes]:
     with driver_errors(store):
-        cursor = _raw(store, collection).find({}, batch_size=READ_BATCH)
+        cursor = _raw(store, collection).find(query, batch_size=READ_BATCH)
         cursor = cursor.sort("_id", 1) if ordered else cursor
         while (document := next(cursor, None)) is not None:
             raw = raw_of(document)

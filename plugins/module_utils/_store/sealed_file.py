@@ -49,6 +49,16 @@ def write(path: Path, pieces: Iterable[bytes], recipients: Sequence[Recipient]) 
     return sink.digest.hexdigest()
 
 
+def sealed(content: bytes, recipients: Sequence[Recipient]) -> bytes:
+    """Return a small content encrypted, for a file that somebody else writes. Raises OpsError bundle.write_failed."""
+    try:
+        return bytes(pyrage.encrypt(content, list(recipients)))
+    except pyrage.EncryptError:
+        raise OpsError(
+            "a file cannot be encrypted to the recipients", code="bundle.write_failed", hint="are they age public keys?"
+        ) from None
+
+
 def read(
     path: Path, raw: BinaryIO | io.RawIOBase, identity: Identity, on_piece: Callable[[bytes], None], *,
     damaged: Callable[[Path, str], OpsError],

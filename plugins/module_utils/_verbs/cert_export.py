@@ -1,115 +1,118 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verb cert_export: certificates and, when asked, their keys as files: 0600, atomic, untouched when they are the same.
+"""Verb cert_export: certificates and, when asked, their keys as files, untouched when they are the same.
 
-Read from the database; the KEK is loaded only when keys are asked for. A key never enters a result.
+The KEK is loaded only when keys are asked for. A key never enters a result. What cannot be exported keeps nothing else
+back, is listed, and makes the run fail at its end. ADR-0040.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from .._domain.certificate_files import FORMATS, KEY_BEARING, Material, build, fingerprint, safe_name, same
+from .._api.certificates_of_api import ApiCertificates
+from .._api.client import ApiClient
+from .._domain.api_answers import place_of, require_key
+from .._domain.certificate_files import ALIASES, FORMATS, KEY_BEARING, PKCS12
+from .._domain.certificate_filter import filter_of
+from .._domain.certificate_source import CertificateSource
 from .._domain.errors import OpsError
-from .._domain.instants import rfc3339
+from .._domain.export_index import INDEX, WRITTEN, Entry, counts
+from .._domain.listing import LISTED_AT_MOST, listed
 from .._domain.result import Result
 from .._domain.secret import Secret
 from .._domain.settings import Settings
-from .._domain.values import BsonValue, JsonObject
-from .._installation import opened_records
+from .._domain.values import JsonObject
 from .._installation import survey as surveys
-from .._installation.installation import Installation, open_database, open_installation
+from .._installation.certificate_choice import Chosen, Request
+from .._installation.certificate_export import Export, Outcome
+from .._installation.certificates_of_database import DatabaseCertificates, Keys
+from .._installation.installation import open_database, open_installation
 from .._installation.layout_detection import remembered_layout
 from .._installation.sealing import Sealing
-from .._store import private_files, record_bytes, records, unfinished
+from .._store import age_keys, journal, private_files
 from .._store.connection import Store
-from .._store.driver import Document
-from .._store.opener import open_trusted
+from .._store.export_folder import ExportFolder, access_of
 
-CERTIFICATES, PRIVATE_KEYS, PROJECTS = "certificates", "certificate_private_keys", "projects"
-PRIVATE_KEY = ("encrypted_key",)  # steps to the field
-BATCH = 100  # certificates at a time
+VERB, OVERRIDDEN = "cert_export", "overridden"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """projects: ids, slugs or names. names: certificate names, common names or ids. Both empty: everything."""
+    """projects: ids, slugs or names. names: certificate names, common names or ids. Empty filters choose everything.
+
+    api_url: of the service; None reads the database. owner, group, mode: of files. recipients: age public keys to which
+    files with a key are encrypted.
+    """
 
     dest: str
     formats: tuple[str, ...] = ("cert.pem", "chain.pem", "fullchain.pem")
+    api_url: str | None = None
+    api_key_file: str | None = None
+    api_ca_file: str | None = None
     projects: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    serials: tuple[str, ...] = ()
+    issuers: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    expires_after: str | None = None
+    expires_before: str | None = None
     include_keys: bool = False
+    override_key_export_policy: bool = False
     passphrase_file: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    store: Store
-    installation: Installation | None
-    sealing: Sealing | None
-    service_uid: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """A certificate to export. folder: of its project; name: of its files in there."""
-
-    record_id: BsonValue
-    project: str
-    folder: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Exported:
-    """A certificate as the result shows it. written: files that were not there, or were others."""
-
-    chosen: _Chosen
-    name: str
-    files: list[str]
-    fingerprint: str
-    not_after: str
-    has_key: bool
-    written: int
-
-    def as_result(self) -> JsonObject:
-        return {
-            "id": str(self.chosen.record_id),
-            "project": self.chosen.project,
-            "name": self.name,
-            "files": self.files,
-            "fingerprint_sha256": self.fingerprint,
-            "not_after": self.not_after,
-            "has_key": self.has_key,
-        }
+    recipients: tuple[str, ...] = ()
+    owner: str | None = None
+    group: str | None = None
+    mode: object = "0600"
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
-    """Export. Raises OpsError export.*, certificate.malformed, record.unreadable, file.*."""
+    """Export. Raises OpsError export.*, file.*, and what the source raises; export.incomplete at the end."""
+    request = _request(settings, options)
+    access = access_of(options.owner, options.group, options.mode, with_keys=options.include_keys)
+    dest = Path(options.dest)
+    folder = ExportFolder(dest, access, check=check, service_uid=settings.service_uid)
+    with _opened(settings, options, warn) as (source, note_override):
+        export = Export(source, folder, request, check=check, before_override=note_override)
+        outcome = export.run(warn)
+    _warn(outcome, warn)
+    return _result(outcome, dest)
+
+
+def _request(settings: Settings, options: Options) -> Request:
+    """Return what is asked for. Raises OpsError export.*, file.*, passphrase.empty, bundle.recipient_invalid."""
     _require_sense(options)
-    passphrase = _passphrase(settings, options)
-    with _opened(settings, warn, with_keys=options.include_keys) as source:
-        projects = _projects(source.store, options)
-        chosen = _chosen(source.store, options, projects)
-        exported = [
-            entry
-            for start in range(0, len(chosen), BATCH)
-            for entry in _export(source, options, chosen[start : start + BATCH], passphrase, check=check, warn=warn)
-        ]
-    files, changed = sum(len(entry.files) for entry in exported), sum(entry.written for entry in exported)
-    facts = {"certificates": len(exported), "files": files}
-    return Result(
-        changed=changed > 0,
-        values={"certificates": [entry.as_result() for entry in exported]},
-        before={**facts, "current": files - changed},
-        after={**facts, "current": files},
-    )
+    now = datetime.now(UTC)
+    return Request(
+        formats=tuple(dict.fromkeys(ALIASES.get(name, name) for name in options.formats)),
+        projects=frozenset(options.projects),
+        filter=filter_of(
+            names=options.names, ids=options.ids, serials=options.serials, issuers=options.issuers,
+            statuses=options.statuses, after=options.expires_after, before=options.expires_before, now=now,
+        ),
+        chosen_by=_filters_as_text(options),
+        include_keys=options.include_keys,
+        now=now,
+        passphrase=_passphrase(settings, options),
+        recipients=tuple(sorted(options.recipients)),
+        recipient_keys=age_keys.recipients_from(options.recipients) if options.recipients else (),
+    )  # fmt: skip
+
+
+def _filters_as_text(options: Options) -> str:
+    """Return the filters as the index keeps them: "" for none, else JSON with those that are given."""
+    names = ("projects", "names", "ids", "serials", "issuers", "statuses", "expires_after", "expires_before")
+    given = {name: value for name in names if (value := getattr(options, name))}
+    shown = {name: sorted(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    return json.dumps(shown, sort_keys=True) if shown else ""
 
 
 def _passphrase(settings: Settings, options: Options) -> Secret[bytes] | None:
@@ -121,154 +124,157 @@ def _passphrase(settings: Settings, options: Options) -> Secret[bytes] | None:
 
 
 def _require_sense(options: Options) -> None:
-    unknown = sorted(set(options.formats) - set(FORMATS))
-    if unknown or not options.formats:
+    asked = {ALIASES.get(name, name) for name in options.formats}
+    unknown = sorted(asked - set(FORMATS))
+    if unknown or not asked:
         raise OpsError(f"formats {unknown or 'none'}", code="export.formats", hint=f"choose from {', '.join(FORMATS)}")
-    bearing = sorted(KEY_BEARING & set(options.formats))
+    bearing = sorted(KEY_BEARING & asked)
     if bearing and not options.include_keys:
         raise OpsError(
             f"{', '.join(bearing)} hold private keys",
             code="export.keys_not_allowed",
             hint="set `include_keys: true` if that is meant",
         )
-    if "bundle.p12" in options.formats and options.passphrase_file is None:
+    if (options.api_url is None) != (options.api_key_file is None):
         raise OpsError(
-            "bundle.p12 needs a passphrase",
+            "api_url and api_key_file are given one without the other",
+            code="export.api_options",
+            hint="give both for the service's API, none for the database",
+        )
+    if options.api_url is not None and options.override_key_export_policy:
+        raise OpsError(
+            "the service itself heeds its certificate policy, which cannot be overridden by its API",
+            code="export.api_options",
+            hint="allow key export in the product, or leave `override_key_export_policy` out",
+        )
+    if PKCS12 in asked and options.passphrase_file is None:
+        raise OpsError(
+            f"{PKCS12} needs a passphrase",
             code="export.passphrase_missing",
             hint="give `passphrase_file`, a 0600 file",
         )
 
 
 @contextmanager
-def _opened(settings: Settings, warn: Callable[[str], None], *, with_keys: bool) -> Iterator[_Source]:
-    if not with_keys:
+def _opened(
+    settings: Settings, options: Options, warn: Callable[[str], None]
+) -> Iterator[tuple[CertificateSource, Callable[[Sequence[Chosen]], None]]]:
+    """Yield (the source, what notes that a policy is overridden)."""
+    if options.api_url is not None:
+        with _api(settings, options, options.api_url) as source:
+            yield source, _nothing_to_note
+        return
+    if not options.include_keys:
         with open_database(settings) as store:
-            yield _Source(store, None, None, settings.service_uid)
+            yield DatabaseCertificates(store, None), _nothing_to_note
         return
     with open_installation(settings) as installation:
-        sample = surveys.sample_of(installation.store, installation.catalogue)
-        layout = remembered_layout(installation.store, installation.provider, sample, warn=warn, note=False)
-        yield _Source(installation.store, installation, Sealing(installation.provider, layout), settings.service_uid)
+        store, provider, catalogue = installation.store, installation.provider, installation.catalogue
+        layout = remembered_layout(store, provider, surveys.sample_of(store, catalogue), warn=warn, note=False)
+        keys = Keys(catalogue, Sealing(provider, layout), options.override_key_export_policy)
+        yield DatabaseCertificates(store, keys), lambda chosen: _note_override(store, options, chosen)
 
 
-def _projects(store: Store, options: Options) -> dict[bytes, tuple[str, str]]:
-    """Return id key -> (folder name, id) of the chosen projects."""
-    found, matched = {}, set()
-    for document in records.stream(store, PROJECTS):
-        names = {str(document["_id"]), str(document.get("slug", "")), str(document.get("name", ""))}
-        if not options.projects or names & set(options.projects):
-            matched |= names & set(options.projects)
-            folder = safe_name(str(document.get("slug") or document.get("name") or document["_id"]))
-            found[record_bytes.id_key(document["_id"])] = (folder, str(document["_id"]))
-    missing = sorted(set(options.projects) - matched)
-    if missing:
-        raise OpsError(f"no project {', '.join(missing)}", code="export.not_found", hint="names, slugs and ids match")
-    return found
-
-
-def _chosen(store: Store, options: Options, projects: dict[bytes, tuple[str, str]]) -> list[_Chosen]:
-    """Return what is to be exported: little of each certificate, because there may be many."""
-    chosen, matched = list[_Chosen](), set[str]()
-    for document in records.stream(store, CERTIFICATES):
-        project = projects.get(record_bytes.id_key(document.get("project_id")))
-        names = {str(document["_id"]), str(document.get("name", "")), str(document.get("common_name", ""))}
-        if project is None or (options.names and not names & set(options.names)):
-            continue
-        matched |= names & set(options.names)
-        name = safe_name(str(document.get("name") or document.get("common_name") or document["_id"]))
-        chosen.append(_Chosen(document["_id"], project[1], project[0], name))
-    missing = sorted(set(options.names) - matched)
-    if missing:
-        raise OpsError(
-            f"no certificate {', '.join(missing)} in the chosen projects",
-            code="export.not_found",
-            hint="names, common names and ids match",
-        )
-    taken = Counter((entry.folder, entry.name) for entry in chosen)
-    return [
-        entry if taken[entry.folder, entry.name] == 1 else replace(entry, name=f"{entry.name}.{entry.record_id}")
-        for entry in chosen
-    ]
-
-
-def _export(
-    source: _Source,
-    options: Options,
-    batch: Sequence[_Chosen],
-    passphrase: Secret[bytes] | None,
-    *,
-    check: bool,
-    warn: Callable[[str], None],
-) -> Iterator[_Exported]:
-    ids = [entry.record_id for entry in batch]
-    documents = records.by_ids(source.store, CERTIFICATES, ids)
-    keys = _keys(source, ids)
-    for entry in batch:
-        document = documents.get(record_bytes.id_key(entry.record_id))
-        if document is None:
-            continue  # deleted by the live service since the list was made
-        key = keys.get(record_bytes.id_key(entry.record_id))
-        if options.include_keys and key is None:
-            warn(f"certificate {entry.name} has no private key here (made elsewhere): files with a key are left out")
-        material = Material(
-            str(document.get("name") or entry.name),
-            str(document.get("certificate_pem", "")),
-            str(document.get("chain_pem") or ""),
-            key,
-        )
-        content, folder = build(material, options.formats, passphrase), Path(options.dest) / entry.folder / entry.name
-        yield _Exported(
-            entry,
-            name=material.name,
-            files=[str(folder / file) for file in sorted(content)],
-            fingerprint=fingerprint(material.certificate_pem),
-            not_after=rfc3339(document.get("not_after")),
-            has_key=key is not None,
-            written=_write(folder, content, passphrase, source.service_uid, check=check),
-        )
-
-
-def _keys(source: _Source, ids: list[BsonValue]) -> dict[bytes, bytes]:
-    """Return certificate id key -> private key PEM."""
-    if source.installation is None or source.sealing is None:
-        return {}
-    query = {"certificate_id": {"$in": ids}}
-    sealed = list(records.stream(source.store, PRIVATE_KEYS, query))
-    opened = opened_records.open_documents(source.sealing, source.installation.catalogue, PRIVATE_KEYS, sealed)
-    return {
-        record_bytes.id_key(record.document["certificate_id"]): one.payload
-        for record in opened
-        for one in record.fields
-        if one.steps == PRIVATE_KEY
-    }
-
-
-def _write(
-    folder: Path, content: Document, passphrase: Secret[bytes] | None, service_uid: int | None, *, check: bool
-) -> int:
-    """Write the files that differ; return how many did. Raises OpsError file.*."""
-    ours = (folder.parent.parent, folder.parent, folder)  # `dest`, of the project, of the certificate
-    for place in ours:
-        if not check:
-            private_files.private_folder(place, service_uid=service_uid)
-        elif not private_files.require_fit(place, service_uid=service_uid):
-            return len(content)
-    if not check:
-        unfinished.remove_dead(folder)
-    written = 0
-    for name, new in content.items():
-        if _is_there(folder / name, new, passphrase, service_uid):
-            continue
-        written += 1
-        if not check:
-            private_files.write_private(folder / name, new, service_uid=service_uid)
-    return written
-
-
-def _is_there(path: Path, new: bytes, passphrase: Secret[bytes] | None, service_uid: int | None) -> bool:
-    """Return whether a file has this content already, and nobody else can read it. What cannot be read is replaced."""
+@contextmanager
+def _api(settings: Settings, options: Options, url: str) -> Iterator[ApiCertificates]:
+    """Yield the road by the service's API. Raises OpsError api.*, file.*."""
+    place = place_of(url)
+    text = private_files.read_private_text(
+        Path(str(options.api_key_file)), empty_code="api.key_invalid", service_uid=settings.service_uid
+    )
+    client = ApiClient(place, Secret(require_key(text)), ca_file=options.api_ca_file)
     try:
-        with open_trusted(path, private=True, service_uid=service_uid) as raw:
-            return same(path.name, raw.read(), new, passphrase)
-    except OpsError:
-        return False
+        yield ApiCertificates(client, f"the service at {place.scheme}://{place.named}")
+    finally:
+        client.close()
+
+
+def _nothing_to_note(_chosen: Sequence[Chosen]) -> None:
+    pass
+
+
+def _note_override(store: Store, options: Options, chosen: Sequence[Chosen]) -> None:
+    """Note in the journal that keys leave against the policy. Raises OpsError where it cannot be noted (X93)."""
+    projects = sorted({one.listed.project.id for one in chosen})
+    facts = {
+        "key_export_policy": OVERRIDDEN,
+        "host": os.uname().nodename,
+        "dest": options.dest,
+        "formats": list(options.formats),
+        "encrypted": bool(options.recipients),
+        "certificates": len(chosen),
+        "projects": projects[:LISTED_AT_MOST],
+    }
+    journal.append(store, VERB, facts)
+
+
+def _warn(outcome: Outcome, warn: Callable[[str], None]) -> None:
+    if outcome.keyless:
+        warn(f"{listed(outcome.keyless)}: no private key here (made elsewhere): files with a key are left out")
+    expired = [entry.folder for entry in outcome.entries if entry.chain.endswith("expired")]
+    if expired:
+        warn(f"{listed(expired)}: a certificate of the chain is not valid now")
+    if outcome.gone:
+        warn(f"{listed(outcome.gone)}: the project is gone; the certificates in it are exported all the same")
+
+
+def _result(outcome: Outcome, dest: Path) -> Result:
+    """Return what was done. Raises OpsError export.incomplete where not all of it could be."""
+    found, entries = counts(outcome.entries), outcome.entries
+    values: JsonObject = {
+        "certificates": [_shown(entry, dest) for entry in entries[:LISTED_AT_MOST]],
+        "counts": found,
+        "removed": outcome.removed,
+        "index": str(dest / INDEX),
+    }
+    if outcome.missed or found[WRITTEN] != len(entries):
+        raise _incomplete(outcome, values)
+    facts = {"certificates": len(entries), "files": outcome.files}
+    return Result(
+        changed=outcome.changed,
+        values=values,
+        before={**facts, "current": outcome.files - outcome.written, "stale": outcome.removed},
+        after={**facts, "current": outcome.files, "stale": 0},
+    )
+
+
+def _incomplete(outcome: Outcome, values: JsonObject) -> OpsError:
+    """Return the failure that lists what could not be exported, with the result of all the rest."""
+    bad = [f"{entry.folder} ({entry.problems[0].reason})" for entry in outcome.entries if entry.problems]
+    failures = [
+        {"id": entry.id, "project": entry.project, "name": entry.name, "code": problem.code, "reason": problem.reason}
+        for entry in outcome.entries
+        for problem in entry.problems
+    ]
+    failures += [
+        {"id": "", "project": "", "name": "", "code": one.code, "reason": one.reason} for one in outcome.missed
+    ]
+    return OpsError(
+        f"{len(bad)} of {len(outcome.entries)} certificates are not wholly exported: "
+        f"{listed([*bad, *(one.reason for one in outcome.missed)])}",
+        code="export.incomplete",
+        hint="everything else is written; fix what `failures` and index.json list, then run it again",
+        changed=outcome.changed,
+        failures=failures[:LISTED_AT_MOST],
+        certificates=values["certificates"],
+        counts=values["counts"],
+        removed=values["removed"],
+        index=values["index"],
+    )
+
+
+def _shown(entry: Entry, dest: Path) -> JsonObject:
+    return {
+        "id": entry.id,
+        "project": entry.project,
+        "name": entry.name,
+        "files": [str(dest / entry.folder / file) for file in sorted(entry.files)],
+        "fingerprint_sha256": entry.fingerprint,
+        "serial_number": entry.serial,
+        "not_after": entry.not_after,
+        "issuer": entry.issuer,
+        "status": entry.status,
+        "chain": entry.chain,
+        "has_key": entry.has_key,
+        "outcome": entry.outcome,
+    }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration import stock
+
 from .conftest import files_of
 
 CHECK = {"check_mode": True}
@@ -127,3 +129,28 @@ def test_a_backup_and_its_restore(play, env_site, new_site, identity, tmp_path):
     assert changed(done.results) == [True, True, False, False, True, True, False, False, False]
     assert done.results[5]["restored"]["records_digest"] == done.results[-1]["database"]["digest"]
     assert done.results[1]["manifest_sha256"] == done.results[3]["manifest_sha256"]
+
+
+def test_certificates_with_keys_four_times_and_what_cannot_be_exported_is_in_the_result(play, env_site, tmp_path):
+    stock.allow_key_export(env_site)
+    web = stock.project(env_site, "Web")
+    stock.certificate(env_site, web, "web")
+    export = {
+        **files_of(env_site),
+        "dest": str(tmp_path / "out"),
+        "formats": ["key.pem", "cert.pem"],
+        "include_keys": True,
+    }
+
+    done = play(*four_times("cert_export", {**export, "mode": "0640"}), arguments=["--diff"])
+    stock.certificate(env_site, web, "pending", certificate_pem="", with_key=False)
+    failed = play(("cert_export", export, {"ignore_errors": True}))
+
+    assert done.status == 0, done.output
+    assert changed(done.results) == [True, True, False, False]
+    assert done.results[0]["diff"] == done.results[1]["diff"]
+    assert "PRIVATE KEY" not in done.output
+    (result,) = failed.results
+    assert (result["failed"], result["changed"], result["failure"]["code"]) == (True, True, "export.incomplete")
+    assert [one["code"] for one in result["failures"]] == ["certificate.pending"]
+    assert result["counts"] == {"written": 1, "incomplete": 0, "failed": 1}

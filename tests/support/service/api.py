@@ -12,8 +12,10 @@ import io
 import json
 import re
 import secrets
+import ssl
 import threading
 import zipfile
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -34,17 +36,32 @@ PROJECT = r"/api/v1/projects/([0-9a-f]{24})"
 
 
 class Refused(Exception):
-    def __init__(self, status: int, code: str) -> None:
+    """headers: of the answer, such as Retry-After."""
+
+    def __init__(self, status: int, code: str, **headers: str) -> None:
         super().__init__(code)
         self.status = status
         self.code = code
+        self.headers = headers
 
 
-def serve_http(registry: Registry) -> ThreadingHTTPServer:
-    """Start answering in threads of its own; return the server, to be shut down by the caller."""
-    handler = type("Handler", (_Handler,), {"registry": registry})
+class Dropped(Exception):
+    """The connection ends without an answer."""
+
+
+def serve_http(registry: Registry, *, before: Callable[[str, str, Any], None] | None = None) -> ThreadingHTTPServer:
+    """Start answering in threads of its own; return the server, to be shut down by the caller.
+
+    before: called with method, path and headers of each request; it raises Refused or Dropped for what is to go wrong.
+    """
+    handler = type("Handler", (_Handler,), {"registry": registry, "before": staticmethod(before) if before else None})
     server = ThreadingHTTPServer((registry.config.host, registry.config.port), handler)
     server.daemon_threads = True
+    if registry.config.tls_cert:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(registry.config.tls_cert, registry.config.tls_key)
+        # WHY the handshake later: here it would keep all others waiting for one who says nothing.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -55,7 +72,10 @@ def hash_key(pepper: str, key: str) -> str:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept
     registry: Registry
+    before: Callable[[str, str, Any], None] | None = None
+    body = b""
 
     def log_message(self, *_arguments: Any) -> None:
         """Stay quiet: tests read the log for failures."""
@@ -67,12 +87,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("POST")
 
     def _answer(self, method: str) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers: dict[str, str] = {}
         try:
+            if self.before is not None:
+                self.before(method, self.path, self.headers)
             status, kind, body = self._route(method, urlsplit(self.path))
+        except Dropped:
+            self.close_connection = True
+            return
         except Refused as refusal:
-            status, kind = refusal.status, "application/json"
+            status, kind, headers = refusal.status, "application/json", refusal.headers
             body = json.dumps({"error": {"code": refusal.code, "message": refusal.code}}).encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -138,15 +167,16 @@ class _Handler(BaseHTTPRequestHandler):
         return _plain(found)
 
     def _new_token(self, role: str, project: str, certificate: str) -> tuple[int, str, bytes]:
-        length = int(self.headers.get("Content-Length") or 0)
         try:
-            asked = json.loads(self.rfile.read(length) or b"{}")
+            asked = json.loads(self.body or b"{}")
         except ValueError as cause:
             raise Refused(400, "bad_request") from cause
         self._certificate(project, certificate)
         policy = self.registry.db.settings.find_one({"_id": "certificate_policy"}) or {}
         if RANK[role] < RANK["operator"] or (asked.get("format") in KEY_FORMATS and not policy.get("allow_key_export")):
             raise Refused(403, "forbidden")
+        if asked.get("format") in KEY_FORMATS and policy.get("approval"):
+            raise Refused(403, "approval_required")
         token = secrets.token_urlsafe(32)
         now = self.registry.db.client.admin.command("hello")["localTime"]
         self.registry.db.download_tokens.insert_one({

@@ -33,6 +33,8 @@ class Config:
     token_label: str = ""
     pin: str = field(default="", repr=False)
     pepper: str = field(default="", repr=False)
+    tls_cert: str = ""
+    tls_key: str = ""
 
 
 def load(config_file: Path, secrets_file: Path | None) -> Config:
@@ -45,6 +47,7 @@ def load(config_file: Path, secrets_file: Path | None) -> Config:
             raise SystemExit(f"error: {secrets_file} can be read by others, expected mode 0600")
         os.environ.update(environment_file.parse(secrets_file.read_text()))
     document: dict[str, Any] = yaml.safe_load(config_file.read_text()) or {}
+    tls = document.get("server", {}).get("tls", {})
     server, database = document.get("server", {}), document.get("database", {})
     encryption = document.get("encryption", {})
     pkcs11 = encryption.get("pkcs11", {})
@@ -63,5 +66,7 @@ def load(config_file: Path, secrets_file: Path | None) -> Config:
         module_path=pkcs11.get("module_path", ""),
         token_label=pkcs11.get("token_label", ""),
         pin=environment.get("CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN", ""),
+        tls_cert=tls.get("cert_file", "") if tls.get("enabled") else "",
+        tls_key=tls.get("key_file", ""),
         pepper=environment.get("CERTAUTOPILOT_API_KEY_PEPPER", ""),
     )

@@ -5,110 +5,121 @@
 
 from __future__ import annotations
 
-import datetime
 import io
-import subprocess
 import zipfile
+from dataclasses import replace
 
 import pytest
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.certificate_chain import chain_of
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.certificate_files import (
     FORMATS,
-    Material,
+    KEY_BEARING,
     build,
-    fingerprint,
-    safe_name,
-    same,
+    label,
+    possible,
 )
-from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.certificate_material import Material
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.private_keys import fitting
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests.support import pki
 
 PASSPHRASE = Secret(b"correct horse")
 
 
 @pytest.fixture(scope="module")
-def material():
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf.example")])
-    now = datetime.datetime(2026, 1, 1)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    built = builder.serial_number(7).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=90))
-    pem = built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-    sec1 = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    return Material("leaf", pem, pem, sec1)
+def authority():
+    return pki.Authority()
 
 
-def openssl(*arguments, content):
-    return subprocess.run(["openssl", *arguments], input=content, capture_output=True, check=True).stdout
+def material_of(authority, leaf, name="leaf", key=None):
+    chain = chain_of(leaf.certificate, [authority.root, authority.intermediate], pki.NOW)
+    return Material(name, leaf.certificate, chain, fitting(leaf.certificate, [key or leaf.key]))
 
 
-def test_all_formats_are_built_and_openssl_reads_them(material, tmp_path):
-    files = build(material, FORMATS, PASSPHRASE)
-    p12, secret = tmp_path / "b.p12", tmp_path / "pass"
-    p12.write_bytes(files["bundle.p12"])
-    secret.write_bytes(PASSPHRASE.reveal())
+@pytest.fixture(params=["ec", "ec384", "rsa", "dsa", "ed25519", "ed448", "rsa-pss"])
+def leaf(request, authority, tmp_path):
+    if request.param == "rsa-pss":
+        return authority.rsa_pss_leaf("leaf.example", tmp_path)
+    return authority.leaf("leaf.example", request.param)
 
-    assert sorted(files) == sorted(FORMATS)
-    assert b"leaf.example" in openssl("x509", "-noout", "-subject", content=files["cert.pem"])
-    assert files["key.pem"].startswith(b"-----BEGIN PRIVATE KEY-----")
-    assert openssl("pkey", "-noout", "-check", content=files["key.pem"]) == b"Key is valid\n"
-    listed = openssl("pkcs12", "-in", str(p12), "-passin", f"file:{secret}", "-nodes", content=b"")
-    assert listed.count(b"BEGIN CERTIFICATE") == 2
+
+@pytest.fixture
+def material(authority):
+    return material_of(authority, authority.leaf("leaf.example"))
+
+
+def test_all_formats_of_every_type_of_key_are_read_by_openssl(authority, leaf, tmp_path):
+    material = material_of(authority, leaf)
+    files = {name: build(material, name, PASSPHRASE) for name in FORMATS}
+    for name, content in {**files, "root.pem": pki.pem(authority.root).encode()}.items():
+        (tmp_path / name).write_bytes(content)
+
+    key, certificates = pki.opened_pkcs12(tmp_path / "bundle.pkcs12", "correct horse")
+
+    wanted = pki.public_of(files["cert.pem"])
+    assert pki.public_key(files["key.pem"]) == pki.public_key(key) == wanted
+    assert files["key.pem"].startswith(b"-----BEGIN PRIVATE KEY-----\n")
+    assert certificates.count(b"BEGIN CERTIFICATE") == 3
+    assert b"leaf.example" in pki.openssl("x509", "-noout", "-subject", content=files["fullchain.pem"])
+    assert pki.verifies(tmp_path / "cert.pem", tmp_path / "chain.pem", tmp_path / "root.pem")
+
+
+def test_x92_a_key_of_rsa_pss_is_opened_by_openssl_with_any_passphrase_and_name_and_with_no_other(authority, tmp_path):
+    leaf = authority.rsa_pss_leaf("leaf.example", tmp_path)
+    for number, phrase in enumerate(["x", "pässwörd", "ключ \N{KEY}", "long " * 40]):
+        path = tmp_path / f"{number}.p12"
+        material = material_of(authority, leaf, name="n\N{KEY}me " * number or "x")
+        path.write_bytes(build(material, "bundle.pkcs12", Secret(phrase.encode())))
+
+        key, _certificates = pki.opened_pkcs12(path, phrase)
+
+        assert b"PSS parameter" in pki.openssl("pkey", "-noout", "-text", content=key)
+        with pytest.raises(Exception, match="non-zero exit"):
+            pki.opened_pkcs12(path, phrase + "!")
 
 
 def test_the_zip_holds_all_the_other_files(material):
-    files = build(material, FORMATS, PASSPHRASE)
-
-    with zipfile.ZipFile(io.BytesIO(files["bundle.zip"])) as archive:
+    with zipfile.ZipFile(io.BytesIO(build(material, "bundle.zip", PASSPHRASE))) as archive:
         assert sorted(archive.namelist()) == sorted(set(FORMATS) - {"bundle.zip"})
-        assert archive.read("key.pem") == files["key.pem"]
+        assert archive.read("key.pem") == build(material, "key.pem", PASSPHRASE)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_same_certificate_built_twice_is_the_same_file(material, name):
-    old, new = (build(material, FORMATS, PASSPHRASE)[name] for _number in range(2))
+def test_what_can_be_made_again_byte_by_byte_has_no_label_and_the_rest_has_one(material, name):
+    old, new = (build(material, name, PASSPHRASE) for _number in range(2))
 
-    assert same(name, old, new, PASSPHRASE)
-
-
-@pytest.mark.parametrize("name", ["bundle.p12", "bundle.zip"])
-def test_another_passphrase_or_garbage_is_another_file(material, name):
-    new = build(material, FORMATS, PASSPHRASE)[name]
-
-    assert not same(name, build(material, FORMATS, Secret(b"other"))[name], new, PASSPHRASE)
-    assert not same(name, b"garbage", new, PASSPHRASE)
+    assert (label(material, name, PASSPHRASE) == "") == (old == new)
 
 
-def test_a_certificate_without_key_has_no_key_bearing_file(material):
-    files = build(Material("own-csr", material.certificate_pem, "", None), FORMATS, PASSPHRASE)
+@pytest.mark.parametrize("name", sorted(KEY_BEARING))
+def test_a_label_changes_with_all_that_a_file_is_made_of_and_with_nothing_else(authority, material, name):
+    recipients = ("age1a", "age1b")
+    labels = [
+        label(material, name, PASSPHRASE, recipients),
+        label(material, name, PASSPHRASE, recipients[:1]),
+        label(replace(material, name="other"), name, PASSPHRASE, recipients),
+        label(material_of(authority, authority.leaf("leaf.example")), name, PASSPHRASE, recipients),
+        label(replace(material, chain=replace(material.chain, others=())), name, PASSPHRASE, recipients),
+    ]
 
-    assert sorted(files) == ["cert.pem", "fullchain.pem"]
+    assert len(set(labels)) == len(labels)
+    assert label(material, name, PASSPHRASE, recipients) == labels[0]
+    assert (label(material, name, Secret(b"other"), recipients) == labels[0]) == (name == "key.pem")
 
 
-@pytest.mark.parametrize("pem", ["", "no pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"])
-def test_a_certificate_that_cannot_be_parsed_is_malformed(pem):
-    with pytest.raises(OpsError) as refusal:
-        build(Material("broken", pem, "", None), FORMATS, None)
+def test_formats_that_there_is_no_material_for_are_not_possible(material):
+    without_key = replace(material, key=None)
+    alone = replace(without_key, chain=replace(material.chain, others=(), state="none"))
+    broken = replace(alone, chain=replace(alone.chain, state="broken"))
 
-    assert refusal.value.code == "certificate.malformed"
-    assert fingerprint(pem) == ""
+    assert possible(material, ("bundle.p12", "cert.pem"), PASSPHRASE) == ("cert.pem", "bundle.pkcs12")
+    assert possible(material, FORMATS, None) == tuple(name for name in FORMATS if name != "bundle.pkcs12")
+    assert possible(without_key, FORMATS, PASSPHRASE) == ("cert.pem", "chain.pem", "fullchain.pem")
+    assert possible(alone, FORMATS, PASSPHRASE) == ("cert.pem", "fullchain.pem")
+    assert possible(broken, FORMATS, PASSPHRASE) == ("cert.pem",)
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("*.example.com", "wildcard.example.com"),
-        ("../../etc/passwd", "_.._etc_passwd"),
-        ("..", "unnamed"),
-        ("", "unnamed"),
-        ("grün & blau", "gr_n_blau"),
-    ],
-)
-def test_names_become_one_harmless_path_component(text, name):
-    assert safe_name(text) == name
-    assert "/" not in safe_name(text)
+def test_a_key_is_not_shown_by_its_material(material):
+    assert "PRIVATE" not in repr(material)
+    assert material.key.pkcs8.hex()[:20] not in repr(material)

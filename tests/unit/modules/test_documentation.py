@@ -102,7 +102,10 @@ def test_the_documented_options_are_the_argument_spec(name):
 
 
 BY_THE_ACTION = {"kek_rotate": {"progress", "slice_seconds"}}  # ADR-0011
-FRAGMENTS = [("_mongodb", "MONGODB"), ("_provider", "PROVIDER")]
+FRAGMENTS = [
+    ("_mongodb", "MONGODB"), ("_provider", "PROVIDER"), ("_service_api", "SERVICE_API"),
+    ("_certificate_filter", "CERTIFICATE_FILTER"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("fragment", "constant"), FRAGMENTS)
