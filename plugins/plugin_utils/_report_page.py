@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from . import _report_rehearsal as rehearsal
 from . import _report_sections as sections
 from ._markup import Markup, element
 from ._report_parts import amount, clock, count, items, lasting, number, part, seconds_between, word
@@ -46,6 +47,9 @@ def page(report: Mapping[str, object]) -> str:
 def _sections(report: Mapping[str, object]) -> dict[tuple[str, str], Markup]:
     """Return (id, title) -> section, in their order, those that say something."""
     told = {
+        ("blockers", "What blocks the migration"): [rehearsal.blockers(report)],
+        ("forecast", "How long the migration will take"): [rehearsal.forecast(report)],
+        ("space", "How much space it needs"): [rehearsal.space(report)],
         ("timeline", "Timeline"): [timeline(report)],
         ("freeze", "The freeze"): [freeze(report)],
         ("sides", "Where" if _rotates(report) else "From where to where"): [
@@ -105,6 +109,9 @@ def _headline(report: Mapping[str, object]) -> str:
 def _outcome(report: Mapping[str, object]) -> Outcome:
     if _rotates(report):
         return _rotation_outcome(part(report, "rotation"))
+    blocked = len(items(report, "blockers"))
+    if blocked:
+        return Outcome(False, f"{blocked} thing(s) block the migration. Nothing was stopped: the source serves.")
     records, equal, lost = (count(report, name) for name in ("records", "equal", "lost"))
     if lost or equal != records or not records:
         return Outcome(
@@ -136,7 +143,14 @@ def _numbers(report: Mapping[str, object]) -> list[tuple[str, str | None]]:
         ("lost", amount(count(report, "lost")) if "lost" in report else None),
         ("nothing served, at most", lasting(frozen) if frozen is not None else None),
         ("in all", lasting(took) if took else None),
+        ("nothing will serve, about", _forecast(report, "freeze", "seconds")),
+        ("the migration will take, about", _forecast(report, "seconds")),
     ]
+
+
+def _forecast(report: Mapping[str, object], *names: str) -> str | None:
+    seconds = number(report, "forecast", *names)
+    return lasting(seconds) if seconds is not None and part(report, "forecast", "stages") else None
 
 
 def _contents(told: Mapping[tuple[str, str], Markup]) -> Markup:

@@ -11,6 +11,7 @@ from functools import cache
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.certautopilot.ops.plugins.filter.migration import rehearsal_forecast
 from ansible_collections.certautopilot.ops.plugins.filter.report import migration_report, report_html, rotation_report
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.what_travels import BOOKKEEPING
 from ansible_collections.certautopilot.ops.plugins.plugin_utils._markup import as_seen
@@ -191,6 +192,37 @@ def test_a_rehearsal_has_no_freeze_and_no_way_back():
     assert {one["frozen"] for one in report["stages"]} == {False}
     assert (report["going_back"], report["retiring"]) == ([], [])
     assert "the source serves" in read(report_html(report)).read
+
+
+def rehearsed(**known):
+    forecast = rehearsal_forecast([{"backup": 75.0, "differences": 2.0, "proof": 1.0}], 0.5, 35)
+    own = {"forecast": forecast, "space": {}, "blockers": [], **known}
+    return {**migration_report({**facts(), "kind": "rehearsal"}), **own}
+
+
+def test_the_page_of_a_rehearsal_says_how_long_the_migration_will_take_and_its_space():
+    space = {"source": {"/var/backups": {"needed_bytes": 1_234_567, "free_bytes": 9_000_000_000}}}
+
+    said = read(report_html(rehearsed(space=space))).read
+
+    for told in ("48 s", "1 min 15 s", "35 s", "/var/backups", "1.2 MB", "9.0 GB", "the source serves"):
+        assert told in said
+    assert "What blocks" not in said
+
+
+def test_the_page_of_a_rehearsal_that_is_blocked_says_by_what_and_forecasts_nothing():
+    blocker = {
+        "host": "new",
+        "found": "it holds <b>records</b>",
+        "way_out": "use an empty one",
+        "code": "migrate.empty",
+    }
+
+    said = read(report_html(rehearsed(blockers=[blocker], forecast=rehearsal_forecast([], 0, 35)))).read
+
+    assert "1 thing(s) block the migration" in said
+    assert [one for one in told if one not in said] == []
+    assert "will take" not in said
 
 
 def test_a_project_that_is_not_equal_is_not_cut_off():
