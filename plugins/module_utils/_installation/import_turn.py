@@ -20,6 +20,9 @@ from .._store.lease_renewal import Keeper
 from .._store.leases import Lease
 from .transfer import Destination
 
+LEASE_NAME = "kek-import"  # of whoever writes what a bundle has into a database
+LEASE_S = 30
+
 
 @dataclass(frozen=True, slots=True)
 class MadeMetadata:

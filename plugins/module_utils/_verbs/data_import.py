@@ -36,7 +36,7 @@ from .._domain.what_travels import CARRIED
 from .._installation import equality, import_base, proven_index
 from .._installation.checked_bundle import Bundle, checked
 from .._installation.import_steps import Work, records_after, transferred, whole_proof
-from .._installation.import_turn import MadeMetadata, Turn
+from .._installation.import_turn import LEASE_NAME, LEASE_S, MadeMetadata, Turn
 from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import note_layout
 from .._installation.sealing import Sealing
@@ -45,8 +45,6 @@ from .._store import collection_metadata, imports, journal, keystore, leases, pr
 from .._store.imports import ImportState
 from .._store.record_index import Index
 
-LEASE_NAME = "kek-import"
-LEASE_S = 30
 COMPARE = ("compare", "verify")  # verify: the name of release 0.1
 
 

@@ -4,7 +4,8 @@
 """Verb scratch_installation: a database and keys for a rehearsal, and nothing of them afterwards.
 
 present: 1 the database holds nothing; 2 it is noted that it is scratch. The installation itself is made as any other.
-absent: 1 the note is there; 2 the keys that its rows name are destroyed; 3 every collection is dropped, the note last.
+absent: 1 the note is there, and no import goes on; 2 the keys that its rows name are destroyed; 3 every collection is
+dropped, the note last.
 Kill it anywhere and run it again: it ends the same.
 """
 
@@ -17,8 +18,9 @@ from .._domain.errors import OpsError
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._installation import scratch_keys
+from .._installation.import_turn import LEASE_NAME, LEASE_S
 from .._installation.installation import open_database
-from .._store import install_lock, scratch_mark
+from .._store import install_lock, leases, scratch_mark
 from .._store.connection import Store
 from .._store.scratch_mark import Scratch
 
@@ -79,6 +81,9 @@ def _absent(settings: Settings, store: Store, *, check: bool) -> Result:
         raise scratch_mark.not_scratch(store)
     destroyed: list[str] = []
     if not check:
+        # WHY: an import whose run was killed may go on for a while, and would write into what was just dropped. Without
+        # its lease it stops.
+        leases.acquire_within(store, LEASE_NAME, lease_s=LEASE_S, wait_s=LEASE_S + 5)
         destroyed = scratch_keys.destroy(settings, store, keys) if keys else []
         scratch_mark.drop_database(store)
     return _result(found, destroyed, before="scratch", after="nothing")

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
 from ansible_collections.certautopilot.ops.plugins.module_utils._installation import scratch_keys
-from ansible_collections.certautopilot.ops.plugins.module_utils._store import keystore, scratch_mark
+from ansible_collections.certautopilot.ops.plugins.module_utils._store import keystore, leases, scratch_mark
+from ansible_collections.certautopilot.ops.plugins.module_utils._store.connection import open_store
+from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import scratch_installation as verb
 
 from tests.support.sealed import credential
 
@@ -162,3 +165,16 @@ def test_records_of_a_scratch_installation_are_bookkept_apart(rehearsed, token):
 
     assert info["database"]["documents"] == 21
     scratch(rehearsed, "absent")
+
+
+def test_an_import_that_goes_on_is_not_dropped_under(rehearsed, monkeypatch):
+    """Its run was killed, and the module on the host goes on: it has the lease."""
+    with open_store(Secret(rehearsed.uri), rehearsed.name) as store:
+        lease = leases.acquire(store, verb.LEASE_NAME, lease_s=60)
+        monkeypatch.setattr(leases, "acquire_within", lambda *args, **_waits: leases.acquire(*args[:2], lease_s=30))
+        with pytest.raises(OpsError) as refused:
+            scratch(rehearsed, "absent")
+        leases.release(store, lease)
+
+    assert refused.value.code == "lease.held"
+    assert rehearsed.db.zones.count_documents({}) == 20

@@ -221,7 +221,7 @@ def test_the_page_of_a_rehearsal_that_is_blocked_says_by_what_and_forecasts_noth
     said = read(report_html(rehearsed(blockers=[blocker], forecast=rehearsal_forecast([], 0, 35)))).read
 
     assert "1 thing(s) block the migration" in said
-    assert [one for one in told if one not in said] == []
+    assert [one for one in blocker.values() if one not in said] == []
     assert "will take" not in said
 
 
