@@ -39,6 +39,7 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
     kind = word(facts, "kind") or MIGRATION
     # A rehearsal stops nothing, and leaves a source that serves.
     real = kind != REHEARSAL
+    was_run = real or bool(part(facts, "last"))
     return {
         "format": FORMAT,
         "kind": kind,
@@ -54,8 +55,8 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
         "collections": _collections(facts),
         "projects": _projects(facts),
         "expiring": _expiring(facts),
-        "not_travelled": left_behind(facts),
-        "notes": notes(),
+        "not_travelled": left_behind(facts) if was_run else [],
+        "notes": notes() if was_run else [],
         "warnings": _warnings(facts),
         "bundles": [_bundle(one) for one in (part(facts, "first"), part(facts, "last")) if one],
         "backups_kept": items(facts, "backups_kept"),

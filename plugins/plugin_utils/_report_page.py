@@ -58,7 +58,7 @@ def _sections(report: Mapping[str, object]) -> dict[tuple[str, str], Markup]:
         ],
         ("records", "Records"): [sections.counts(report)],
         ("envelopes", "Envelopes"): [sections.moved(report)],
-        ("left", "What did not travel"): [sections.left(report)],
+        ("left", f"What {'will' if _rehearses(report) else 'did'} not travel"): [sections.left(report)],
         ("expiring", "Certificates that run out soon"): [sections.expiring(report)],
         ("warnings", "Warnings"): [sections.warnings(report)],
         ("back", "How to go back"): [sections.steps(items(report, "going_back"))],
@@ -94,6 +94,10 @@ def _rotates(report: Mapping[str, object]) -> bool:
     return word(report, "kind") == "rotation"
 
 
+def _rehearses(report: Mapping[str, object]) -> bool:
+    return word(report, "kind") == "rehearsal"
+
+
 def _kind(report: Mapping[str, object]) -> str:
     told = {"migration": "Migration", "rehearsal": "Rehearsal of a migration", "rotation": "Rotation"}
     return told.get(word(report, "kind"), "Report")
@@ -117,7 +121,7 @@ def _outcome(report: Mapping[str, object]) -> Outcome:
         return Outcome(
             False, f"{amount(equal)} of {amount(records)} records are known to be equal, {amount(lost)} are not."
         )
-    if word(report, "kind") == "rehearsal":
+    if _rehearses(report):
         said = f"All {amount(records)} records were equal in the rehearsal."
         return Outcome(True, f"{said} Nothing was accepted, stopped or retired: the source serves.")
     return Outcome(True, f"All {amount(records)} records are at the destination and equal. None was lost.")
@@ -135,12 +139,12 @@ def _numbers(report: Mapping[str, object]) -> list[tuple[str, str | None]]:
     """Return the numbers that one looks for first."""
     frozen = number(report, "freeze", "seconds")
     took = seconds_between(word(report, "began"), word(report, "finished"))
-    sealed = count(report, "envelopes")
+    sealed, was_run = count(report, "envelopes"), not _rehearses(report) or count(report, "records")
     return [
-        ("records", amount(count(report, "records")) if "records" in report else None),
+        ("records", amount(count(report, "records")) if "records" in report and was_run else None),
         ("envelopes" if _rotates(report) else "sealed anew", amount(sealed) if sealed else None),
         ("re-wrapped", amount(count(report, "rotation", "rewrapped")) if _rotates(report) else None),
-        ("lost", amount(count(report, "lost")) if "lost" in report else None),
+        ("lost", amount(count(report, "lost")) if "lost" in report and was_run else None),
         ("nothing served, at most", lasting(frozen) if frozen is not None else None),
         ("in all", lasting(took) if took else None),
         ("nothing will serve, about", _forecast(report, "freeze", "seconds")),

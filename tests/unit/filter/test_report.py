@@ -225,6 +225,13 @@ def test_the_page_of_a_rehearsal_that_is_blocked_says_by_what_and_forecasts_noth
     assert "will take" not in said
 
 
+def test_of_a_rehearsal_that_was_not_run_nothing_is_told_that_it_did_not_see():
+    report = migration_report({"kind": "rehearsal", "finished": "2026-05-01T21:00:00Z"})
+
+    assert (report["not_travelled"], report["notes"]) == ([], [])
+    assert 'class="numbers"' not in report_html(report)
+
+
 def test_a_project_that_is_not_equal_is_not_cut_off():
     known = facts(tuple(f"p{number}" for number in range(2 * ROWS)))
     known["first_proof"]["equal_by"]["project"] = {**known["first"]["by_project"], f"{2 * ROWS:024x}": 1}
