@@ -14,7 +14,9 @@ from datetime import datetime
 REST = "rest"  # Ansible, its connections, and tasks that are not listed
 FROZEN = ("differences", "proof")  # stages of a rehearsal that a migration runs while nothing serves
 LINES = 9  # other tasks of a freeze on hosts: arm, stop, quiet, turn, retire, disarm, heartbeats, accept, start
-STOP_S, START_S = 2.0, 3.0  # of a service that has nothing to recover; what it really takes only stopping it would tell
+# Of a service that has nothing to recover; what it really takes only stopping it would tell.
+STOP_S = 2.0
+START_S = 3.0
 BARRIER = "migrate.rehearsal"  # of a host that waited in vain for the one that failed
 Seconds = Sequence[float | str | None]
 
