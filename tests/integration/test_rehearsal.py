@@ -92,7 +92,7 @@ def test_a_rehearsal_leaves_nothing_even_where_one_was_killed_before_it(lab):
     assert set(said["forecast"]["stages"]) == {"backup", "export", "install", "import", "differences", "proof"}
     assert min(said["forecast"]["stages"].values()) > 0
     assert all(0 < folder["needed_bytes"] < folder["free_bytes"] for folder in said["space"]["source"].values())
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", said["finished"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", said["finished"])
     assert leaks(output, secrets_of(lab) if lab.files("new")[1].exists() else {"PIN": lab.pin.encode()}) == []
 
 
