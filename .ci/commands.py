@@ -104,7 +104,7 @@ FOR_TARGETS = {
 # Debian's essential packages (bash, coreutils, dash, findutils, grep, sed, tar) and what their shells do themselves.
 BASE = frozenset((
     ":", "[", "bash", "cat", "cd", "chroot", "cp", "df", "dirname", "du", "echo", "exec", "exit", "expand", "export",
-    "find", "grep", "id", "install", "mkdir", "rm", "sed", "set", "sh", "stat", "tar", "test", "umask",
+    "find", "grep", "id", "install", "mkdir", "rm", "rmdir", "sed", "set", "sh", "stat", "tar", "test", "umask",
 ))  # fmt: skip
 
 # Installed into .venv by the locks, or by `make env` itself.

@@ -18,6 +18,7 @@ LINES = 9  # other tasks of a freeze on hosts: arm, stop, quiet, turn, retire, d
 STOP_S = 2.0
 START_S = 3.0
 BARRIER = "migrate.rehearsal"  # of a host that waited in vain for the one that failed
+BLOCKER = {"host": "host", "task": "task", "code": "code", "found": "msg", "way_out": "hint"}
 Seconds = Sequence[float | str | None]
 
 
@@ -62,30 +63,19 @@ def rehearsal_space(folders: Iterable[str], used: Iterable[str], free: Iterable[
     }
 
 
-def rehearsal_blocker(result: Mapping[str, object], host: str, task: str) -> dict[str, str]:
-    """Return what a failed task says, by its code of ours: {host, task, code, found, way_out}.
+def rehearsal_blockers(of_hosts: Iterable[Iterable[Mapping[str, object]]]) -> list[dict[str, str]]:
+    """Return what blocks a migration on any host: {host, task, code, found, way_out, said}.
 
-    INVARIANT: of a result without such a code nothing is taken: it may be of a task that has no_log.
+    of_hosts: of each host what first_failure returns, with host and task. That others waited in vain is left out.
     """
-    failure = result.get("failure")
-    if not isinstance(failure, Mapping) or not failure.get("code"):
-        return {
-            "host": host,
-            "task": task,
-            "code": "",
-            "found": f'task "{task}" failed',
-            "way_out": "see its own message",
-        }
-    code, hint = str(failure["code"]), str(failure.get("hint", ""))
-    found = str(result.get("msg", "")).removeprefix(f"{code}: ").removesuffix(f"; {hint}")
-    return {"host": host, "task": task, "code": code, "found": found, "way_out": hint}
-
-
-def rehearsal_blockers(of_hosts: Iterable[Iterable[Mapping[str, str]]]) -> list[dict[str, str]]:
-    """Return what blocks a migration on any host, each with `said` in words; that others waited in vain is left out."""
-    found = [dict(one) for host in of_hosts for one in host]
+    found = [one for host in of_hosts for one in host]
     causes = [one for one in found if one["code"] != BARRIER] or found
-    return [{**one, "said": f"{one['host']}: {one['found']}"} for one in causes]
+    return [_blocker(one) for one in causes]
+
+
+def _blocker(noted: Mapping[str, object]) -> dict[str, str]:
+    told = {ours: str(noted[theirs]) for ours, theirs in BLOCKER.items()}
+    return {**told, "said": f"{told['host']}: {told['found']}"}
 
 
 def _numbers(seconds: Seconds) -> list[float]:
@@ -107,7 +97,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., object]]:
         return {
             "freeze_by_cause": freeze_by_cause,
-            "rehearsal_blocker": rehearsal_blocker,
             "rehearsal_blockers": rehearsal_blockers,
             "rehearsal_forecast": rehearsal_forecast,
             "rehearsal_space": rehearsal_space,

@@ -142,6 +142,7 @@ def test_the_codes_of_roles_are_stable(refusals):
         "migrate.<stage>",
         "migrate.accept",
         "migrate.empty",
+        "migrate.failed",
         "migrate.finished",
         "migrate.jumped",
         "migrate.preflight",

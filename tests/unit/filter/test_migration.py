@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 from ansible_collections.certautopilot.ops.plugins.filter.migration import (
     freeze_by_cause,
-    rehearsal_blocker,
     rehearsal_blockers,
     rehearsal_forecast,
     rehearsal_space,
@@ -56,7 +55,7 @@ def test_space_is_read_from_what_du_and_df_print():
 
 
 def blocker(host, code, found):
-    return {"host": host, "code": code, "found": found, "task": "", "way_out": ""}
+    return {"host": host, "task": "Empty", "code": code, "msg": found, "hint": "use an empty one", "step": ""}
 
 
 def test_a_host_that_waited_in_vain_is_no_cause():
@@ -69,15 +68,8 @@ def test_a_host_that_waited_in_vain_is_no_cause():
     assert [one["host"] for one in rehearsal_blockers([[], [waited]])] == ["b"]
 
 
-def test_of_a_failed_task_only_what_our_code_says_is_taken():
-    ours = {
-        "msg": "migrate.empty: it holds records; use an empty one",
-        "failure": {"code": "migrate.empty", "hint": "use an empty one"},
-    }
-    theirs = {"msg": "cannot write PIN=7391", "stdout": "PIN=7391", "invocation": {"content": "PIN=7391"}}
-
-    assert rehearsal_blocker(ours, "new", "Empty") == {
-        "host": "new", "task": "Empty", "code": "migrate.empty", "found": "it holds records",
-        "way_out": "use an empty one",
-    }  # fmt: skip
-    assert "7391" not in str(rehearsal_blocker(theirs, "new", "Secrets | secrets.env is written"))
+def test_what_blocks_a_migration_is_told_with_its_host_and_the_way_out():
+    assert rehearsal_blockers([[blocker("new", "migrate.empty", "it holds records")]]) == [
+        {"host": "new", "task": "Empty", "code": "migrate.empty", "found": "it holds records",
+         "way_out": "use an empty one", "said": "new: it holds records"}
+    ]  # fmt: skip
