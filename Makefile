@@ -109,7 +109,7 @@ browser: env browser-tools ## the page of a report in Chromium, read by axe-core
 browser-tools: ## install Chromium; the tests of the page are skipped without
 	@$(PYTHON) .ci/tools.py browser
 
-molecule: ## every scenario below molecule/, one after the other, half an hour (SCENARIOS="rotate_online …": those)
+molecule: ## every scenario below molecule/, one after the other, an hour and more (SCENARIOS="rotate_online …": those)
 	$(PY) .ci/scenarios.py $(SCENARIOS)
 
 molecule-some: ## those that CI runs: every one without hosts, and one with

@@ -47,14 +47,15 @@ class ApiCertificates:
 
     def _items(self, what: str, path: Callable[[str], str]) -> Iterator[Mapping[str, object]]:
         """Yield the items of all pages. Raises _Missed, OpsError api.*."""
-        cursor = ""
+        cursor, seen = "", set[str]()
         while True:
             page = self._page(what, path(cursor))
             yield from page.items
             if not page.cursor:
                 return
-            if page.cursor == cursor:
+            if page.cursor in seen:
                 raise _Missed(Problem("api.malformed", f"{what} does not end: two pages have one cursor"))
+            seen.add(page.cursor)
             cursor = page.cursor
 
     def _page(self, what: str, path: str) -> Page:

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from .library_refusals import REFUSED
 from .pem_blocks import blocks, is_der
 
 try:
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.x509 import Certificate
 except ImportError:  # reported by name in _module/dependencies.py before anything runs
@@ -48,7 +48,17 @@ class Chain:
 def certificates_in(content: bytes) -> list[Certificate]:
     """Return the certificates in PEM or DER, in order. Raises ValueError where one cannot be parsed."""
     ders = [content] if is_der(content) else [block.der for block in blocks(content) if block.label in _LABELS]
-    return [x509.load_der_x509_certificate(der) for der in ders]
+    return [_parsed(der) for der in ders]
+
+
+def _parsed(der: bytes) -> Certificate:
+    """Return a certificate of which all can be read that is read without a question later. Raises ValueError."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        _instants = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except REFUSED as cause:
+        raise ValueError(type(cause).__name__) from None
+    return certificate
 
 
 def leaf_first(certificates: Sequence[Certificate]) -> tuple[Certificate, list[Certificate]]:
@@ -86,7 +96,7 @@ def name_of(certificate: Certificate) -> str:
     """Return the subject as text, its serial number where that cannot be read."""
     try:
         return certificate.subject.rfc4514_string()
-    except ValueError:
+    except REFUSED:
         return format(certificate.serial_number, "x")
 
 
@@ -126,7 +136,7 @@ def signed(certificate: Certificate, issuer: Certificate) -> bool:
 def _verifies(certificate: Certificate, issuer: Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except REFUSED:
         return False
     return True
 
@@ -137,12 +147,16 @@ def _may_sign(certificate: Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return certificate.version == x509.Version.v1
-    except ValueError:
+    except REFUSED:
         return False
 
 
 def _is_self_signed(certificate: Certificate) -> bool:
-    return certificate.subject == certificate.issuer and _verifies(certificate, certificate)
+    try:
+        named_alike = certificate.subject == certificate.issuer
+    except REFUSED:
+        return False
+    return named_alike and _verifies(certificate, certificate)
 
 
 def _signed_another(one: Certificate, certificates: Sequence[Certificate]) -> bool:

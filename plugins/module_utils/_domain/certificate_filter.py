@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from .certificate_source import Facts, Listed
 from .errors import OpsError
+from .library_refusals import REFUSED
 
 try:
     from cryptography.x509 import Certificate
@@ -90,7 +91,7 @@ def issuers_of(certificate: Certificate) -> frozenset[str]:
         parts = [*issuer.get_attributes_for_oid(NameOID.COMMON_NAME)]
         parts += issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
         texts = [issuer.rfc4514_string(), *(str(part.value) for part in parts)]
-    except ValueError:
+    except REFUSED:
         return frozenset()
     return frozenset(text.casefold() for text in texts)
 
@@ -99,7 +100,7 @@ def issuer_name(certificate: Certificate) -> str:
     """Return the issuer in RFC 4514, "" where it cannot be read."""
     try:
         return certificate.issuer.rfc4514_string()
-    except ValueError:
+    except REFUSED:
         return ""
 
 
@@ -124,7 +125,10 @@ def instant_of(value: object) -> datetime | None:
             return None
     if not isinstance(value, datetime):
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        return None  # at either end of the calendar, where another zone has no year for it
 
 
 def _serial_given(text: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from .catalogue import record_id_text
 from .certificate_source import Problem
 from .values import BsonValue, Document
 
@@ -23,36 +24,51 @@ _KIND = "download_key"
 
 
 class KeyExportPolicy:
-    """What the records say, by project. INVARIANT: the nearest policy decides: the project's, then the general one."""
+    """What the records say, by project. INVARIANT: the nearest decide: all of the project's, else the general one."""
 
     def __init__(self, general: Iterable[Document], projects: Iterable[Document], policies: Iterable[Document]) -> None:
         """general: of `settings`. projects: of `projects`. policies: of `certificate_policies`."""
         self._general: Mapping[str, BsonValue] | None = None
-        self._of_project: dict[str, Mapping[str, BsonValue]] = {}
+        self._of_project: dict[str, list[Mapping[str, BsonValue]]] = {}
         for document in projects:
             for steps in IN_PROJECT:
-                self._note(str(document.get("_id")), _at(document, steps))
-        for document in (*general, *policies):
-            project = document.get("project_id")
-            if project is not None:
-                self._note(str(project), document)
+                self._note(record_id_text(document.get("_id")), _at(document, steps))
+        for document in general:
+            if document.get("_id") == POLICY_ID:
+                self._general = document
+            elif _is_policy(document):
+                self._note(record_id_text(document.get("project_id")), document.get(POLICY_ID, document))
+        for document in policies:
+            if document.get("project_id") is not None:
+                self._note(record_id_text(document["project_id"]), document)
             elif document.get("_id") == POLICY_ID:
                 self._general = document
 
     def _note(self, project: str, policy: BsonValue) -> None:
-        if isinstance(policy, Mapping):
-            self._of_project.setdefault(project, policy)
+        if policy is not None:  # one that is not understood is a policy that allows nothing
+            self._of_project.setdefault(project, []).append(policy if isinstance(policy, Mapping) else {})
 
     def withholds(self, project: str) -> Problem | None:
         """Return why keys of a project stay, None where they may leave. project: its id as text."""
-        policy = self._of_project.get(project, self._general)
-        if policy is None:
+        general = [] if self._general is None else [self._general]
+        policies = self._of_project.get(project, general)
+        if not policies:
             return Problem("export.key_forbidden", "no certificate policy was found that allows key export")
-        if not any(policy.get(name) is True for name in ALLOW):
-            return Problem("export.key_forbidden", "the certificate policy does not allow key export")
-        if any(_asks(policy.get(name)) for name in APPROVAL):
-            return Problem("export.key_waits", "the certificate policy asks for an approval of each download of a key")
-        return None
+        return next((problem for policy in policies if (problem := _withheld_by(policy)) is not None), None)
+
+
+def _is_policy(settings: Document) -> bool:
+    """Return whether settings of a project are its policy, not some others of it."""
+    named = POLICY_ID in record_id_text(settings.get("_id"))
+    return named or any(name in settings for name in (POLICY_ID, *ALLOW, *APPROVAL))
+
+
+def _withheld_by(policy: Mapping[str, BsonValue]) -> Problem | None:
+    if not any(policy.get(name) is True for name in ALLOW):
+        return Problem("export.key_forbidden", "the certificate policy does not allow key export")
+    if any(_asks(policy.get(name)) for name in APPROVAL):
+        return Problem("export.key_waits", "the certificate policy asks for an approval of each download of a key")
+    return None
 
 
 def _asks(approval: BsonValue) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .certificate_source import Problem
+from .library_refusals import REFUSED
 from .pem_blocks import Block, blocks, encoded, is_der, is_pkcs8
 
 try:
@@ -59,7 +60,7 @@ def fitting(certificate: Certificate, contents: Sequence[bytes]) -> PrivateKey |
     """
     try:
         wanted = public_of(certificate)
-    except (ValueError, UnsupportedAlgorithm):
+    except REFUSED:
         return Problem(
             "certificate.key_unsupported", "its certificate's public key is of a type that is not known here"
         )
@@ -81,7 +82,7 @@ def fitting(certificate: Certificate, contents: Sequence[bytes]) -> PrivateKey |
 
 
 def public_of(certificate: Certificate) -> bytes:
-    """Return the public key of a certificate as the library writes it, DER. Raises ValueError, UnsupportedAlgorithm."""
+    """Return the public key of a certificate as the library writes it, DER. Raises one of REFUSED."""
     return _public(certificate.public_key())
 
 

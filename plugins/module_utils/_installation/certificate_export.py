@@ -33,6 +33,7 @@ from .._domain.export_index import (
     stale,
 )
 from .._domain.instants import rfc3339
+from .._domain.library_refusals import REFUSED
 from .._domain.listing import listed as named
 from .._store import records, sealed_file
 from .._store.export_folder import ExportFolder
@@ -146,7 +147,7 @@ class Export:
         for name in wanted:
             try:
                 files[request.file_of(name)] = self._file(material, name, fetched, folder)
-            except (ValueError, TypeError) as cause:
+            except REFUSED as cause:
                 why = f"{name} cannot be made of its key or names ({type(cause).__name__})"
                 problems.append(Problem("certificate.unwritable", why))
         return files, tuple(problems)

@@ -29,6 +29,7 @@ NOW = datetime.datetime(2026, 11, 1, 12, tzinfo=datetime.UTC)
         ("9" * 40, 999999999.0),
         ("Sun, 01 Nov 2026 12:00:30 GMT", 30.0),
         ("Sun, 01 Nov 2026 11:00:00 GMT", 0.0),
+        ("Sun, 01 Nov 2026 12:00:30 +99999999999", None),
     ],
 )
 def test_a_wait_is_read_in_both_forms_and_what_is_none_is_none(text, seconds):

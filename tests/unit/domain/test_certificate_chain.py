@@ -13,6 +13,8 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.certific
     chain_of,
     leaf_first,
 )
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from tests.support import pki
 from tests.support.pki import NOW
@@ -134,3 +136,32 @@ def test_a_block_that_is_no_certificate_cannot_be_read(inside):
 
 def test_where_there_is_no_block_there_is_no_certificate():
     assert certificates_in(b"") == certificates_in(b"see the ticket") == []
+
+
+def test_x91_a_certificate_of_a_version_that_nobody_knows_cannot_be_parsed(leaf):
+    """Its version is another byte: the library raises an error of its own for it, which is no ValueError."""
+    der = leaf.public_bytes(pki.DER)
+    assert der.count(b"\xa0\x03\x02\x01\x02") == 1
+
+    with pytest.raises(ValueError, match="InvalidVersion"):
+        certificates_in(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09"))
+
+
+def test_x91_an_issuer_with_an_extension_twice_signs_nothing_and_stops_nothing(authority, leaf):
+    """The name of its key identifier is overwritten with that of basicConstraints: what reads extensions refuses it."""
+    identified = (
+        x509.CertificateBuilder(
+            authority.intermediate.issuer, authority.intermediate.subject, authority.key.public_key(), 7,
+            NOW, NOW + datetime.timedelta(days=1),
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier(b"identifier"), critical=False)
+        .sign(authority.root_key, hashes.SHA256())
+    )  # fmt: skip
+    der = identified.public_bytes(pki.DER)
+    assert der.count(b"\x06\x03\x55\x1d\x0e") == 1
+    (odd,) = certificates_in(der.replace(b"\x06\x03\x55\x1d\x0e", b"\x06\x03\x55\x1d\x13"))
+
+    assert chain_of(leaf, [odd], NOW).state == "broken"
+    assert chain_of(leaf, [odd, authority.intermediate, authority.root], NOW).state == "complete"
+    assert leaf_first([leaf, odd])[0] == leaf
