@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from .._domain.catalogue import Catalogue, Found, outside_catalogue
-from .._domain.envelope import Envelope, parse
+from .._domain.catalogue import Catalogue, Found, is_alone, outside_catalogue
+from .._domain.envelope import Envelope, parse, sound_parts
 from .._domain.errors import OpsError
 from .._domain.listing import LISTED_AT_MOST
 from .._domain.values import BsonValue, JsonObject
@@ -45,6 +45,7 @@ class Survey:
     sample: list[tuple[Found, Envelope]] = field(default_factory=list)
     not_bare: set[str] = field(default_factory=set)
     _telling: dict[str, list[bytes]] = field(default_factory=dict, repr=False)
+    _sole: dict[str, str | None] = field(default_factory=dict, repr=False)
 
     def require_catalogued(self) -> None:
         """Raises OpsError catalogue.outside when an envelope is where nobody listed one (T4)."""
@@ -67,10 +68,42 @@ class Survey:
         """Count one document and its envelopes. each: called with every well-formed envelope."""
         self.documents += 1
         self.by_collection[collection] += 1
+        if self._note_plain(catalogue, collection, document, each):
+            return
         for found in catalogue.envelopes(collection, document):
             envelope = self._counted(catalogue, found, document.get("kek_version"))
             if each is not None and envelope is not None:
                 each(found, envelope)
+
+    def _note_plain(
+        self, catalogue: Catalogue, collection: str, document: Mapping[str, BsonValue], each: Each | None
+    ) -> bool:
+        """Count a document with one sound envelope, in its collection's one catalogued field, and nothing like it.
+
+        WHY: nearly all that have an envelope are such, and the long way takes six times as long for them.
+        INVARIANT: what is counted is what the long way would count; tests/unit/installation/test_survey.py compares.
+        """
+        if collection not in self._sole:
+            self._sole[collection] = catalogue.sole_field(collection)
+        sole = self._sole[collection]
+        value = None if sole is None else document.get(sole)
+        parts = sound_parts(value, document.get("kek_version")) if value.__class__ is dict else None
+        if sole is None or parts is None or not is_alone(sole, document):
+            return False
+        self.total += 1
+        self.not_bare.add(collection)
+        name = f"{collection}.{sole}"
+        self.by_field[name] += 1
+        self.by_version[parts[3]] += 1
+        self.by_provider[parts[4]] += 1
+        is_sample = self.by_field[name] <= SAMPLE_PER_FIELD
+        if is_sample or each is not None:
+            found, envelope = Found(collection, document.get("_id"), (sole,), value), Envelope(*parts)
+            if is_sample:
+                self.sample.append((found, envelope))
+            if each is not None:
+                each(found, envelope)
+        return True
 
     def note_raw(self, catalogue: Catalogue, collection: str, raw: bytes, each: Each | None = None) -> None:
         """As `note`, for a document's BSON, which is decoded only if it can hold an envelope.
@@ -80,7 +113,10 @@ class Survey:
         if collection not in self._telling:
             names = catalogue.telling_names(collection)
             self._telling[collection] = [record_bytes.in_bson(name) for name in names]
-        if not any(name in raw for name in self._telling[collection]):
+        for name in self._telling[collection]:  # not any(): to make a generator takes longer than the search
+            if name in raw:
+                break
+        else:
             self.pass_over(collection, 1)
             return
         try:
