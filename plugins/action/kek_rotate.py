@@ -16,6 +16,7 @@ from typing import Any
 from ansible.module_utils.common.validation import check_type_bool, check_type_int
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.visible import visible
 from ansible_collections.certautopilot.ops.plugins.plugin_utils._slices import Limits, run_slices
 
 MODULE = "certautopilot.ops.kek_rotate"
@@ -55,7 +56,7 @@ class ActionModule(ActionBase):
             # WHY stderr: Display leaves a piped stdout unflushed, so lines would come late and all at once; and what
             # a callback prints there for a program to read stays whole.
             if given["progress"] and not self._task.no_log:
-                display.display(f"{host}: {line}", stderr=True)
+                display.display(visible(f"{host}: {line}"), stderr=True)
 
         limits = Limits(given["slice_seconds"], given["max_seconds"])
         result = run_slices(execute, limits, say=say, clock=time.monotonic, sleep=time.sleep)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.visible import visible
 from ansible_collections.certautopilot.ops.plugins.plugin_utils._runs import has_ended, this_run
 
 MODULE = "certautopilot.ops.migration_turn"
@@ -30,7 +31,8 @@ class ActionModule(ActionBase):
         holder = answer.get("holder") or {}
         if (answer.get("failure") or {}).get("code") == "migration.held" and has_ended(holder.get("run_by") or {}):
             display.display(
-                f"run {holder['run']} has ended without giving its turn back: it is taken over", stderr=True
+                f"run {visible(str(holder['run']))} has ended without giving its turn back: it is taken over",
+                stderr=True,
             )
             answer = self._module({**arguments, "take_over": holder["run"]}, task_vars)
         return {**started, **answer}

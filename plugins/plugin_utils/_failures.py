@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.visible import visible
+
 
 def failed(code: str, msg: str, *, hint: str, step: str = "", retryable: bool = False) -> dict[str, Any]:
-    """Return the result of a task that failed. WHY the code in msg too: callbacks and AWX show that line first."""
+    """Return the result of a task that failed. WHY the code in msg too: callbacks and AWX show that line first.
+
+    What the texts hold of a host's answers moves no cursor and begins no line (X28).
+    """
+    msg, hint, step = visible(msg), visible(hint), visible(step)
     return {
         "changed": False,
         "failed": True,

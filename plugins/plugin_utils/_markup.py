@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import html
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.visible import code_of, is_unseen
+
 LONGEST, NAME = 600, 100  # characters that a page shows of one value, and of a name that somebody has chosen
-UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Categories of characters that a reader cannot see, or that change how the rest is seen. Source: Unicode, UAX #44."""
 
 EMPTY = ("br", "meta", "rect", "line", "polygon")  # elements without an end, or without anything inside
 
@@ -62,18 +61,13 @@ def joined(parts: Iterable[Part]) -> Markup:
 
 def as_seen(value: object) -> str:
     """Return a value with what cannot be seen as a code, for places in which there are no elements."""
-    return "".join(_code(one) if unicodedata.category(one) in UNSEEN else one for one in str(value))
+    return "".join(code_of(one) if is_unseen(one) else one for one in str(value))
 
 
 def _character(one: str) -> str:
-    if unicodedata.category(one) in UNSEEN:
-        return f'<span class="code-point">{_code(one)}</span>'
+    if is_unseen(one):
+        return f'<span class="code-point">{code_of(one)}</span>'
     return _braces(html.escape(one))
-
-
-def _code(one: str) -> str:
-    point = ord(one)
-    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
 def _attribute(value: object) -> str:

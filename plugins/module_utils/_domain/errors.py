@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from .values import JsonObject
+from .visible import visible
 
 
 class OpsError(Exception):
@@ -46,9 +47,13 @@ class OpsError(Exception):
         return self
 
     def as_result(self) -> JsonObject:
-        """Return the arguments of `fail_json`: msg (bare, because some are the vendor's), failure, facts."""
-        failure = {"code": self.code, "step": self.step, "retryable": self.retryable, "hint": self.hint}
-        return {**self.facts, "msg": self.message, "failure": failure}
+        """Return the arguments of `fail_json`: msg (bare, because some are the vendor's), failure, facts.
+
+        What a database or an HSM put into the texts moves no cursor and begins no line (X28).
+        """
+        step, hint = visible(self.step), visible(self.hint)
+        failure = {"code": self.code, "step": step, "retryable": self.retryable, "hint": hint}
+        return {**self.facts, "msg": visible(self.message), "failure": failure}
 
 
 class LeaseHeld(OpsError):

@@ -9,12 +9,12 @@ WHY this order: a secret that was cut or escaped first would not be found any mo
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from .visible import visible
+
 LONGEST = 300  # characters of one line
-_HIDDEN = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co")  # categories: control, format (bidi among it), separators, surrogates
 
 
 def journal_lines(output: str, mask: Callable[[str], str]) -> tuple[str, ...]:
@@ -25,14 +25,8 @@ def journal_lines(output: str, mask: Callable[[str], str]) -> tuple[str, ...]:
 
 def shown(text: str, longest: int = LONGEST) -> str:
     """Return the text on one line: nothing in it moves a cursor, hides or turns round what follows, or is endless."""
-    safe = "".join(_escaped(letter) if unicodedata.category(letter) in _HIDDEN else letter for letter in text)
+    safe = visible(text)
     return safe if len(safe) <= longest else f"{safe[:longest]}… ({len(safe) - longest} more characters)"
-
-
-def _escaped(letter: str) -> str:
-    plain = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(letter)
-    code = ord(letter)
-    return plain or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
 
 def _entry(line: str) -> Mapping[str, object] | None:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
+from .visible import visible
+
 SHORTEST_MASKED = 6  # characters: masking "1234" would garble every count that contains it, and so reveal it
 
 
@@ -20,6 +22,7 @@ def forms(secret: str) -> Iterator[str]:
         return
     raw = secret.encode()
     yield secret
+    yield visible(secret)  # as a result has it
     yield quote(secret, safe="")
     yield base64.b64encode(raw).decode("ascii").rstrip("=")
     yield raw.hex()

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -24,7 +25,9 @@ from .._domain.file_failures import file_failure
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
+from .._domain.visible import visible
 from .._keys import registry
+from .._keys.pkcs11.worker.private_memory import keep_private
 from . import dependencies, redaction, signals
 from .arguments import EXCLUSIVE, Spec
 from .configuration import settings_from
@@ -58,17 +61,18 @@ def run_module(
     installed: False for a verb that works on no installation and reads no settings. timed: the result has `elapsed_s`,
     the seconds that the verb took: without what Ansible adds to them, so that a report can tell the two apart.
     """
-    exclusive = [list(pair) for pair in EXCLUSIVE] if installed else []
-    module = AnsibleModule(argument_spec=dict(spec), mutually_exclusive=exclusive, supports_check_mode=True)
+    keep_private()  # before the options are read: a PIN or a URI may be among them
+    module = _module(spec, installed=installed)
     failure: OpsError | None = None
     answer: JsonObject = {}
     try:
         with signals.unwinding():
             dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
+            warn = partial(_warn, module)
             given = set(module.no_log_values)  # by options; Ansible shows those in `invocation`, so they stay masked
-            settings = _settings(module) if installed else Settings()
+            settings = _settings(module, warn) if installed else Settings()
             began = time.monotonic()
-            result = verb(settings, _options(options, module.params), check=module.check_mode, warn=module.warn)
+            result = verb(settings, _options(options, module.params), check=module.check_mode, warn=warn)
         answer = plain_object(result.as_result(diff=bool(module._diff)))
         if timed:
             answer["elapsed_s"] = round(time.monotonic() - began, 3)
@@ -102,14 +106,24 @@ def unexpected(surprise: Exception) -> OpsError:
     )
 
 
-def _settings(module: AnsibleModule) -> Settings:
+def _module(spec: Spec, *, installed: bool) -> AnsibleModule:
+    exclusive = [list(pair) for pair in EXCLUSIVE] if installed else []
+    return AnsibleModule(argument_spec=dict(spec), mutually_exclusive=exclusive, supports_check_mode=True)
+
+
+def _warn(module: AnsibleModule, text: str) -> None:
+    """Warn, with what nobody can see as codes: the text may have a name of the database in it (X28)."""
+    module.warn(visible(text))
+
+
+def _settings(module: AnsibleModule, warn: Callable[[str], None]) -> Settings:
     pin = module.params.get("pkcs11_pin")
     if pin is not None and len(pin) < SHORT_PIN:
-        module.warn(
+        warn(
             f"pkcs11_pin has fewer than {SHORT_PIN} characters: Ansible would mask it inside other output and so "
             "reveal it; use pkcs11_pin_file"
         )
-    settings = settings_from(module.params, environment=os.environ, warn=module.warn)
+    settings = settings_from(module.params, environment=os.environ, warn=warn)
     module.no_log_values.update(redaction.masked_values(settings))
     dependencies.require(*registry.needs(settings))
     return settings

@@ -10,22 +10,24 @@ from datetime import datetime
 
 from .._domain.instants import rfc3339
 from .._domain.values import JsonObject
+from .._domain.visible import LAYOUT, visible
 
 
 def plain_object(values: Mapping[str, object]) -> JsonObject:
     """Return the arguments of `exit_json` or `fail_json`, each made plain."""
-    return {name: plain(value) for name, value in values.items()}
+    return {visible(name): plain(value) for name, value in values.items()}
 
 
 def plain(value: object) -> object:
     """Return the value made of dict, list, str, int, float, bool and None only.
 
-    Instants become RFC 3339, bytes hex, sets sorted lists, anything unknown (an ObjectId) its text.
+    Instants become RFC 3339, bytes hex, sets sorted lists, anything unknown (an ObjectId) its text. Of a text, what
+    moves a terminal's cursor or turns letters round becomes a code, in names too (X28); lines stay lines.
     """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {visible(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
         return sorted((plain(item) for item in value), key=str)
     if isinstance(value, (list, tuple)):
@@ -34,7 +36,7 @@ def plain(value: object) -> object:
         return rfc3339(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).hex()
-    for known in (int, float, str):  # WHY the call: driver types such as Int64 are subclasses of these
+    for known in (int, float):  # WHY the call: driver types such as Int64 are subclasses of these
         if isinstance(value, known):
             return known(value)
-    return str(value)
+    return visible(str(value), keep=LAYOUT)

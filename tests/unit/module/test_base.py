@@ -220,3 +220,39 @@ def test_x37_a_failure_and_a_secret_that_was_given_as_an_option_stay_masked(call
     assert "credentials" not in failed["msg"]
     assert "mypinword" not in str(given)
     assert any("a secret of this installation is an ordinary word" in str(warning) for warning in given["warnings"])
+
+
+HOSTILE = "zone\x1b[2J\x9b31m\u202e\nok: [host]"
+SHOWN = r"zone\x1b[2J\x9b31m\u202e\nok: [host]"
+
+
+def test_x28_terminal_escapes_of_the_database_are_codes_in_a_failure(call, files):
+    def verb(settings, options, *, check, warn):
+        raise OpsError(f"found {HOSTILE}", code="demo.x", hint=f"see {HOSTILE}", step=HOSTILE, where=[{HOSTILE: 1}])
+
+    result = call(module_of(verb), **files)
+
+    assert result["msg"].startswith(f"found {SHOWN}")
+    assert (result["failure"]["hint"], result["failure"]["step"]) == (f"see {SHOWN}", SHOWN)
+    assert unseen(result) == set()
+
+
+def test_x28_terminal_escapes_of_the_database_are_codes_in_warnings_results_and_diffs(call, files):
+    def verb(settings, options, *, check, warn):
+        warn(f"no {HOSTILE}")
+        return Result(True, {"names": [HOSTILE], "by_name": {HOSTILE: 1}}, {"a": HOSTILE}, {HOSTILE: "b"})
+
+    result = call(module_of(verb), **files, diff=True)
+
+    assert f"no {SHOWN}" in str(result["warnings"]).replace("\\\\", "\\")
+    assert list(result["by_name"]) == [SHOWN]
+    assert unseen(result) == {"\n"}, "lines of a value stay lines: whoever prints a result escapes or indents them"
+
+
+def unseen(value):
+    """Return the characters of all texts in a result that cannot be seen."""
+    if isinstance(value, dict):
+        return {found for pair in value.items() for part in pair for found in unseen(part)}
+    if isinstance(value, list):
+        return {found for part in value for found in unseen(part)}
+    return {letter for letter in value if not letter.isprintable()} if isinstance(value, str) else set()

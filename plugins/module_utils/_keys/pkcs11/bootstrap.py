@@ -17,12 +17,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # WHY: AnsiballZ ships what it sees imported, and looks into this block; Python does not, so that the parent never
     # loads the binding.
-    from .worker import base, binding, engine, function_list, gcm_calls, iv_rule, keys, main, session  # noqa: F401
+    from .worker import (  # noqa: F401
+        base,
+        binding,
+        engine,
+        function_list,
+        gcm_calls,
+        iv_rule,
+        keys,
+        main,
+        private_memory,
+        session,
+    )
 
 # Each file comes after those it imports.
 SOURCES = (
     "binding",
     "base",
+    "private_memory",
     "function_list",
     "gcm_calls",
     "iv_rule",

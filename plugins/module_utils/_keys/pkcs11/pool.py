@@ -147,7 +147,6 @@ class WorkerPool:
             # WHY none for one that is launched elsewhere: its parent is another, and it inherits nothing of ours.
             "login_guard": self._guard.fileno() if not settings.launch else None,
             "parent_pid": os.getpid() if not settings.launch else None,
-            "hidden": self._account is not None or bool(settings.launch),
         }
         worker = start(settings, (self._guard.fileno(),), self._account)
         self._workers.append(worker)

@@ -20,7 +20,7 @@ except ImportError:  # a Python built without libffi
 _GET_TOKEN_INFO, _GET_SESSION_INFO = 6, 15  # places in CK_FUNCTION_LIST after the version
 _FUNCTIONS = 68  # how many it has since v2.01
 _LOGGED_IN_STATES = frozenset({1, 3})  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _SIGKILL = 1, 4, 9
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
 Function: TypeAlias = Callable[..., int]
 """A function of the list: it returns a CKR code."""
@@ -93,16 +93,6 @@ class RawModule:
         """Return whether the module filled in the answer about a slot or session."""
         call = self.function(place, ctypes.c_ulong, ctypes.c_void_p)
         return call is not None and call(subject, ctypes.byref(answer)) == 0
-
-
-def hide_from_own_user() -> None:
-    """Keep other processes of this user from looking into this one, or speaking through it to a parent that is root."""
-    if ctypes is None:
-        return
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    except (OSError, AttributeError):
-        return
 
 
 def die_with_parent() -> None:

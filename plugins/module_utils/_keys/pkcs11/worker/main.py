@@ -23,7 +23,8 @@ from typing import Any, TypeAlias
 from . import keys
 from .base import Refusal, ckr, is_transient
 from .engine import Engine
-from .function_list import die_with_parent, hide_from_own_user
+from .function_list import die_with_parent
+from .private_memory import keep_private
 from .session import HsmSession, TokenInfo
 
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
@@ -37,6 +38,7 @@ Reply: TypeAlias = tuple[Any, ...]
 
 def main() -> None:
     """Serve the parent. Ends with the parent, at end of file, or after an opening that was refused."""
+    keep_private()
     requests, replies = _take_protocol()
     opening = _read_frame(requests)
     if opening is None:
@@ -45,8 +47,6 @@ def main() -> None:
     die_with_parent()
     if config.get("parent_pid") not in (None, os.getppid()):
         return  # the parent died while this process was starting
-    if config.get("hidden"):
-        hide_from_own_user()
     hsm = HsmSession(config)
     engine = Engine(hsm)
     operations = _operations(hsm, engine)
@@ -111,18 +111,7 @@ def _take_protocol() -> tuple[int, int]:
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to answer
     faulthandler.enable(sys.stderr)
-    _forbid_core_dumps()
     return requests, replies
-
-
-def _forbid_core_dumps() -> None:
-    """A core file of this process would hold the PIN and data keys."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, OSError, ValueError):
-        return
 
 
 def _read_frame(descriptor: int) -> Request | None:

@@ -24,8 +24,7 @@ _CANT_LOCK = " 0xa"  # how the binding's text for a code without a name of its o
 class Configuration(TypedDict):
     """What the parent sends first. login_guard: a descriptor that all workers of a run share, None for one alone.
 
-    parent_pid: None for a process that our parent did not start itself. hidden: other processes of its user must not
-    look into it, because its parent is root.
+    parent_pid: None for a process that our parent did not start itself.
     """
 
     module_path: str
@@ -34,7 +33,6 @@ class Configuration(TypedDict):
     pin: str
     login_guard: NotRequired[int | None]
     parent_pid: NotRequired[int | None]
-    hidden: NotRequired[bool]
 
 
 class TokenInfo(TypedDict):
