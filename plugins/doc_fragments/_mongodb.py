@@ -21,6 +21,18 @@ options:
     description: Name of the database. Taken from C(database.name) in O(config_file) or from the URI's path when
       left out.
     type: str
+  mongodb_tls:
+    description:
+      - Whether the connection to MongoDB is encrypted, where the URI does not say it. What the URI says otherwise is
+        refused; neither wins.
+      - A connection to another host that is not encrypted, or whose certificate is not verified, is warned of.
+    type: bool
+  mongodb_tls_ca_file:
+    description: File with the certificates, in PEM, of the CAs that are trusted for MongoDB, instead of the host's.
+    type: path
+  mongodb_tls_certificate_key_file:
+    description: File with this client's certificate and its key, in PEM, for a server that asks for one.
+    type: path
   config_file:
     description:
       - The installation's C(config.yaml). The default file may be absent; a file that is named must exist.

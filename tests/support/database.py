@@ -46,12 +46,14 @@ class DatabaseServer:
     given_uri: str = ""
     host: str = "127.0.0.1"
     pid: int = 0
+    flags: tuple[str, ...] = ()  # more of SecantusDB's own: TLS, users
+    query: str = ""  # what a client of ours must say to it, as "?tls=true"
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def uri(self) -> str:
         """The URI without a database name."""
-        return self.given_uri or f"mongodb://{self.host}:{self.port}/"
+        return self.given_uri or f"mongodb://{self.host}:{self.port}/{self.query}"
 
     def start(self) -> None:
         """Start the process and wait until it answers. Raises RuntimeError with the end of its log when it does not."""
@@ -149,7 +151,7 @@ def _command(server: DatabaseServer, folder: Path) -> list[str]:
     settings.write_text("[oplog]\nmax_entries = 2000000\n", encoding="ascii")
     command = [str(_secantus_path()), "--config", str(settings), "--host", server.host, "--port", str(server.port)]
     command += ["--storage-path", data, "--log-level", "WARNING"]
-    return [*command, "--sync-on-commit"] if server.sync_on_commit else command
+    return [*command, *server.flags, *(["--sync-on-commit"] if server.sync_on_commit else [])]
 
 
 def _wait_for_answer(uri: str, alive: Callable[[], bool]) -> bool:

@@ -75,7 +75,7 @@ class LeaseLost(OpsError):
 
 
 class Unauthorized(OpsError):
-    """The database server refuses the credentials, or this user may not do what was asked.
+    """This user of the database may not do what was asked. The message has the command, the hint the role.
 
     Who can do without it catches this and goes on.
     """

@@ -9,8 +9,9 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
+from .mongodb_uri import passwords_in
 from .visible import visible
 
 SHORTEST_MASKED = 6  # characters: masking "1234" would garble every count that contains it, and so reveal it
@@ -26,15 +27,6 @@ def forms(secret: str) -> Iterator[str]:
     yield quote(secret, safe="")
     yield base64.b64encode(raw).decode("ascii").rstrip("=")
     yield raw.hex()
-
-
-def passwords_in(uri: str) -> Iterable[str]:
-    """Return the password of a URI as it is and decoded, nothing where it has none."""
-    try:
-        password = urlsplit(uri).password
-    except ValueError:
-        return ()
-    return (password, unquote(password)) if password else ()
 
 
 def is_secret_name(name: str) -> bool:

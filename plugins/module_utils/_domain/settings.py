@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
 from . import env_keks
 from .errors import OpsError
+from .mongodb_uri import parts_of
 from .secret import Secret
 
 
@@ -23,13 +23,13 @@ from .secret import Secret
 class Setting:
     """One setting and every place that may give it.
 
-    name: of the setting and of the module's option. variable: of the environment and of secrets.env. path: its keys in
-    config.yaml, () for none. kind: type of the option. secret: held as `Secret`; the option NAME_file reads it from a
-    private file. blanks: white space at its ends is legal. empty_code: of the refusal for an empty NAME_file.
+    name: of the setting and of the module's option. variable: of the environment and of secrets.env, "" for none. path:
+    its keys in config.yaml, () for none. kind: type of the option. secret: held as `Secret`; the option NAME_file reads
+    it from a private file. blanks: white space at its ends is legal. empty_code: of the refusal for an empty NAME_file.
     """
 
     name: str
-    variable: str
+    variable: str = ""
     path: tuple[str, ...] = ()
     kind: str = "str"
     secret: bool = False
@@ -47,7 +47,11 @@ DATABASE_URI = Setting(
     "mongodb_uri", "CERTAUTOPILOT_DATABASE_URI", ("database", "uri"), secret=True, empty_code="uri.empty"
 )
 DATABASE = Setting("mongodb_database", "CERTAUTOPILOT_DATABASE_NAME", ("database", "name"))
-SHARED = (PROVIDER, DATABASE_URI, DATABASE)  # whatever the provider
+# Beside the URI, by options only: the service has no variable for them.
+TLS = Setting("mongodb_tls", kind="bool")
+TLS_CA_FILE = Setting("mongodb_tls_ca_file", kind="path")
+TLS_KEY_FILE = Setting("mongodb_tls_certificate_key_file", kind="path")
+SHARED = (PROVIDER, DATABASE_URI, DATABASE, TLS, TLS_CA_FILE, TLS_KEY_FILE)  # whatever the provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Settings:
     def require_database(self) -> tuple[Secret[str], str]:
         """Return (URI, database name). Raises OpsError settings.missing."""
         uri = self.require_hidden(DATABASE_URI)
-        name = self.values.get(DATABASE.name) or database_in(uri)
+        name = self.values.get(DATABASE.name) or parts_of(uri).database
         if not name:
             raise missing(DATABASE, or_else=", or a path in the URI")
         return uri, name
@@ -169,14 +173,6 @@ def missing(setting: Setting, *, or_else: str = "") -> OpsError:
         code="settings.missing",
         hint=f"give option `{option}`, or {place}{or_else}",
     )
-
-
-def database_in(uri: Secret[str]) -> str:
-    """Return the database named in a URI's path, "" where it names none."""
-    try:
-        return unquote(urlsplit(uri.reveal()).path.lstrip("/"))
-    except ValueError:
-        return ""
 
 
 def _refuse_blank(setting: Setting, value: Secret[str], origin: str) -> None:

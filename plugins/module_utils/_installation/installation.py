@@ -22,6 +22,7 @@ from .._store import install_lock, keystore, restore_mark
 from .._store.connection import Store, open_store
 from .._store.install_lock import InstallLock
 from .._store.keystore import Keystore
+from .._store.opening import beside
 from .canaries import prove_canaries
 from .login_turn import first_login, later_logins
 from .refusals import lock_missing
@@ -45,7 +46,7 @@ def open_database(settings: Settings, *, restoring: bool = False) -> Iterator[St
     Raises OpsError restore.unfinished.
     """
     uri, database = settings.require_database()
-    with open_store(uri, database) as store:
+    with open_store(uri, database, beside(settings)) as store:
         if not restoring:
             restore_mark.require_none(store)
         yield store

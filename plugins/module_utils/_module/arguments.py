@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from .._domain.settings import DATABASE, DATABASE_URI, Setting
+from .._domain.settings import DATABASE, DATABASE_URI, TLS, TLS_CA_FILE, TLS_KEY_FILE, Setting
 from .._domain.settings import PROVIDER as PROVIDER_SETTING
 from .._keys import registry
 from .configuration import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE
@@ -31,7 +31,7 @@ def _options(*settings: Setting) -> Spec:
 
 
 MONGODB: Spec = {
-    **_options(DATABASE_URI, DATABASE),
+    **_options(DATABASE_URI, DATABASE, TLS, TLS_CA_FILE, TLS_KEY_FILE),
     "config_file": {"type": "path", "default": DEFAULT_CONFIG_FILE},
     "secrets_file": {"type": "path", "default": DEFAULT_SECRETS_FILE, "no_log": False},
     "service_user": {"type": "str", "default": ""},

@@ -28,6 +28,7 @@ from .._domain.values import JsonObject
 from .._domain.visible import visible
 from .._keys import registry
 from .._keys.pkcs11.worker.private_memory import keep_private
+from .._store.opening import warn_of_connection
 from . import dependencies, redaction, signals
 from .arguments import EXCLUSIVE, Spec
 from .configuration import settings_from
@@ -126,6 +127,7 @@ def _settings(module: AnsibleModule, warn: Callable[[str], None]) -> Settings:
     settings = settings_from(module.params, environment=os.environ, warn=warn)
     module.no_log_values.update(redaction.masked_values(settings))
     dependencies.require(*registry.needs(settings))
+    warn_of_connection(settings, warn)
     return settings
 
 

@@ -15,18 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from .._domain.catalogue import BUILT_IN, NO_ENVELOPE
-from .._domain.environment_file import grammar, parse_assignments
+from .._domain.environment_file import parse_assignments
 from .._domain.errors import FileMissing, OpsError
 from .._domain.secret import Secret
 from .._domain.settings import Setting, Settings, Source, conflict, resolve
 from .._keys import registry
 from .._store.opener import uid_of
 from .._store.private_files import read_private_text, read_trusted
-
-try:
-    import yaml
-except ImportError:  # reported by name in dependencies.py
-    yaml = None  # type: ignore[assignment]
+from .config_yaml import parse
 
 DEFAULT_CONFIG_FILE = "/etc/certautopilot/config.yaml"
 DEFAULT_SECRETS_FILE = "/etc/certautopilot/secrets.env"
@@ -103,13 +99,7 @@ def _config(named: object, service_uid: int | None) -> list[Source]:
         raise OpsError(
             f"cannot read {path} ({type(cause).__name__})", code="file.unreadable", hint="check its owner and content"
         ) from None
-    try:
-        document = yaml.safe_load(content) or {}
-    except yaml.YAMLError:
-        # SAFE BECAUSE the cause is dropped: a YAML error quotes the line, which may hold a URI.
-        raise grammar(str(path), "it is not YAML") from None
-    if not isinstance(document, Mapping):
-        raise grammar(str(path), f"it holds a {type(document).__name__}, expected a mapping")
+    document = parse(content, str(path))
     return [
         Source(f"config file {path}: {'.'.join(setting.path)}", {setting: _text(value, setting.path, path)})
         for setting in registry.all_settings()

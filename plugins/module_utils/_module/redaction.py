@@ -12,7 +12,8 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 
-from .._domain.secret_forms import SHORTEST_MASKED, forms, is_secret_name, passwords_in
+from .._domain.mongodb_uri import passwords_in
+from .._domain.secret_forms import SHORTEST_MASKED, forms, is_secret_name
 from .._domain.settings import DATABASE_URI, Settings
 
 _WORD = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+)*")

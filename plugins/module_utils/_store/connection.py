@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .._domain.dumped import COLLECTION, TIME_SERIES
-from .._domain.errors import DatabaseRefused, OpsError, Unauthorized
+from .._domain.errors import OpsError
 from .._domain.secret import Secret
 from .driver import Document, DriverObject, bson, errors, pymongo, record_codec
-
-SERVER_SELECTION_TIMEOUT_MS = 10_000
-_NOT_ALLOWED, _NOT_AUTHENTICATED = 13, 18  # codes of the server: Unauthorized, AuthenticationFailed
+from .driver_failures import Place, Server, is_about_the_command, of_connection, of_driver, of_server, too_large
+from .opening import NOTHING_BESIDE, Beside, client_of, connection_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +41,11 @@ def _info(entry: Document) -> CollectionInfo:
 class Store:
     """One database of one server. `name` and `hosts` are safe to print; the URI is not kept."""
 
-    def __init__(self, client: DriverObject, name: str, hosts: str) -> None:
+    def __init__(self, client: DriverObject, name: str, server: Server) -> None:
         self._client = client
         self.name = name
-        self.hosts = hosts
+        self.hosts = server.shown()
+        self.place = Place(f'database "{name}" at {self.hosts}', server)
         # WHY said here: a service's URI may send its reads to a secondary, which may be behind, or ask for less than
         # what a majority has; what we read decides about keys (X12).
         self._database = client.get_database(
@@ -61,6 +61,11 @@ class Store:
 
     def close(self) -> None:
         self._client.close()
+
+    def last_heard(self) -> list[str]:
+        """Return the driver's texts about servers that do not answer, for `driver_failures` only."""
+        seen = self._client.topology_description.server_descriptions().values()
+        return [str(server.error) for server in seen if server.error is not None]
 
     def collection(self, name: str, *, codec: DriverObject = None) -> DriverObject:
         """Return the driver's collection object, for this floor only."""
@@ -103,25 +108,20 @@ class Store:
             return self._client.admin.command("hello")["localTime"]  # type: ignore[no-any-return]
 
 
-def open_store(uri: Secret[str], database: str) -> Store:
-    """Return a connected store. Raises OpsError database.uri_invalid, database.unreachable, database.unauthorized."""
+def open_store(uri: Secret[str], database: str, beside: Beside = NOTHING_BESIDE) -> Store:
+    """Return a connected store. Raises OpsError database.*, file.*: what `opening` and `driver_failures` raise."""
+    connection = connection_of(uri, beside)
+    client = client_of(connection)
     try:
-        client: DriverObject = pymongo.MongoClient(
-            uri.reveal(),
-            serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
-            appname="certautopilot.ops",
-            tz_aware=False,
-        )
-        parsed = pymongo.uri_parser.parse_uri(uri.reveal(), warn=False)
-        hosts = ", ".join(f"{host}:{port}" for host, port in parsed["nodelist"])
-    except (errors.PyMongoError, ValueError, TypeError):
-        # SAFE BECAUSE the cause is dropped: the driver's text may quote the URI and with it the password.
+        store = Store(client, database, connection.server)
+    except errors.InvalidName:
+        client.close()
         raise OpsError(
-            "the MongoDB URI cannot be parsed",
-            code="database.uri_invalid",
-            hint="percent-encode user and password (RFC 3986), as in mongodb://user:p%40ss@host:27017/name",
+            f'"{database}" cannot be the name of a database',
+            code="database.name",
+            hint="correct `mongodb_database`, database.name in config.yaml or the path of the URI: it is not empty and "
+            'has no blank, dot, "$", "/" or quote',
         ) from None
-    store = Store(client, database, hosts)
     try:
         store.server_time()
     except BaseException:
@@ -133,72 +133,35 @@ def open_store(uri: Secret[str], database: str) -> Store:
 @contextmanager
 def driver_errors(store: Store, *, retry_hint: str = "run it again when the database answers") -> Iterator[None]:
     """Turn the driver's errors into OpsError; no driver text passes, because it may hold values of records."""
-    where = f'database "{store.name}" at {store.hosts}'
     try:
         yield
     except errors.OperationFailure as failure:
-        if failure.code in (_NOT_ALLOWED, _NOT_AUTHENTICATED):
-            raise _unauthorized(where, failure.code) from None
-        raise DatabaseRefused(
-            f"{where} refused an operation ({_refused_because(failure)})",
-            hint="see the server's log for this code; " + retry_hint,
-            retryable=True,
-        ) from None
+        raise of_server(failure, store.place, retry_hint=retry_hint) from None
     except errors.ConnectionFailure as failure:
-        raise OpsError(
-            f"{where} cannot be reached ({type(failure).__name__})",
-            code="database.unreachable",
-            hint=retry_hint,
-            retryable=True,
-        ) from None
+        raise of_connection(failure, store.place, store.last_heard(), retry_hint=retry_hint) from None
+    except errors.DocumentTooLarge:
+        raise too_large(store.place) from None
     except bson.errors.BSONError:
         # What reads records one by one names the one that is meant (`records.stream`, `records.scan`).
         raise OpsError(
-            f"{where} holds something that cannot be decoded as BSON",
+            f"{store.place.where} holds something that cannot be decoded as BSON",
             code="record.undecodable",
             hint="kek_info names records that cannot be decoded; correct or remove them",
         ) from None
     except errors.PyMongoError as failure:
-        raise OpsError(
-            f"{where}: the driver failed with {type(failure).__name__}",
-            code="database.error",
-            hint="check the data named in this step; " + retry_hint,
-        ) from None
-
-
-def _refused_because(failure: errors.OperationFailure) -> str:
-    """Return the code; of a batch that of its first refused write, with the fields of the unique index that refused it.
-
-    WHY no more of what the server says: it quotes values of records. Names of fields are in no need of hiding.
-    """
-    first = ((failure.details or {}).get("writeErrors") or [{}])[0]
-    code, fields = first.get("code", failure.code), list(first.get("keyPattern") or ())
-    index = f", a unique index over {', '.join(fields)} is in the way" if fields else ""
-    return f"server code {code}, {type(failure).__name__}{index}"
+        raise of_driver(failure, store.place, retry_hint=retry_hint) from None
 
 
 def refusal_of(store: Store, command: Document) -> str:
     """Run a command on the database; return why the server refuses it, "" where it does not.
 
-    Raises OpsError database.unauthorized, .unreachable, .error: those are no answers to what was asked.
+    Raises OpsError database.*, where that is no answer to what was asked: not allowed, no primary, no connection.
     """
     with driver_errors(store):
         try:
             store.command(command)
         except errors.OperationFailure as failure:
-            if failure.code in (_NOT_ALLOWED, _NOT_AUTHENTICATED):
+            if not is_about_the_command(failure):
                 raise
             return f"the server refused it with code {failure.code}"
     return ""
-
-
-def _unauthorized(where: str, code: int | None) -> Unauthorized:
-    if code == _NOT_ALLOWED:
-        return Unauthorized(
-            f"{where} does not allow this user what was asked (server code {code})",
-            hint="give the user readWrite on this database, and dbAdmin for kek_remove; a URI without a user is "
-            "nobody's login",
-        )
-    return Unauthorized(
-        f"{where} refused the credentials (server code {code})", hint="correct CERTAUTOPILOT_DATABASE_URI"
-    )

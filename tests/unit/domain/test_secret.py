@@ -27,12 +27,13 @@ REVEALED_IN = {
     "_domain/certificate_files.py": "a passphrase seals and opens a PKCS#12 file",
     "_domain/env_keks.py": "hex digits become bytes",
     "_domain/pin_tag.py": "the tag of a refused PIN",
-    "_domain/settings.py": "the database named in a URI; settings that are no secret after all",
+    "_domain/mongodb_uri.py": "the parts of a URI",
+    "_domain/settings.py": "settings that are no secret after all",
     "_keys/env.py": "the bytes of a KEK become a cipher",
     "_keys/pkcs11/pool.py": "the PIN goes to the worker that logs in",
     "_module/configuration.py": "variables that are no secrets; variables become settings",
     "_module/redaction.py": "what Ansible must mask",
-    "_store/connection.py": "the URI goes to the driver",
+    "_store/opening.py": "the URI goes to the driver",
     "_installation/carried.py": "carried values go into the encrypted bundle",
 }
 

@@ -69,7 +69,7 @@ def required(name, folder):
 @pytest.fixture
 def unreachable(tmp_path, monkeypatch):
     """Return options of an env installation whose database does not answer."""
-    monkeypatch.setattr(f"{PLUGINS}.module_utils._store.connection.SERVER_SELECTION_TIMEOUT_MS", 50)
+    monkeypatch.setattr(f"{PLUGINS}.module_utils._store.opening.SERVER_SELECTION_TIMEOUT_MS", 50)
     secrets = tmp_path / "secrets.env"
     secrets.write_text(f"CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1={KEY}\n")
     secrets.chmod(0o600)
