@@ -27,9 +27,7 @@ def test_x95_a_key_that_is_there_twice_is_refused_by_its_lines(content, lines):
     assert "secret" not in str(refused.value.as_result())
 
 
-@pytest.mark.parametrize(
-    "content", ["a: &x {b: 1}\nc: {<<: *x, <<: *x}\n", "a: {b: 1}\nc: {b: 1}\n"]
-)
+@pytest.mark.parametrize("content", ["a: &x {b: 1}\nc: {<<: *x, <<: *x}\n", "a: {b: 1}\nc: {b: 1}\n"])
 def test_what_is_only_like_a_twin_is_read(content):
     assert parse(content, "/etc/config.yaml")
 
