@@ -223,6 +223,21 @@ def test_a_migration_that_failed_goes_back_and_then_on_where_it_stopped(lab):
     assert compare(lab)["holds"]
 
 
+def test_an_export_that_failed_is_the_only_reason_given(lab):
+    bundle = lab.folder / "work-old" / "bundle"
+    bundle.parent.mkdir(mode=0o700, exist_ok=True)
+    bundle.write_text("somebody's file where the bundle's folder would be")
+
+    status, output = migrate(lab)
+
+    assert status == 2
+    assert "migrate.export: failed at" in output
+    assert "migrate.no_bundle: old did not hand over its bundle" in output
+    assert "was not put" not in output
+    assert bundle.read_text().startswith("somebody's")
+    assert lab.service("running", "old").returncode == 0
+
+
 def write_to_the_source(lab):
     config, secrets_env = (path.read_text() for path in lab.files("old"))
     uri = re.search("^CERTAUTOPILOT_DATABASE_URI=(.*)$", secrets_env, re.MULTILINE).group(1)
