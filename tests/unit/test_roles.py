@@ -145,6 +145,7 @@ def test_the_codes_of_roles_are_stable(refusals):
         "migrate.failed",
         "migrate.finished",
         "migrate.jumped",
+        "migrate.no_bundle",
         "migrate.preflight",
         "migrate.proof",
         "migrate.rehearsal",
