@@ -72,6 +72,11 @@ OPTIONAL = (
         "pkcs11-spy counts the calls to the HSM",
         files=("/usr/lib/pkcs11-spy.so", "/usr/lib/*/pkcs11-spy.so"),
     ),
+    Need(
+        ("p11-kit", "p11-kit-modules"),
+        "p11-kit-proxy is a second PKCS#11 library, with SoftHSM2 behind it",
+        files=("/usr/lib/p11-kit-proxy.so", "/usr/lib/*/p11-kit-proxy.so", "/usr/lib64/p11-kit-proxy.so"),
+    ),
 )
 
 # Targets of make that need more than `make env` installs, and what each of them installs first (.ci/tools.py). The

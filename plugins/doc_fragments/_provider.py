@@ -31,7 +31,8 @@ options:
         C(CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN).
     type: str
   pkcs11_pin_file:
-    description: File that holds the user PIN, mode C(0600).
+    description: File that holds the user PIN, mode C(0600). One line end after it is not part of the PIN; a file that
+      holds what nobody can have typed is refused before any login.
     type: path
   pkcs11_run_as:
     description:
@@ -40,6 +41,23 @@ options:
         that must be the service's. Otherwise, and with C(module), it is the user of the module.
       - A name is that user. Another user than the module's own needs root.
       - Roles take it as C(CERTAUTOPILOT_OPS_PKCS11_RUN_AS) in their environment.
+    type: str
+  pkcs11_timeout:
+    description:
+      - Seconds within which the HSM must answer a request of up to 250 envelopes. Workers that all stay silent are
+        given up together. 120 when left out.
+      - Roles take it as C(CERTAUTOPILOT_OPS_PKCS11_TIMEOUT) in their environment.
+    type: int
+  pkcs11_start_timeout:
+    description:
+      - Seconds within which the HSM's library must be loaded, initialised and logged in to. 60 when left out.
+      - Roles take it as C(CERTAUTOPILOT_OPS_PKCS11_START_TIMEOUT) in their environment.
+    type: int
+  pkcs11_library_variables:
+    description:
+      - How further variables in O(secrets_file) begin that the HSM's library reads, separated by commas. Those of the
+        known families of HSMs are passed to it without being named here.
+      - Roles take it as C(CERTAUTOPILOT_OPS_PKCS11_LIBRARY_VARIABLES) in their environment.
     type: str
 requirements:
   - python-pkcs11 >= 0.9 (provider V(pkcs11) only)

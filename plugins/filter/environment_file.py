@@ -9,6 +9,7 @@ in what the other two return, nor in an error.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 
 from ansible.errors import AnsibleFilterError
@@ -18,6 +19,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.environm
     format_assignments,
 )
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pin_text import pin_in_file
 
 
 def environment_lines(values: Mapping[str, object]) -> str:
@@ -44,6 +46,14 @@ def environment_disagreements(text: str, other: str, origin: str = "secrets.env"
         raise _failed(refusal) from None
 
 
+def pin_text(content: str, origin: str = "the PIN file") -> str:
+    """Return the user PIN in the content of a file, in Base64 as ansible.builtin.slurp gives it."""
+    try:
+        return pin_in_file(base64.b64decode(content), origin=origin)
+    except OpsError as refusal:
+        raise _failed(refusal) from None
+
+
 def _texts(values: object) -> dict[str, str]:
     if not isinstance(values, Mapping):
         raise AnsibleFilterError(f"expected a dictionary of NAME to value, found {type(values).__name__}")
@@ -60,4 +70,5 @@ class FilterModule:
             "environment_lines": environment_lines,
             "environment_differences": environment_differences,
             "environment_disagreements": environment_disagreements,
+            "pin_text": pin_text,
         }

@@ -81,6 +81,16 @@ versions:
   returned: success
   type: list
   elements: dict
+damaged:
+  description: Rows of the keystore, and of the install lock, with a value of another type than it must have; each with
+    place, field and reason. They are left out of the rest, and every other module refuses them.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - place: kek_versions 'active'
+      field: version
+      reason: kek_versions 'active' has a str as version, expected a whole number
 active:
   description: The version that seals new writes and the epoch that grows with each swap, null where there is none.
   returned: success

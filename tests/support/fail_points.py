@@ -39,6 +39,8 @@ FAIL_POINTS = {
     "load_hsm_key": ("_keys.pkcs11.provider", "Pkcs11Provider.load"),  # the key was found by its id and label
     "make_canary": ("_installation.canaries", "make_canary"),  # the key sealed a known value
     "drop_key_intent": ("_store.keystore", "drop_intent"),  # nothing is left to finish
+    # kek_remove
+    "destroy_hsm_key": ("_keys.pkcs11.provider", "Pkcs11Provider.destroy_key"),  # the token holds the key no more
     # kek_rotate, in the order of its story
     "join_rotation": ("_rotation.leadership", "lead_or_help"),  # settings are read; neither leader nor helper yet
     "write_rotation_record": ("_store.rotations", "begin"),  # the plan is in the database

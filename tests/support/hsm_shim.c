@@ -4,7 +4,7 @@
  *
  * A PKCS#11 library that is SoftHSM2 with faults. It loads the real library, copies its function list and overrides a
  * few entries. Positions are those of CK_FUNCTION_LIST, PKCS#11 2.40 section 5 (order of declaration). One source file
- * with three headers: gcc -shared -fPIC -o libshim.so hsm_shim.c -ldl.
+ * with four headers: gcc -shared -fPIC -o libshim.so hsm_shim.c -ldl.
  *
  * A "crypto call" is C_Encrypt or C_Decrypt with an output buffer; a call without one asks for a length only. Numbers
  * count in each process for itself, and over all processes and restarts where SHIM_STATE is set.
@@ -32,6 +32,9 @@
  *                          in_place: replaced by one of the module's, written into the caller's buffer by C_Encrypt
  *                          in_place_zeroed: the same, and a buffer that is not all zeros is refused
  *                          appended: replaced, and given after the tag; the output is 12 bytes longer
+ *                          null_appended: as appended, and a caller's IV is refused: NULL and ulIvBits 96 is asked for
+ *                          appended_16: as appended, with 16 bytes
+ *                          refused: no way of giving the IV is taken
  *                          keeps_zeros: demands zeros as above, and then uses them
  *   SHIM_IV_KEPT_AFTER     after so many encryptions a module that replaces the IV in place keeps the caller's
  *
@@ -47,8 +50,19 @@
  *   SHIM_HIDE_MECHANISM    a mechanism number that C_GetMechanismList does not list
  *   SHIM_REFUSE_KEYGEN     C_GenerateKey gives this CKR code
  *   SHIM_INITIALIZE        C_Initialize gives this CKR code
+ *   SHIM_NO_CHECK_VALUE    1: C_GetAttributeValue knows no CKA_CHECK_VALUE
+ *   SHIM_SLOT_SICK         C_GetTokenInfo gives this CKR code for every slot
+ *   SHIM_TOKEN_FLAGS       these flags are in every token info, besides the token's own
+ *   SHIM_ANONYMOUS         1: C_Login gives CKR_OK, and the session stays a public one
  *   SHIM_DEMAND_LOCKING    1: C_Initialize without CKF_OS_LOCKING_OK gives CKR_CANT_LOCK
  *   SHIM_REFUSE_LOCKING    1: C_Initialize with CKF_OS_LOCKING_OK gives CKR_CANT_LOCK
+ *
+ * One function that fails; the numbers are places in the function list, `hsm_shim.FUNCTIONS` has them by name.
+ *   SHIM_FAULT_FUNCTION    its number
+ *   SHIM_FAULT_KIND        before, after: SHIM_FAULT_CODE (CKR_DEVICE_ERROR) instead of the deed, or after it was done
+ *                          crash_before, crash_after: SIGSEGV; hang: it never returns
+ *   SHIM_FAULT_AT          at its n-th call; 1 when it is not set
+ *   SHIM_FAULT_ALWAYS      1: at each call from then on
  */
 #include <dlfcn.h>
 #include <sys/prctl.h>
@@ -57,6 +71,7 @@
 #include "hsm_shim_state.h"
 #include "hsm_shim_token.h"
 #include "hsm_shim_iv.h"
+#include "hsm_shim_fault.h"
 
 enum { GET_MECHANISM_LIST = 7, ENCRYPT_INIT = 29, ENCRYPT = 30, DECRYPT_INIT = 33, DECRYPT = 34, GENERATE_KEY = 58 };
 
@@ -232,6 +247,7 @@ CK_RV C_GetFunctionList(FUNCTIONS **list) {
     ours.entry[ENCRYPT] = encrypt;
     ours.entry[DECRYPT_INIT] = decrypt_init;
     ours.entry[DECRYPT] = decrypt;
+    wrap_all(&ours);
     *list = &ours;
     return CKR_OK;
 }

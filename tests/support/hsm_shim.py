@@ -18,6 +18,15 @@ from .softhsm import module_path
 
 SOURCE = Path(__file__).with_name("hsm_shim.c")
 STATE_HEADER = Path(__file__).with_name("hsm_shim_state.h")
+# Places in CK_FUNCTION_LIST, PKCS#11 2.40, of those functions that a client of one AES key can meet.
+FUNCTIONS = {
+    "C_Initialize": 0, "C_Finalize": 1, "C_GetInfo": 2, "C_GetSlotList": 4, "C_GetSlotInfo": 5, "C_GetTokenInfo": 6,
+    "C_GetMechanismList": 7, "C_GetMechanismInfo": 8, "C_OpenSession": 12, "C_CloseSession": 13,
+    "C_CloseAllSessions": 14, "C_GetSessionInfo": 15, "C_Login": 18, "C_Logout": 19, "C_DestroyObject": 22,
+    "C_GetAttributeValue": 24, "C_FindObjectsInit": 26, "C_FindObjects": 27, "C_FindObjectsFinal": 28,
+    "C_EncryptInit": 29, "C_Encrypt": 30, "C_EncryptFinal": 32, "C_DecryptInit": 33, "C_Decrypt": 34,
+    "C_DecryptFinal": 36, "C_GenerateKey": 58, "C_GenerateRandom": 64,
+}  # fmt: skip
 NO_COMPILER = "no C compiler here to build the faulty library"
 
 
@@ -37,6 +46,11 @@ def build(folder: Path) -> str:
 def environment(**faults: object) -> dict[str, str]:
     """Return the variables for these faults: rate_cap=500 is SHIM_RATE_CAP=500."""
     return {"SHIM_MODULE": module_path(), **{f"SHIM_{name.upper()}": str(value) for name, value in faults.items()}}
+
+
+def fault(function: str, kind: str, **more: object) -> dict[str, object]:
+    """Return the faults, for `environment`, that make one function of the library fail."""
+    return {"fault_function": FUNCTIONS[function], "fault_kind": kind, **more}
 
 
 def counters(state: Path) -> dict[str, int]:

@@ -22,17 +22,19 @@ typedef struct { CK_BYTE version[2]; void *entry[68]; } FUNCTIONS;
 typedef struct { CK_ULONG type; void *parameter; CK_ULONG length; } MECHANISM;
 
 enum {
-    CKR_OK = 0, CKR_GENERAL_ERROR = 0x5, CKR_CANT_LOCK = 0xA, CKR_DEVICE_MEMORY = 0x31,
+    CKR_OK = 0, CKR_GENERAL_ERROR = 0x5, CKR_CANT_LOCK = 0xA, CKR_ATTRIBUTE_TYPE_INVALID = 0x12,
+    CKR_DEVICE_ERROR = 0x30, CKR_DEVICE_MEMORY = 0x31,
     CKR_MECHANISM_PARAM_INVALID = 0x71, CKR_PIN_INCORRECT = 0xA0, CKR_PIN_LOCKED = 0xA4, CKR_SESSION_COUNT = 0xB1,
     CKR_TOKEN_NOT_PRESENT = 0xE0, CKR_USER_NOT_LOGGED_IN = 0x101, CKR_BUFFER_TOO_SMALL = 0x150
 };
 
 /* calls: C_Encrypt and C_Decrypt with an output buffer that the rate cap let through, whatever became of them.
  * admitted, refused: by the rate cap. pin_tries: wrong PINs since the last right one; wrong_pins: all of them.
+ * fault_calls: of the function of SHIM_FAULT_FUNCTION; faults: those of them that failed.
  * next_free: when the rate cap has room again, in ns. */
 enum counter {
     calls, encrypted, decrypted, length_queries, admitted, refused, injected, corrupted, initialised, finalised, finds,
-    logins, wrong_pins, pin_tries, opened, closed, session_refusals, drops, next_free, COUNTERS
+    logins, wrong_pins, pin_tries, opened, closed, session_refusals, drops, next_free, fault_calls, faults, COUNTERS
 };
 
 enum { OWNERS = 64 };
@@ -117,6 +119,7 @@ static CK_ULONG *own_sessions(void) {
     CK_ULONG pid = (CK_ULONG)getpid();
     for (int i = 0; i < OWNERS; i++)
         if (state->owner[i].pid == pid) return &state->owner[i].sessions;
+    sessions_held(); /* forgets the dead, and gives their places */
     for (int i = 0; i < OWNERS; i++)
         if (!state->owner[i].pid) {
             state->owner[i].pid = pid;

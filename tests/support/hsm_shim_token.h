@@ -23,7 +23,9 @@ enum {
     FIND_OBJECTS_INIT = 26, FIND_OBJECTS = 27
 };
 
-enum { HANDLES = 1024 };
+typedef struct { CK_ULONG type; void *value; CK_ULONG length; } ATTRIBUTE;
+
+enum { HANDLES = 1024, CKA_CHECK_VALUE = 0x90 };
 
 static CK_ULONG used_slot, drops_seen;
 static CK_ULONG handle[HANDLES], handle_count; /* real handles, in the order in which they were first given out */
@@ -40,9 +42,10 @@ static CK_RV initialize(INITIALIZE_ARGUMENTS *arguments) {
 
 static CK_RV get_token_info(CK_ULONG slot, TOKEN_INFO *info) {
     CK_RV (*next)(CK_ULONG, TOKEN_INFO *) = (void *)real.entry[GET_TOKEN_INFO];
-    CK_RV rv = next(slot, info);
+    CK_RV rv = setting("SHIM_SLOT_SICK") ? setting("SHIM_SLOT_SICK") : next(slot, info);
     CK_ULONG tries = state->counter[pin_tries], limit = setting("SHIM_PIN_TRIES"), cap = setting("SHIM_SESSIONS");
     if (rv != CKR_OK) return rv;
+    info->flags |= setting("SHIM_TOKEN_FLAGS");
     if (cap) info->max_sessions = info->max_rw_sessions = cap;
     if (limit) {
         info->flags &= ~(CK_ULONG)(CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED);
@@ -122,7 +125,7 @@ static CK_RV login(CK_ULONG session, CK_ULONG user, CK_BYTE *pin, CK_ULONG lengt
     count(logins);
     lock_state();
     if (!limit || *tries < limit) {
-        rv = next(session, user, pin, length);
+        rv = setting("SHIM_ANONYMOUS") ? CKR_OK : next(session, user, pin, length);
         if (rv == CKR_OK) *tries = 0;
         if (rv == CKR_PIN_INCORRECT) (*tries)++;
     }
@@ -173,9 +176,12 @@ static CK_RV find_objects(CK_ULONG session, CK_ULONG *found, CK_ULONG room, CK_U
     return rv;
 }
 
-static CK_RV get_attribute_value(CK_ULONG session, CK_ULONG number, void *template, CK_ULONG length) {
+static CK_RV get_attribute_value(CK_ULONG session, CK_ULONG number, ATTRIBUTE *template, CK_ULONG length) {
     CK_RV (*next)(CK_ULONG, CK_ULONG, void *, CK_ULONG) = (void *)real.entry[GET_ATTRIBUTE_VALUE];
     notice_drop();
+    if (setting("SHIM_NO_CHECK_VALUE"))
+        for (CK_ULONG i = 0; i < length; i++)
+            if (template[i].type == CKA_CHECK_VALUE) return CKR_ATTRIBUTE_TYPE_INVALID;
     return next(session, handle_of(number), template, length);
 }
 

@@ -8,6 +8,7 @@ input, never in arguments.
 
     python -m tests.support.softhsm init --folder DIR --label LABEL     (PINs as two lines on standard input: SO, user)
     python -m tests.support.softhsm keys --folder DIR --label LABEL     (user PIN on standard input; JSON out)
+    python -m tests.support.softhsm tokens --folder DIR --label LABEL   (JSON out: the serial numbers)
     python -m tests.support.softhsm destroy --folder DIR --label LABEL --key-label KEY   (user PIN on standard input)
 """
 
@@ -60,7 +61,7 @@ def call(command: str, folder: Path, label: str, secrets: str, *more: str) -> An
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["init", "keys", "destroy"])
+    parser.add_argument("command", choices=["init", "keys", "tokens", "destroy"])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--label", required=True)
     parser.add_argument("--key-label")
@@ -73,6 +74,9 @@ def main() -> None:
     lines = sys.stdin.read().splitlines()
     if arguments.command == "init":
         answer: Any = _init(PyKCS11, library, arguments.label, *lines[:2])
+    elif arguments.command == "tokens":
+        found = [library.getTokenInfo(slot).serialNumber for slot in _slots(library, arguments.label)]
+        answer = [{"serial": serial.rstrip("\0 ")} for serial in found]
     else:
         answer = _keys(PyKCS11, library, arguments.label, lines[0], arguments.key_label, arguments.command == "destroy")
     json.dump(answer, sys.stdout)

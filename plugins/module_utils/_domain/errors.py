@@ -101,5 +101,27 @@ class FileMissing(OpsError):
     CODE = "file.missing"
 
 
+class RowDamaged(OpsError):
+    """A row of the keystore, or the install lock, has a value of another type than it must have.
+
+    kek_info lists all of them; nothing else goes on.
+    """
+
+    CODE = "keystore.damaged"
+
+
+class KeyNotHere(OpsError):
+    """A device does not hold a key under the names that the keystore has for it.
+
+    Who can do without that key catches this.
+    """
+
+
 class LoginRefused(OpsError):
-    """A device refused the PIN or passphrase. Who tried it notes that, and nobody tries it again."""
+    """A login to a device began and did not succeed. Who tried it notes that, and nobody tries it again.
+
+    tried: False where this very failure was seen without a login. certain: the device said that the PIN is wrong.
+    """
+
+    tried = True
+    certain: ClassVar[bool] = False

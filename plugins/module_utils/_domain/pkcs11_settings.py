@@ -27,8 +27,14 @@ TOKEN_LABEL = Setting(
 TOKEN_SERIAL = Setting(
     "pkcs11_token_serial", "CERTAUTOPILOT_ENCRYPTION_PKCS11_TOKEN_SERIAL", ("encryption", "pkcs11", "token_serial")
 )
-PIN = Setting("pkcs11_pin", "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN", secret=True, blanks=True, empty_code="pin.empty")
+PIN = Setting(
+    "pkcs11_pin", "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN", secret=True, blanks=True, empty_code="pin.empty", typed=True
+)
 RUN_AS = Setting("pkcs11_run_as", "CERTAUTOPILOT_OPS_PKCS11_RUN_AS")  # not the product's, which runs as its unit says
+# Ours too: how long the HSM is waited for, and what else its library reads from secrets.env.
+TIMEOUT = Setting("pkcs11_timeout", "CERTAUTOPILOT_OPS_PKCS11_TIMEOUT", kind="int")
+START_TIMEOUT = Setting("pkcs11_start_timeout", "CERTAUTOPILOT_OPS_PKCS11_START_TIMEOUT", kind="int")
+LIBRARY_VARIABLES = Setting("pkcs11_library_variables", "CERTAUTOPILOT_OPS_PKCS11_LIBRARY_VARIABLES")
 AUTO, MODULE = "auto", "module"
 
 
@@ -37,7 +43,7 @@ class Pkcs11Settings:
     """module_path: absolute path of the vendor's library. token_serial: text as the token shows it, "" = label alone.
 
     pin: user PIN, None when no source gave one (opening then refuses). environment: variables the vendor's library
-    reads (SOFTHSM2_CONF and the like), laid over the process environment of the workers; never a secret.
+    reads (SOFTHSM2_CONF and the like), laid over the process environment of the workers.
     run_as: AUTO, MODULE or a user's name. service_uid: of the service's user, None where it is not known. launch: a
     command that starts the workers elsewhere, () for a process of our own.
     """
@@ -46,7 +52,7 @@ class Pkcs11Settings:
     token_label: str
     token_serial: str = ""
     pin: Secret[str] | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     run_as: str = AUTO
     service_uid: int | None = None
     launch: tuple[str, ...] = ()

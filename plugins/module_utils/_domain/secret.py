@@ -37,6 +37,13 @@ class Secret(Generic[AnyStr]):
         """Return whether it begins or ends with white space."""
         return self.__value != self.__value.strip()
 
+    def has_controls(self) -> bool:
+        """Return whether it has a control character in it, or a byte order mark."""
+        text = self.__value if isinstance(self.__value, str) else self.__value.decode("latin-1")
+        return any(not character.isprintable() and not character.isspace() for character in text) or any(
+            character in text for character in "\r\n\t\v\f\ufeff"
+        )
+
     def masked_in(self, text: str) -> str:
         """Return the text with every occurrence of this secret replaced, for text that others wrote."""
         value = self.__value if isinstance(self.__value, str) else self.__value.hex()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from . import env_keks
 from .errors import OpsError
 from .mongodb_uri import parts_of
+from .pin_text import require_typed
 from .secret import Secret
 
 
@@ -26,6 +27,7 @@ class Setting:
     name: of the setting and of the module's option. variable: of the environment and of secrets.env, "" for none. path:
     its keys in config.yaml, () for none. kind: type of the option. secret: held as `Secret`; the option NAME_file reads
     it from a private file. blanks: white space at its ends is legal. empty_code: of the refusal for an empty NAME_file.
+    typed: what nobody can have typed is refused, see `pin_text.py`.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Setting:
     secret: bool = False
     blanks: bool = False
     empty_code: str = ""
+    typed: bool = False
 
     @property
     def file_option(self) -> str:
@@ -52,6 +55,7 @@ TLS = Setting("mongodb_tls", kind="bool")
 TLS_CA_FILE = Setting("mongodb_tls_ca_file", kind="path")
 TLS_KEY_FILE = Setting("mongodb_tls_certificate_key_file", kind="path")
 SHARED = (PROVIDER, DATABASE_URI, DATABASE, TLS, TLS_CA_FILE, TLS_KEY_FILE)  # whatever the provider
+LONGEST_S = 86_400  # of a setting that is a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,20 @@ class Settings:
             raise missing(setting)
         return value
 
+    def seconds(self, setting: Setting, default: float) -> float:
+        """Return a setting that is a time, `default` where no source gives it. Raises OpsError settings.seconds."""
+        text = self.values.get(setting.name)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= LONGEST_S:
+            raise OpsError(
+                f'{setting.name} is "{text}", expected whole seconds from 1 to {LONGEST_S} (from '
+                f"{self.origins[setting.name]})",
+                code="settings.seconds",
+                hint="correct it, or leave it out",
+            )
+        return float(text)
+
     def require_hidden(self, setting: Setting) -> Secret[str]:
         """Return a setting that is secret. Raises OpsError settings.missing."""
         value = self.hidden.get(setting.name)
@@ -125,6 +143,8 @@ def resolve(
         for setting, text in source.values.items():
             value = Secret(text)
             _refuse_blank(setting, value, source.name)
+            if setting.typed:
+                require_typed(value, origin=source.name)
             if found.setdefault(setting, value) != value:
                 raise conflict(setting.name, origins[setting.name], source.name)
             origins.setdefault(setting.name, source.name)

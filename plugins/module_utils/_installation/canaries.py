@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .._domain import aead, canary, envelope_layout
@@ -55,6 +56,16 @@ def canary_dek(provider: Provider, row: KeyRow) -> bytes | None:
     return dek
 
 
+def canary_tag(provider: Provider, row: KeyRow) -> str | None:
+    """Return 16 hex characters that tell a key where its token shows no check value; None for a key that opens nothing.
+
+    Whoever holds the key can work it out again: an HMAC under the data key of the version's canary.
+    """
+    dek = canary_dek(provider, row) if row.canary is not None else None
+    text = f"canary tag of KEK version {row.version}".encode()
+    return None if dek is None else aead.keyed_digest(dek, text).hex()[:16]
+
+
 def make_canary(provider: Provider, version: int) -> dict[str, Any]:
     """Return a new canary envelope under this version. Raises OpsError key.unusable when the key cannot wrap."""
     context = envelope_layout.context_digest(canary.record_id(version), canary.FIELD)
@@ -80,3 +91,10 @@ def make_canary(provider: Provider, version: int) -> dict[str, Any]:
 def key_facts(provider: Provider, version: int, located: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the `key` part of a keystore row: where the key is and its check value."""
     return {**(located or {}), "check_value": provider.check_value(version)}
+
+
+def with_tag(provider: Provider, row: KeyRow) -> KeyRow:
+    """Return the row of a new key, with the canary's tag where the token shows no check value (X55)."""
+    if row.key.get("check_value"):
+        return row
+    return replace(row, key={**row.key, "canary_tag": canary_tag(provider, row)})

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .._domain.catalogue import Catalogue
-from .._domain.key_names import KeyReference, reference
 from .._domain.settings import Settings
 from .._keys import registry
 from .._keys.provider import Provider
@@ -23,20 +22,24 @@ from .._store.connection import Store, open_store
 from .._store.install_lock import InstallLock
 from .._store.keystore import Keystore
 from .._store.opening import beside
-from .canaries import prove_canaries
 from .login_turn import first_login, later_logins
 from .refusals import lock_missing
+from .standing_keys import load_and_prove
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What a verb works on. provider holds loaded keys whose canaries opened."""
+    """What a verb works on. provider holds loaded keys whose canaries opened.
+
+    absent: versions that nothing uses, and whose keys the device does not hold.
+    """
 
     store: Store
     lock: InstallLock
     keystore: Keystore
     provider: Provider
     catalogue: Catalogue
+    absent: tuple[int, ...] = ()
 
 
 @contextmanager
@@ -72,31 +75,11 @@ def opened_keys(settings: Settings, store: Store, lock: InstallLock, *, workers:
     written it never changes.
     """
     turn = first_login(settings, store)
-    provider = registry.build_registry(settings, workers=workers, first_login=turn)
-    try:
-        with later_logins(settings, store):
-            keys = keystore.read(store)
-            provider.load(references(lock, keys))
-            prove_canaries(provider, keys)
-            yield Installation(store, lock, keys, provider, Catalogue(settings.catalogue))
-    finally:
-        provider.close()
-
-
-def references(lock: InstallLock, keys: Keystore, *, removed: bool = False) -> dict[int, KeyReference]:
-    """Return where the HSM key of each keystore row is; what the row does not tell follows our naming.
-
-    removed: also of versions that were removed, whose keys are not loaded any more.
-    """
-    found = {}
-    for version, row in keys.rows.items():
-        if row.removed and not removed:
-            continue
-        ours = reference(lock.install_id or "", version)
-        label, key_id = row.key.get("label", ours.label), row.key.get("id")
-        found[version] = KeyReference(
-            label=str(label),
-            key_id=bytes.fromhex(key_id) if isinstance(key_id, str) else ours.key_id,
-            check_value=row.key.get("check_value") or None,
-        )
-    return found
+    with later_logins(settings, store):  # WHY around the opening too: every worker logs in, one after the other
+        provider = registry.build_registry(settings, workers=workers, first_login=turn)
+        try:
+            keys, catalogue = keystore.read(store), Catalogue(settings.catalogue)
+            absent = load_and_prove(store, catalogue, provider, lock, keys)
+            yield Installation(store, lock, keys, provider, catalogue, absent)
+        finally:
+            provider.close()

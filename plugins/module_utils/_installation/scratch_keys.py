@@ -18,8 +18,8 @@ from .._store import install_lock, journal, keystore
 from .._store.connection import Store
 from .._store.install_lock import InstallLock
 from .._store.scratch_mark import Scratch
-from .installation import references
-from .login_turn import first_login
+from .login_turn import first_login, later_logins
+from .standing_keys import references
 
 _VERB = "scratch_installation"
 _FIRST_VERSION = 1  # a scratch installation is never rotated
@@ -54,7 +54,10 @@ def destroy(settings: Settings, store: Store, keys: dict[int, KeyReference]) -> 
     """
     destroyed = []
     turn = first_login(settings, store)
-    with contextlib.closing(registry.build_registry(settings, first_login=turn)) as provider:
+    with (
+        later_logins(settings, store),
+        contextlib.closing(registry.build_registry(settings, first_login=turn)) as provider,
+    ):
         admin = provider.key_admin
         if admin is None:
             return []
@@ -65,9 +68,9 @@ def destroy(settings: Settings, store: Store, keys: dict[int, KeyReference]) -> 
                 if version in noted and not journal.has(store, _VERB, begins):
                     raise _not_found(store, key)
                 continue
-            described = admin.describe_key(key.label, key.key_id)
+            shown = admin.describe_key(key.label, key.key_id)["check_value"]
             journal.append(store, _VERB, begins)
-            admin.destroy_key(key.label, key.key_id, str(described["check_value"]))
+            admin.destroy_key(key.label, key.key_id, str(shown) if shown else None)
             destroyed.append(key.key_id.hex())
     return destroyed
 

@@ -11,7 +11,14 @@ from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.listing import listed
 from .._store import heartbeats, rotations
+from .._store.keystore import KeyState
 from .installation import Installation
+
+
+def _never_used(installation: Installation, version: int) -> bool:
+    """Return whether no backup can need a version: it was never active, and this collection made no wrap with it."""
+    row = installation.keystore.rows.get(version)
+    return row is not None and row.state == KeyState.PRE_ACTIVATION and row.invocations == 0
 
 
 def require_out_of_use(installation: Installation, version: int, *, grace: int) -> None:
@@ -41,6 +48,8 @@ def require_out_of_use(installation: Installation, version: int, *, grace: int) 
             code="remove.in_use_by_process",
             hint="they follow within a heartbeat (30 s); restart those that do not",
         )
+    if _never_used(installation, version):
+        return
     over = latest.updated_at + timedelta(seconds=grace) if latest is not None and latest.updated_at else None
     if grace and (over is None or installation.store.server_time() < over):
         raise OpsError(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from hmac import compare_digest
 
 from .._domain import env_keks
@@ -18,7 +17,16 @@ from .._domain.access import Wanted
 from .._domain.errors import OpsError
 from .._domain.key_names import KeyReference
 from .._domain.settings import Setting, Settings
-from .provider import DEK_LENGTH, IV_LENGTH, WRAP_LENGTH, KeyFailure, UnwrapRequest, WrapRequest, proof_marks
+from .provider import (
+    DEK_LENGTH,
+    IV_LENGTH,
+    WRAP_LENGTH,
+    FirstLogin,
+    KeyFailure,
+    UnwrapRequest,
+    WrapRequest,
+    proof_marks,
+)
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -53,7 +61,7 @@ class EnvProvider:
     def __repr__(self) -> str:
         return f"EnvProvider(versions={self.versions()})"
 
-    def open(self, first_login: AbstractContextManager[None] | None = None) -> None:
+    def open(self, first_login: FirstLogin | None = None) -> None:
         """Do nothing: there is no device and no login."""
 
     def load(self, references: Mapping[int, KeyReference]) -> None:
@@ -104,7 +112,6 @@ class EnvKind:
     DEVICE = False
     INSTALLED_BY = "service"
     OPTIONS: tuple[Setting, ...] = ()  # its keys are in variables only, one for each version
-    LIBRARY_VARIABLES: tuple[str, ...] = ()
     NEEDS: Mapping[str, tuple[str, str]] = {}
 
     def from_settings(self, settings: Settings, *, workers: int = 1) -> EnvProvider:  # noqa: ARG002  no device
@@ -116,6 +123,10 @@ class EnvKind:
                 hint="point `secrets_file` at the installation's secrets.env",
             )
         return EnvProvider({version: kek.reveal() for version, kek in settings.keks.items()})
+
+    def library_variables(self, settings: Settings) -> tuple[str, ...]:  # noqa: ARG002  as the protocol has it
+        """Return none: no device."""
+        return ()
 
     def used_paths(self, settings: Settings) -> tuple[Wanted, ...]:  # noqa: ARG002  of the protocol
         """Return none: secrets.env is every provider's."""

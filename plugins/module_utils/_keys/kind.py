@@ -30,8 +30,11 @@ class Login(Protocol):
     def secret(self) -> Secret[str]:
         """Return the PIN that will be tried."""
 
-    def refused_before(self, *, refusal: str, at: str, host: str) -> OpsError:
-        """Return the refusal to try a PIN that was refused before. refusal: id of the note. at: RFC 3339."""
+    def refused_before(self, *, refusal: str, at: str, host: str, certain: bool) -> OpsError:
+        """Return the refusal to try a PIN that was refused before. refusal: id of the note. at: RFC 3339.
+
+        certain: False for a login whose answer nobody saw, or that says nothing about the PIN.
+        """
 
 
 class ProviderKind(Protocol):
@@ -39,19 +42,21 @@ class ProviderKind(Protocol):
 
     NAME: as in config.yaml and in the install lock. DEVICE: its keys are made inside a device, by `KeyAdmin`; otherwise
     they are given. INSTALLED_BY: what the install lock says about who wrote it. OPTIONS: settings that only this kind
-    reads, each with its option, variable and place in config.yaml. LIBRARY_VARIABLES: beginnings of variables in
-    secrets.env that the device's own library reads. NEEDS: Python libraries, import name -> (project, lowest version).
+    reads, each with its option, variable and place in config.yaml. NEEDS: Python libraries, import name ->
+    (project, lowest version).
     """
 
     NAME: str
     DEVICE: bool
     INSTALLED_BY: str
     OPTIONS: tuple[Setting, ...]
-    LIBRARY_VARIABLES: tuple[str, ...]
     NEEDS: Mapping[str, tuple[str, str]]
 
     def from_settings(self, settings: Settings, *, workers: int = 1) -> Provider:
         """Return the provider that these settings describe, not opened. Raises OpsError settings.*, env.*."""
+
+    def library_variables(self, settings: Settings) -> tuple[str, ...]:
+        """Return how the variables begin that the device's own library reads from secrets.env."""
 
     def used_paths(self, settings: Settings) -> tuple[Wanted, ...]:
         """Return what the device's library reads and writes on this host, as its user. Raises OpsError settings.*."""

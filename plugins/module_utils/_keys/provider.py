@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from .._domain.key_names import KeyCount, KeyReference
 from .._domain.values import JsonObject
@@ -52,6 +52,20 @@ class UnwrapRequest:
     aad: bytes
 
 
+class LoginRecord(Protocol):
+    """Who writes down that a login begins, for the case that nobody lives to tell how it ended."""
+
+    def begins(self) -> None:
+        """Note it. Raises OpsError where it cannot be noted: then nobody logs in."""
+
+    def passed(self) -> None:
+        """Note that the device let us in."""
+
+
+FirstLogin: TypeAlias = AbstractContextManager[LoginRecord | None]
+"""Entered before a device is touched, left when the first login is through; it may refuse."""
+
+
 class KeyAdmin(Protocol):
     """Keys inside a device: found, made, described, destroyed. Each is named by label and id, and must match once."""
 
@@ -67,8 +81,11 @@ class KeyAdmin(Protocol):
     def describe_key(self, label: str, key_id: bytes) -> JsonObject:
         """Return label, id, check_value and flags of the one key that has both names."""
 
-    def destroy_key(self, label: str, key_id: bytes, check_value: str) -> None:
-        """Destroy the one key that has both names and shows this check value. There is no way back."""
+    def destroy_key(self, label: str, key_id: bytes, check_value: str | None) -> None:
+        """Destroy the one key that has both names and shows this check value. There is no way back.
+
+        check_value: None for a key that was told by its canary.
+        """
 
 
 class Provider(Protocol):
@@ -85,7 +102,7 @@ class Provider(Protocol):
     def retries(self) -> int:
         """Return how many calls had to be made again since the provider was opened: those that a fault cost."""
 
-    def open(self, first_login: AbstractContextManager[None] | None = None) -> None:
+    def open(self, first_login: FirstLogin | None = None) -> None:
         """Log in, where there is something to log in to.
 
         first_login: entered before the device is touched, left when the first login is through; it may refuse.

@@ -9,7 +9,6 @@ loaded for a database that is locked for another provider. The only list of prov
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from datetime import datetime
 
 from .._domain.errors import OpsError
@@ -18,7 +17,7 @@ from .._domain.vendor_messages import one_of, provider_mismatch, unknown_provide
 from .env import EnvKind
 from .kind import ProviderKind
 from .pkcs11.kind import Pkcs11Kind
-from .provider import Provider
+from .provider import FirstLogin, Provider
 
 KINDS: tuple[ProviderKind, ...] = (
     EnvKind(),
@@ -36,9 +35,9 @@ def all_settings() -> tuple[Setting, ...]:
     return (*SHARED, *(setting for kind in KINDS for setting in kind.OPTIONS))
 
 
-def library_variables() -> tuple[str, ...]:
+def library_variables(settings: Settings) -> tuple[str, ...]:
     """Return how the variables begin that libraries of devices read from secrets.env."""
-    return tuple(beginning for kind in KINDS for beginning in kind.LIBRARY_VARIABLES)
+    return tuple(beginning for kind in KINDS for beginning in kind.library_variables(settings))
 
 
 def libraries() -> dict[str, tuple[str, str]]:
@@ -84,9 +83,7 @@ def check_lock(settings: Settings, *, installed: str, since: datetime | None) ->
     return locked
 
 
-def build_registry(
-    settings: Settings, *, workers: int = 1, first_login: AbstractContextManager[None] | None = None
-) -> Provider:
+def build_registry(settings: Settings, *, workers: int = 1, first_login: FirstLogin | None = None) -> Provider:
     """Return the configured provider, opened, without keys; call `check_lock` before and `Provider.load` after.
 
     workers: processes that talk to a device. first_login: see `Provider.open`. WHY the keys are loaded after: opening
@@ -99,6 +96,11 @@ def build_registry(
         provider.close()
         raise
     return provider
+
+
+def device_kind() -> Pkcs11Kind:
+    """Return the kind whose library and token can be examined."""
+    return next(kind for kind in KINDS if isinstance(kind, Pkcs11Kind))
 
 
 def _named(name: str | None) -> ProviderKind | None:

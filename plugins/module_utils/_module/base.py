@@ -54,13 +54,13 @@ class Verb(Protocol[Options_contra]):
 
 def run_module(
     spec: Spec, options: type[Options], verb: Verb[Options], *, needs: Sequence[str] = (), installed: bool = True,
-    timed: bool = False,
+    timed: bool = False, database: bool = True,
 ) -> None:  # fmt: skip
     """Run a verb as a module and exit.
 
     spec: the module's argument spec. options: the verb's Options. needs: libraries beyond those that every verb uses.
-    installed: False for a verb that works on no installation and reads no settings. timed: the result has `elapsed_s`,
-    the seconds that the verb took: without what Ansible adds to them, so that a report can tell the two apart.
+    installed: False for a verb that reads no settings. database: False for one that can do without a database. timed:
+    the result has `elapsed_s`, the seconds that the verb took without what Ansible adds: a report tells the two apart.
     """
     keep_private()  # before the options are read: a PIN or a URI may be among them
     module = _module(spec, installed=installed)
@@ -68,7 +68,7 @@ def run_module(
     answer: JsonObject = {}
     try:
         with signals.unwinding():
-            dependencies.require(*(INSTALLATION_NEEDS if installed else ()), *needs)
+            dependencies.require(*_needed(installed=installed, database=database), *needs)
             warn = partial(_warn, module)
             given = set(module.no_log_values)  # by options; Ansible shows those in `invocation`, so they stay masked
             settings = _settings(module, warn) if installed else Settings()
@@ -92,6 +92,12 @@ def run_module(
     if failure is not None:
         module.fail_json(**plain_object(failure.as_result()))
     module.exit_json(**answer)
+
+
+def _needed(*, installed: bool, database: bool) -> tuple[str, ...]:
+    if not installed:
+        return ()
+    return INSTALLATION_NEEDS if database else ("yaml",)
 
 
 def unexpected(surprise: Exception) -> OpsError:

@@ -11,17 +11,19 @@ says which library is loaded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .._domain.catalogue import BUILT_IN, NO_ENVELOPE
 from .._domain.environment_file import parse_assignments
 from .._domain.errors import FileMissing, OpsError
+from .._domain.pin_text import pin_in_file
 from .._domain.secret import Secret
 from .._domain.settings import Setting, Settings, Source, conflict, resolve
 from .._keys import registry
 from .._store.opener import uid_of
-from .._store.private_files import read_private_text, read_trusted
+from .._store.private_files import read_private, read_private_text, read_trusted
 from .config_yaml import parse
 
 DEFAULT_CONFIG_FILE = "/etc/certautopilot/config.yaml"
@@ -48,16 +50,16 @@ def settings_from(params: Params, *, environment: Mapping[str, str], warn: Calla
         sources.append(Source(f"secrets file {secrets_file}", _named(secrets), secrets))
     sources.extend(_config(params.get("config_file"), service_uid))
     catalogue = _catalogue(params.get("catalogue") or {})
-    hsm = _hsm_variables(secrets, secrets_file, environment)
-    return resolve(
+    settings = resolve(
         sources,
         catalogue=catalogue,
         secrets=secrets,
         secrets_file=secrets_file,
         config_file=_config_file(params.get("config_file")),
-        hsm_environment=hsm,
         service_uid=service_uid,
     )
+    known = registry.library_variables(settings)
+    return replace(settings, hsm_environment=_hsm_variables(secrets, secrets_file, environment, known))
 
 
 def _options(params: Params, service_uid: int | None) -> list[Source]:
@@ -67,7 +69,11 @@ def _options(params: Params, service_uid: int | None) -> list[Source]:
     for setting in known:
         if setting.secret and params.get(setting.file_option) is not None:
             path = Path(str(params[setting.file_option]))
-            text = read_private_text(path, empty_code=setting.empty_code, service_uid=service_uid)
+            if setting.typed:
+                content = read_private(path, empty_code=setting.empty_code, service_uid=service_uid, whole=True)
+                text = pin_in_file(content, origin=str(path))
+            else:
+                text = read_private_text(path, empty_code=setting.empty_code, service_uid=service_uid)
             sources.append(Source(f"{setting.file_option} {path}", {setting: text}))
     return sources
 
@@ -150,10 +156,13 @@ def _catalogue(given: Params) -> dict[str, tuple[str, ...]]:
 
 
 def _hsm_variables(
-    secrets: Mapping[str, Secret[str]], secrets_file: str | None, environment: Mapping[str, str]
+    secrets: Mapping[str, Secret[str]], secrets_file: str | None, environment: Mapping[str, str], known: tuple[str, ...]
 ) -> dict[str, str]:
-    """Return the variables in secrets.env for the HSM's library; they are paths. Raises OpsError settings.conflict."""
-    found = {name: value.reveal() for name, value in secrets.items() if name.startswith(registry.library_variables())}
+    """Return the variables in secrets.env for the HSM's library. Raises OpsError settings.conflict.
+
+    known: how their names begin.
+    """
+    found = {name: value.reveal() for name, value in secrets.items() if name.startswith(known)}
     for name, value in found.items():
         if environment.get(name, value) != value:
             raise conflict(name, "the environment", f"secrets file {secrets_file}")

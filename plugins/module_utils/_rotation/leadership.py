@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from .._domain.errors import LeaseHeld, OpsError
 from .._domain.rotation import Plan, Rotation
 from .._domain.rotation_states import State
-from .._installation.canaries import prove_canaries
-from .._installation.installation import Installation, references
+from .._installation.installation import Installation
 from .._installation.refusals import lock_missing
+from .._installation.standing_keys import load_and_prove
 from .._store import install_lock, keystore, leases, rotations
 from .._store.leases import Holder, Lease
 from .options import Options
@@ -100,9 +100,8 @@ def read_again(installation: Installation) -> Installation:
     if lock is None:
         raise lock_missing(installation.store)
     keys = keystore.read(installation.store)
-    installation.provider.load(references(lock, keys))
-    prove_canaries(installation.provider, keys)
-    return replace(installation, lock=lock, keystore=keys)
+    absent = load_and_prove(installation.store, installation.catalogue, installation.provider, lock, keys)
+    return replace(installation, lock=lock, keystore=keys, absent=absent)
 
 
 def ended_meanwhile(

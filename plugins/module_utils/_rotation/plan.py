@@ -131,7 +131,10 @@ def require_loaded(installation: Installation, options: Options) -> None:
         raise OpsError(
             f"KEK version {options.to_version} is not loaded; loaded: {list(loaded)}",
             code="rotate.target_not_loaded",
-            hint="env: add its line to secrets.env on every host and restart; pkcs11: run kek_pkcs11_init for it",
+            hint="the token does not hold its key, and nothing needs it: make the next version, retire this one by "
+            "kek_remove, or name the token that holds it"
+            if options.to_version in installation.absent
+            else "env: add its line to secrets.env on every host and restart; pkcs11: run kek_pkcs11_init for it",
         )
 
 

@@ -15,6 +15,7 @@ from .._domain.instants import rfc3339
 from .._domain.values import Document, JsonObject
 from .connection import Store, driver_errors
 from .first_writer import insert_if_absent
+from .row_fields import Row
 
 COLLECTION = "kek_install"
 LOCK_ID = "kek_install"
@@ -72,10 +73,11 @@ def acquire(store: Store, *, provider: str, installed_by: str, install_id: str) 
 
 
 def _from_document(document: Document) -> InstallLock:
-    installed_at = document.get("installed_at")
+    """Raises OpsError keystore.damaged."""
+    row = Row(COLLECTION, document)
     return InstallLock(
-        provider=str(document.get("provider")),
-        installed_at=installed_at if isinstance(installed_at, datetime) else None,
-        installed_by=document.get("installed_by"),
-        install_id=document.get("install_id"),
+        provider=str(row.text("provider")),
+        installed_at=row.instant("installed_at"),
+        installed_by=row.text("installed_by"),
+        install_id=row.text("install_id"),
     )

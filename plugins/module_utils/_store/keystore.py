@@ -15,11 +15,13 @@ from datetime import datetime
 from enum import StrEnum
 
 from .._domain import gcm_budget
+from .._domain.errors import RowDamaged
 from .._domain.key_names import KeyReference
 from .._domain.values import BsonValue, Document, JsonObject
 from .connection import Store, driver_errors
 from .driver import errors, pymongo
 from .first_writer import insert_if_absent
+from .row_fields import Row
 
 COLLECTION = "kek_versions"
 ACTIVE_ID = "active"
@@ -110,16 +112,32 @@ class Keystore:
 
 
 def read(store: Store) -> Keystore:
-    """Return the keystore. Rows that are not numbered (intents of an init under way) are left out."""
+    """Return the keystore. Rows that are not numbered (intents of an init under way) are left out.
+
+    Raises OpsError keystore.damaged.
+    """
+    keystore, damaged = read_leniently(store)
+    if damaged:
+        raise damaged[0]
+    return keystore
+
+
+def read_leniently(store: Store) -> tuple[Keystore, list[RowDamaged]]:
+    """Return what can be read of the keystore, and what is wrong with the rest: for whoever looks at it."""
     rows: dict[int, KeyRow] = {}
-    active = None
+    active, damaged = None, []
     with driver_errors(store):
-        for document in store.collection(COLLECTION).find():
+        documents = list(store.collection(COLLECTION).find())
+    for document in documents:
+        row = Row(COLLECTION, document)
+        try:
             if document["_id"] == ACTIVE_ID:
-                active = Active(int(document["version"]), int(document.get("epoch", 1)))
-            elif isinstance(document["_id"], int):
-                rows[int(document["_id"])] = _row(document)
-    return Keystore(dict(sorted(rows.items())), active)
+                active = Active(row.number("version"), row.number("epoch", 1))
+            elif not isinstance(document["_id"], str):
+                rows[row.number("_id")] = _row(row, document)
+        except RowDamaged as failure:
+            damaged.append(failure)
+    return Keystore(dict(sorted(rows.items())), active), damaged
 
 
 def insert_row(
@@ -203,7 +221,7 @@ def spend(store: Store, version: int, wraps: int) -> None:
         if store.collection(COLLECTION).update_one(room, {"$inc": {"invocations": wraps}}).matched_count:
             return
         row = store.collection(COLLECTION).find_one({"_id": version}) or {}
-    gcm_budget.judge(version, int(row.get("invocations") or 0), wraps)
+    gcm_budget.judge(version, Row(COLLECTION, {"_id": version, **row}).number("invocations", 0), wraps)
 
 
 def set_state(store: Store, version: int, *, expected: str, state: str) -> bool:
@@ -256,18 +274,22 @@ def repair_states(store: Store) -> int:
 
 
 def _intent(version: int, document: Document) -> Intent:
-    key = KeyReference(str(document["key"]["label"]), bytes.fromhex(document["key"]["id"]))
-    return Intent(version, str(document["provider"]), str(document["install_id"]), key)
+    row = Row(COLLECTION, document)
+    named = Row(f"{COLLECTION} {document['_id']}:", {"_id": "key", **(row.mapping("key") or {})})
+    key = KeyReference(str(named.text("label")), bytes.fromhex(named.hex("id") or ""))
+    return Intent(version, str(row.text("provider")), str(row.text("install_id")), key)
 
 
-def _row(document: Document) -> KeyRow:
-    canary, key, removed_at = document.get("canary"), document.get("key"), document.get("removed_at")
+def _row(row: Row, document: Document) -> KeyRow:
+    key = row.mapping("key") or {}
+    named = Row(f"{COLLECTION} {document['_id']}:", {"_id": "key", **key})
+    _wanted = named.text("label"), named.hex("id"), named.hex("check_value")
     return KeyRow(
-        version=int(document["_id"]),
-        provider=str(document.get("provider")),
-        state=str(document.get("state", "unknown")),
-        canary=canary if isinstance(canary, Mapping) else None,
-        key=key if isinstance(key, Mapping) else {},
-        invocations=int(document.get("invocations", 0)),
-        removed_at=removed_at if isinstance(removed_at, datetime) else None,
+        version=row.number("_id"),
+        provider=str(row.text("provider")),
+        state=str(row.text("state", "unknown")),
+        canary=row.mapping("canary"),
+        key=key,
+        invocations=row.number("invocations", 0),
+        removed_at=row.instant("removed_at"),
     )

@@ -110,11 +110,23 @@ def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:
             [{"$set": {"expires_at": expires_in(lease_s)}}],
         )
     if document is None:
-        raise LeaseLost(
-            f'the lease "{lease.name}" went to another holder while this run was paused',
-            hint="run it again; what was written before is kept, and nothing was written after",
-            retryable=True,
-        )
+        raise _lost(lease)
+
+
+def mark(store: Store, lease: Lease, name: str, *, on: bool) -> None:
+    """Write a mark into the lease's document, or take it away. It outlives the holder. Raises OpsError lease.lost."""
+    change: Document = {"$set": {name: True}} if on else {"$unset": {name: ""}}
+    with driver_errors(store):
+        guard = {"_id": lease.name, "owner": lease.owner, "token": lease.token}
+        outcome = store.collection(COLLECTION).update_one(guard, change)
+    if outcome.matched_count != 1:
+        raise _lost(lease)
+
+
+def is_marked(store: Store, lease: Lease, name: str) -> bool:
+    """Return whether a holder, this one or one before it, left a mark."""
+    with driver_errors(store):
+        return store.collection(COLLECTION).find_one({"_id": lease.name, name: True}, {"_id": 1}) is not None
 
 
 def release(store: Store, lease: Lease) -> None:
@@ -154,6 +166,14 @@ def acquire_within(store: Store, name: str, *, lease_s: int, wait_s: int) -> Lea
             if time.monotonic() >= deadline:
                 raise
         time.sleep(0.25)
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f'the lease "{lease.name}" went to another holder while this run was paused',
+        hint="run it again; what was written before is kept, and nothing was written after",
+        retryable=True,
+    )
 
 
 def held(name: str, document: Document) -> LeaseHeld:

@@ -4,7 +4,8 @@
 """Which user PINs a token refused, so that no host tries one of them again (T32, ADR-0015).
 
 One document per token in `kek_pin_refusals`: `{_id: name of the token, salt, refused: [{tag, refusal, at, host}]}`, the
-latest refusal last. The PIN is not in it.
+latest refusal last. The PIN is not in it. A login whose answer nobody saw has no tag, because its PIN may be right
+(`_domain/pin_tag.py`), and stands for every PIN.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ KEPT = 8  # refusals of a token; WHY so few: each makes one right PIN in 1024 lo
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """refusal: its id, 8 hex characters. at: RFC 3339 by the server's clock. host: that tried the PIN."""
+    """refusal: its id, 8 hex characters. at: RFC 3339 by the server's clock. host: that tried the PIN.
+
+    certain: False for a login whose answer nobody saw, or that says nothing about the PIN.
+    """
 
     refusal: str
     at: str
     host: str
+    certain: bool
 
 
 def find(store: Store, token: str, pin: Secret[str]) -> Refusal | None:
@@ -40,19 +45,22 @@ def find(store: Store, token: str, pin: Secret[str]) -> Refusal | None:
     if known is None:
         return None
     ours = tag(known["salt"], pin)
-    matching = [entry for entry in known["refused"] if entry["tag"] == ours]
+    matching = [entry for entry in known["refused"] if entry["tag"] in (ours, None)]
     if not matching:
         return None
     latest = matching[-1]
-    return Refusal(str(latest["refusal"]), rfc3339(latest["at"]), str(latest["host"]))
+    return Refusal(str(latest["refusal"]), rfc3339(latest["at"]), str(latest["host"]), latest["tag"] is not None)
 
 
-def note(store: Store, token: str, pin: Secret[str]) -> None:
-    """Note that the token refused this PIN just now, under a new id; an older note of the same PIN gives way."""
+def note(store: Store, token: str, pin: Secret[str] | None) -> None:
+    """Note that the token refused this PIN just now, under a new id; an older note of the same PIN gives way.
+
+    pin: None for a login that did not succeed and may have been made with the right one.
+    """
     collection = store.collection(COLLECTION)
     fresh = {"salt": os.urandom(SALT_LENGTH), "refused": []}
     insert_if_absent(store, COLLECTION, token, fresh)
-    ours = _forget(store, token, pin)
+    ours = _forget(store, token, pin) if pin is not None else None
     entry = {
         "tag": ours,
         "refusal": secrets.token_hex(4),
@@ -74,7 +82,7 @@ def _forget(store: Store, token: str, pin: Secret[str]) -> int | None:
         return None
     ours = tag(known["salt"], pin)
     with driver_errors(store):
-        store.collection(COLLECTION).update_one({"_id": token}, {"$pull": {"refused": {"tag": ours}}})
+        store.collection(COLLECTION).update_one({"_id": token}, {"$pull": {"refused": {"tag": {"$in": [ours, None]}}}})
     return ours
 
 

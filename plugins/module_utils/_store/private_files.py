@@ -181,13 +181,15 @@ def _missing(path: Path, content: bytes, values: Mapping[str, str]) -> dict[str,
     return {name: value for name, value in sorted(values.items()) if name not in there}
 
 
-def read_private(path: Path, *, empty_code: str = "", service_uid: int | None = None) -> bytes:
+def read_private(path: Path, *, empty_code: str = "", service_uid: int | None = None, whole: bool = False) -> bytes:
     """Return the content of a file that nobody else may read, one trailing newline stripped.
 
+    whole: with that newline, for a reader that looks at it itself.
     Raises what `open_trusted` raises, and OpsError `empty_code` when it holds nothing.
     """
     with open_trusted(path, private=True, service_uid=service_uid) as raw, failures_of(path, writing=False):
-        content = raw.read().removesuffix(b"\n").removesuffix(b"\r")
+        content = raw.read()
+    content = content if whole else content.removesuffix(b"\n").removesuffix(b"\r")
     if empty_code and not content.strip():
         raise OpsError(f"{path} is empty", code=empty_code, hint="write the value into it")
     return content

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._domain.catalogue import Catalogue
+from .._domain.errors import RowDamaged
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
@@ -22,6 +23,7 @@ from .._installation.survey import Survey
 from .._store import heartbeats, imports, install_lock, keystore, rotations
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest, each_raw
+from .._store.install_lock import InstallLock
 from .._store.keystore import Keystore
 
 LOCK, FLEET, ENVELOPES, DIGEST = "lock", "fleet", "envelopes", "digest"
@@ -51,7 +53,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
 def _read(store: Store, catalogue: Catalogue, gather: set[str]) -> JsonObject:
     with_lock = LOCK in gather
     alone = gather == {FLEET}  # asked for often, while a service is watched
-    lock, keys = (None, Keystore({}, None)) if alone else (install_lock.read(store), keystore.read(store))
+    lock, keys, damaged = (None, Keystore({}, None), []) if alone else _read_rows(store)
     found, digest = _walked(store, catalogue, gather)
     if found is not None and ENVELOPES in gather:
         _name_unknown_versions(found, keys)
@@ -60,17 +62,27 @@ def _read(store: Store, catalogue: Catalogue, gather: set[str]) -> JsonObject:
     return {
         "lock": lock.as_result() if lock and with_lock else None,
         "versions": [row.as_result() for row in keys.rows.values()] if with_lock else None,
+        "damaged": [{**one.facts, "reason": one.message} for one in damaged] if with_lock else None,
         "active": {"version": keys.active.version, "epoch": keys.active.epoch} if keys.active and with_lock else None,
         "envelopes": found.as_result() if found is not None and ENVELOPES in gather else None,
         "fleet": heartbeats.read(store).as_result() if FLEET in gather else None,
         "database": {
             "name": store.name,
             "views": None if found is None else list(store.view_names()),
-            **_counted(found, digest, fresh=lock is None and not keys.rows),
+            **_counted(found, digest, fresh=lock is None and not keys.rows and not damaged),
         },
         "migration": migrations[-1].as_result() if migrations else None,
         "rotation": rotation.as_result() if rotation else None,
     }
+
+
+def _read_rows(store: Store) -> tuple[InstallLock | None, Keystore, list[RowDamaged]]:
+    """Return lock and keystore as far as they can be read, and what is wrong with the rest (X67)."""
+    keys, damaged = keystore.read_leniently(store)
+    try:
+        return install_lock.read(store), keys, damaged
+    except RowDamaged as failure:
+        return None, keys, [failure, *damaged]
 
 
 def _walked(store: Store, catalogue: Catalogue, gather: set[str]) -> tuple[Survey | None, DatabaseDigest | None]:

@@ -4,7 +4,7 @@
 """Verb kek_install_lock: write the install lock once, or say what it says.
 
 Order: settings, lock, survey, keys, lock written, first keystore row. A crash after the lock is finished by running it
-again. A KEK is never made here.
+again. A KEK is never made here. Where the lock is there already, this host's keys are proven by their canaries.
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ from .._domain.listing import LISTED_AT_MOST
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._installation import survey as surveys
-from .._installation.canaries import prove_canaries
 from .._installation.every_envelope import EveryEnvelope
 from .._installation.first_row import ensure_first_row
-from .._installation.installation import open_database, references
+from .._installation.installation import open_database, opened_keys
 from .._installation.layout_detection import remembered_layout
-from .._installation.login_turn import first_login
 from .._installation.refusals import envelopes_without_lock, rows_without_lock
 from .._installation.survey import Survey
 from .._keys import registry
@@ -74,6 +72,9 @@ def _lock(settings: Settings, store: Store, lock: InstallLock | None, found: Sur
     needs_row = not kind.DEVICE and (not keys.rows or keys.active is None) and (lock is None or not found.total)
     before = {} if lock is None else {"provider": lock.provider, "installed_by": lock.installed_by}
     if lock is not None and not needs_row:
+        if keys.rows:  # WHY: "unchanged" would be read as "fit", on a host whose KEK is another one (X64)
+            with opened_keys(settings, store, lock):
+                pass
         return Result(changed=False, values={"lock": lock.as_result()}, before=before, after=before)
     if needs_row:
         kind.from_settings(settings)  # a lock without a KEK would shut out whoever holds the right one
@@ -106,20 +107,14 @@ def _prove_all_open(settings: Settings, store: Store, found: Survey, warn: Calla
     """Raises OpsError lock.adoption_refused unless every envelope is this provider's and opens."""
     found.require_catalogued()
     lock = InstallLock(registry.configured(settings).NAME, None, None, None)
-    provider = registry.build_registry(settings, first_login=first_login(settings, store))
-    try:
-        keys = keystore.read(store)
-        provider.load(references(lock, keys))
-        prove_canaries(provider, keys)
+    with opened_keys(settings, store, lock) as opened:
         opener = EveryEnvelope(
-            provider, lambda sample: remembered_layout(store, provider, sample, warn=warn, note=False)
+            opened.provider, lambda sample: remembered_layout(store, opened.provider, sample, warn=warn, note=False)
         )
-        surveys.take(store, Catalogue(settings.catalogue), each=opener.add)
+        surveys.take(store, opened.catalogue, each=opener.add)
         opener.finish()
         failures = [*found.anomalies, *(failure.as_result() for failure in opener.failures)]
         failed = len(found.anomalies) + opener.failed
-    finally:
-        provider.close()
     if failures:
         raise OpsError(
             f"{failed} of {found.total} envelopes are not proven to be this installation's, the first: "

@@ -8,14 +8,15 @@ Steps, each leaving a state the next run recognises:
  2 database  no envelope without lock, no envelope that already names the new version
  3 login     in turn with other hosts
  4 probe     token, mechanisms, IV mode
- 5 lease     one host makes keys at a time; whoever waited for it finds the other's work, and changes nothing
- 6 intent    label, id and install id written down before the key exists
- 7 key       made inside the token if, and only if, none carries the intent's label or id
- 8 canary    sealed and opened again, still only in memory
- 9 lock      inserted if absent; another provider's lock that came first ends the run here (ADR-0010)
-10 row       in the keystore, active version initialised, intent removed
+ 5 token     it holds every key that something needs, and each opens its canary: else it is another token (X52)
+ 6 lease     one host makes keys at a time; whoever waited for it finds the other's work, and changes nothing
+ 7 intent    label, id and install id written down before the key exists
+ 8 key       made inside the token if, and only if, none carries the intent's label or id
+ 9 canary    sealed and opened again, still only in memory
+10 lock      inserted if absent; another provider's lock that came first ends the run here (ADR-0010)
+11 row       in the keystore, active version initialised, intent removed
 INVARIANT: a version that any row or envelope mentions never gets a new key; a missing key is then a refusal.
-INVARIANT: steps 3 and 5 wait; what is decided after them is decided by what was read after them (ADR-0018).
+INVARIANT: steps 3 and 6 wait; what is decided after them is decided by what was read after them (ADR-0018).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .._domain.catalogue import Catalogue
-from .._domain.errors import OpsError
+from .._domain.errors import KeyNotHere, OpsError
 from .._domain.key_names import KeyReference
 from .._domain.result import Result
 from .._domain.settings import Settings
@@ -34,10 +35,11 @@ from .._domain.values import JsonObject
 from .._domain.vendor_messages import init_on_foreign_lock
 from .._installation import key_record
 from .._installation import survey as surveys
-from .._installation.canaries import key_facts, make_canary, prove_canaries
-from .._installation.installation import open_database, references
+from .._installation.canaries import key_facts, make_canary, prove_canaries, with_tag
+from .._installation.installation import open_database
 from .._installation.key_record import KeyRecord, TokenDisagrees, matching_keys, needs_device
-from .._installation.login_turn import first_login
+from .._installation.login_turn import first_login, later_logins
+from .._installation.standing_keys import is_in_use, load_and_prove, references
 from .._installation.survey import Survey
 from .._keys import registry
 from .._keys.kind import ProviderKind
@@ -81,6 +83,7 @@ class _Init:
         """Return the version's record as it is now, checked as in steps 1 and 2."""
         record = key_record.read(self.settings, self.store, self.version)
         record.require_makeable(self.store, self.found)
+        _require_this_token(self, record)  # 5
         return record
 
     def result(self, record: KeyRecord, located: KeyReference, key_state: str, *, lock: InstallLock | None) -> Result:
@@ -116,7 +119,10 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         # WHY no queue for a check run on a fresh database: the lease would be the first thing in it.
         queue = not check or bool(store.collection_names())
         turn = first_login(settings, store, queue=queue, retry_refusal=options.retry_refusal)
-        with contextlib.closing(registry.build_registry(settings, first_login=turn)) as provider:  # 3
+        with (
+            later_logins(settings, store),
+            contextlib.closing(registry.build_registry(settings, first_login=turn)) as provider,  # 3
+        ):
             admin = provider.key_admin
             if admin is None:
                 raise needs_device(registry.configured(settings))
@@ -124,11 +130,27 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             return _proven_or_predicted(init) if check else _proven_or_made(init)
 
 
+def _require_this_token(init: _Init, record: KeyRecord) -> None:
+    """Raises OpsError init.other_token, key.wrong where the token lacks a key that something needs."""
+    if record.lock is None or not record.keys.rows:
+        return
+    try:
+        load_and_prove(init.store, Catalogue(init.settings.catalogue), init.provider, record.lock, record.keys)
+    except KeyNotHere as refusal:
+        serial = init.probe.get("token_serial") or "not told"
+        raise OpsError(
+            f"this token (serial {serial}) is not the one of this installation: {refusal.message}",
+            code="init.other_token",
+            hint="name the token that holds these keys, by its serial number too where two have one label, or let the "
+            "user named here read them; nothing was made",
+        ) from None
+
+
 def _proven_or_made(init: _Init) -> Result:
     record = init.record()
     if record.complete:
         return _proven(init, record)
-    with _alone(init.store) as keeper:  # 5
+    with _alone(init.store) as keeper:  # 6
         record = init.record()
         return _completed(init, record) if record.exists else _made(init, record, keeper)
 
@@ -161,7 +183,12 @@ def _proven(init: _Init, record: KeyRecord) -> Result:
     row, located = record.keys.rows[init.version], _located(init, record)
     if row.removed:
         return init.result(record, located, row.state, lock=record.lock)
-    init.provider.load({init.version: located})
+    try:
+        init.provider.load({init.version: located})
+    except KeyNotHere as refusal:
+        if not is_in_use(init.found.by_version, record.keys, init.version):
+            refusal.hint += f"; nothing needs version {init.version}: kek_remove retires it without its key"
+        raise
     prove_canaries(init.provider, Keystore({init.version: row}, None))
     return init.result(record, located, row.state, lock=record.lock)
 
@@ -173,30 +200,31 @@ def _completed(init: _Init, record: KeyRecord) -> Result:
         return proven
     located = _located(init, record)
     install_id = record.intent.install_id if record.intent else located.key_id[:16].hex()
-    lock = _locked(init, located, install_id)  # 9
-    _finish(init, located)  # 10
+    lock = _locked(init, located, install_id)  # 10
+    _finish(init, located)  # 11
     return init.result(record, located, keystore.read(init.store).rows[init.version].state, lock=lock)
 
 
 def _made(init: _Init, record: KeyRecord, keeper: Keeper) -> Result:
     planned = record.planned(init.kind)
     made_before = matching_keys(init.admin, planned.key, begun=record.intent is not None)
-    intent = keystore.ensure_intent(init.store, planned)  # 6
+    intent = keystore.ensure_intent(init.store, planned)  # 7
     keeper.require()
     if not made_before:
-        init.admin.generate_key(intent.key.label, intent.key.key_id)  # 7
+        init.admin.generate_key(intent.key.label, intent.key.key_id)  # 8
     init.provider.load({init.version: intent.key})
     keeper.require()
     row = KeyRow(
         init.version,
         init.kind.NAME,
         record.first_state,
-        make_canary(init.provider, init.version),  # 8
+        make_canary(init.provider, init.version),  # 9
         key_facts(init.provider, init.version, {"label": intent.key.label, "id": intent.key.key_id.hex()}),
     )
     prove_canaries(init.provider, Keystore({init.version: row}, None))
-    lock = _locked(init, intent.key, intent.install_id)  # 9
-    keystore.insert_row(  # 10
+    row = with_tag(init.provider, row)
+    lock = _locked(init, intent.key, intent.install_id)  # 10
+    keystore.insert_row(  # 11
         init.store,
         version=row.version,
         provider=row.provider,

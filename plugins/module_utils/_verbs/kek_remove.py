@@ -33,17 +33,17 @@ from .._installation.installation import Installation, open_installation
 from .._installation.layout_detection import Sample, note_layout, remembered_layout
 from .._installation.survey import Survey
 from .._installation.version_in_use import require_out_of_use
-from .._keys.provider import Provider
 from .._rotation.leadership import LEASE_NAME, LEASE_S
 from .._store import journal, keystore, leases, removed_version_validator
-from .._store.keystore import KeyRow, KeyState
+from .._store.keystore import KeyState
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """grace: seconds that must have passed since the rotation away from it. backups: folders made by db_backup.
 
-    destroy_key: also destroy the HSM key; check_value: its check value, typed by whoever means it.
+    destroy_key: also destroy the HSM key; check_value: its check value, or the tag of its canary where the token shows
+    none, typed by whoever means it.
     """
 
     version: int
@@ -137,7 +137,7 @@ def _planned(
             code="remove.unknown_version",
             hint="see kek_info",
         )
-    _require_confirmed(options, row, installation.provider)
+    _require_confirmed(installation, options)
     needed_by = _backups_with(options, service_uid)
     for folder in needed_by:
         warn(f"backup {folder} needs KEK version {version}: without its key it cannot be read")
@@ -151,21 +151,27 @@ def _planned(
     return _Removal(installation, options, fields, before, after, needed_by, warn)
 
 
-def _require_confirmed(options: Options, row: KeyRow, provider: Provider) -> None:
+def _require_confirmed(installation: Installation, options: Options) -> None:
     if not options.destroy_key:
         return
-    if provider.key_admin is None:
+    if installation.provider.key_admin is None:
         raise OpsError(
-            f'provider "{provider.name}" has no key in an HSM',
+            f'provider "{installation.provider.name}" has no key in an HSM',
             code="remove.no_key_to_destroy",
             hint=f"delete the line of V{options.version} from secrets.env on every host, restart, and run it again "
             "without destroy_key",
         )
-    if not options.check_value or options.check_value != row.key.get("check_value"):
+    noted = installation.keystore.rows[options.version].key
+    if not noted.get("check_value") and key_material.was_begun(installation, options.version):
+        return  # by an earlier run, which was told which key
+    name, value = key_material.tells(installation, options.version)
+    if not options.check_value or options.check_value != value:
+        shown = "" if noted.get(name) else f"; the token shows no check value, and this key's canary tag is {value}"
         raise OpsError(
-            "destroy_key needs the key's check value as `check_value`, and it is not the one that was given",
+            f"destroy_key needs the key's {name.replace('_', ' ')} as `check_value`, and it is not the one that was "
+            f"given{shown}",
             code="remove.fingerprint",
-            hint="read it from kek_info (versions, key.check_value), and type it",
+            hint=f"read it from kek_info (versions, key.{name}), and type it",
         )
 
 

@@ -160,5 +160,6 @@ def _opened(settings: Settings) -> JsonObject:
 
 def _kept_for_the_device(settings: Settings) -> Mapping[str, str]:
     """Return the variables that the device's library reads here, for a unit that does not have them yet."""
-    ours = {name: value for name, value in os.environ.items() if name.startswith(registry.library_variables())}
+    known = registry.library_variables(settings)
+    ours = {name: value for name, value in os.environ.items() if name.startswith(known)}
     return {**ours, **settings.hsm_environment}

@@ -294,7 +294,6 @@ def test_a_verb_without_keys_takes_no_turn(ready):
     ready.site.db.locks.delete_many({})
 
     ready.site.call("kek_info")
-    ready.site.call("kek_install_lock")
 
     assert list(ready.site.db.locks.find()) == []
 

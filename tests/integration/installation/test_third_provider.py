@@ -37,12 +37,14 @@ class ToyKind:
     DEVICE = False
     INSTALLED_BY = "toy-service"
     OPTIONS = (KEYRING,)
-    LIBRARY_VARIABLES = ()
     NEEDS = {}  # noqa: RUF012  a constant
 
     def from_settings(self, settings, *, workers=1):
         seed = settings.require(KEYRING)
         return ToyProvider({number: hashlib.sha256(f"{seed}{number}".encode()).digest() for number in (1, 2)})
+
+    def library_variables(self, settings):
+        return ()
 
     def used_paths(self, settings):
         return ()

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.key_names import KeyReference
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import Pkcs11Settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.jobs import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import UnwrapRequest, WrapRequest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM

@@ -9,7 +9,7 @@ import os
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.jobs import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import KeyFailure, UnwrapRequest
 
 from tests.integration.keys.conftest import AAD, reference, software_opens, unwrap_requests, wrap_requests
@@ -19,6 +19,7 @@ WAYS = {
     "in_place": ("in_place", False),
     "in_place_zeroed": ("in_place", True),
     "appended": ("appended", False),
+    "null_appended": ("appended", False),
 }
 
 
@@ -49,6 +50,27 @@ def test_t26_wraps_made_elsewhere_are_opened_whatever_the_way(known_keys, loaded
     wrapped = iv + known_keys[1].encrypt(iv, dek, AAD)
 
     assert provider.unwrap([UnwrapRequest(1, wrapped, AAD)]) == [dek]
+
+
+def test_x58_a_module_that_takes_no_iv_but_makes_96_bits_is_asked_that_way(opened, shim):
+    assert opened(**shim.faults(iv="null_appended")).probe()["iv_offered"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("way", "code", "told"),
+    [
+        ("appended_16", "pkcs11.iv_length", "appends an IV of its own of 16 bytes"),
+        ("refused", "pkcs11.probe_failed", "no IV, ulIvLen 0 and ulIvBits 96: CKR_MECHANISM_PARAM_INVALID"),
+    ],
+)
+def test_x58_the_way_that_we_cannot_use_is_named_and_no_kek_sealed_by_it(known_keys, opened, shim, way, code, told):
+    provider = opened(**shim.faults(iv=way))
+
+    with pytest.raises(OpsError) as refused:
+        provider.load({1: reference(1)})
+
+    assert refused.value.code == code
+    assert told in refused.value.message
 
 
 def test_t26_a_module_that_keeps_zeros_is_refused_by_the_probe_and_never_seals_with_a_kek(

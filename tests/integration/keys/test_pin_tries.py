@@ -13,7 +13,7 @@ from collections import Counter
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.jobs import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
 
 from tests.integration.keys.conftest import software_opens, unwrap_requests, wrap_requests

@@ -131,7 +131,7 @@ def test_a_key_that_the_user_cannot_read_is_never_made_again(site, service, conf
 
     refused = service.call("kek_pkcs11_init", params(site, service), version=1)
 
-    assert refused["failure"]["code"] == "pkcs11.key_not_found"
+    assert refused["failure"]["code"] == "init.other_token"
     assert f"as user {service.name}" in refused["msg"]
     assert sorted((service.folder / "tokens").rglob("*")) == before
 
@@ -160,7 +160,7 @@ OPEN = """
 import json, sys, time
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pkcs11_settings import Pkcs11Settings
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret import Secret
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import PoolOptions
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.jobs import PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
 order = json.load(sys.stdin)
 settings = Pkcs11Settings(order["module"], order["label"], pin=Secret(order["pin"]), run_as=order["user"])

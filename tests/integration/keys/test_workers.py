@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
-from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.pool import Job, PoolOptions
+from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.jobs import Job, PoolOptions
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.pkcs11.provider import Pkcs11Provider
 from ansible_collections.certautopilot.ops.plugins.module_utils._keys.provider import UnwrapRequest, WrapRequest
 
@@ -210,7 +210,7 @@ def test_t19_a_library_that_crashes_is_named_with_its_signal_and_without_the_pin
     with pytest.raises(OpsError) as crashed:
         provider.open()
 
-    assert crashed.value.code == "pkcs11.worker_crashed"
+    assert (crashed.value.code, crashed.value.retryable) == ("pkcs11.load_crashed", False)
     assert "signal 11" in crashed.value.message
     assert "log of pin ********" in crashed.value.message
     assert PIN not in str(crashed.value.as_result())

@@ -93,7 +93,7 @@ def test_a_first_login_names_its_place_and_shows_its_secret_to_nobody(kind):
     login = kind.first_login(COMPLETE)
 
     if kind.DEVICE:
-        refused = login.refused_before(refusal="5d21c0ae", at="2026-05-01T09:00:00Z", host="kek-1")
+        refused = login.refused_before(refusal="5d21c0ae", at="2026-05-01T09:00:00Z", host="kek-1", certain=True)
         assert login.place
         assert "5d21c0ae" in refused.message
         assert "7391-7391" not in f"{login} {login.secret} {refused.as_result()}"

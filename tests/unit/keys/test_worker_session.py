@@ -33,19 +33,21 @@ class FakeToken:
 
 def library(token):
     slot = types.SimpleNamespace(get_token=lambda: token)
-    return types.SimpleNamespace(get_slots=lambda token_present: [slot], initialize=lambda: None, finalize=lambda: None)
+    slot.slot_id = 0
+    nothing = {"initialize": lambda: None, "finalize": lambda: None}
+    return types.SimpleNamespace(get_slots=lambda token_present=False: [slot], **nothing)
 
 
 @pytest.fixture
 def hsm(monkeypatch):
-    flags = types.SimpleNamespace(USER_PIN_LOCKED="locked", USER_PIN_FINAL_TRY="final")
+    flags = types.SimpleNamespace(USER_PIN_LOCKED="locked", USER_PIN_FINAL_TRY="final", WRITE_PROTECTED="read-only")
     monkeypatch.setattr(session, "pkcs11", types.SimpleNamespace(TokenFlag=flags))
     return session.HsmSession(CONFIGURATION)
 
 
 def test_a_session_that_the_hsm_refused_to_open_again_is_opened_when_it_is_needed_next(hsm):
-    again = object()
-    hsm._library = library(FakeToken(DeviceError(), again))
+    again, tried = object(), types.SimpleNamespace(close=lambda: None)
+    hsm._library = library(FakeToken(DeviceError(), tried, again))
     with pytest.raises(DeviceError):
         hsm.reopen()
 

@@ -15,24 +15,11 @@ URI = "mongodb://app:hunter2hunter2@db.example/cap"
 KEY = "0123456789abcdef" * 4
 
 
-@pytest.fixture
-def host(tmp_path, monkeypatch):
-    """A host without default files: host(environment=…, **options) -> Settings; host.file(name, text, mode) -> path."""
-    monkeypatch.setattr(configuration, "DEFAULT_CONFIG_FILE", str(tmp_path / "default.yaml"))
-    monkeypatch.setattr(configuration, "DEFAULT_SECRETS_FILE", str(tmp_path / "default.env"))
-    warnings = []
-
-    def read(environment=None, **options):
-        return configuration.settings_from(options, environment=environment or {}, warn=warnings.append)
-
-    def file(name, text, mode=0o600):
-        path = tmp_path / name
-        path.write_text(text)
-        path.chmod(mode)
-        return str(path)
-
-    read.file, read.warnings, read.folder = file, warnings, tmp_path
-    return read
+def test_the_default_files_are_those_of_the_product():
+    assert (configuration.DEFAULT_CONFIG_FILE, configuration.DEFAULT_SECRETS_FILE) == (
+        "/etc/certautopilot/config.yaml",
+        "/etc/certautopilot/secrets.env",
+    )
 
 
 def database_of(settings):
@@ -106,12 +93,6 @@ EMPTY = [("pkcs11_pin_file", "pin.empty"), ("mongodb_uri_file", "uri.empty")]
 @pytest.mark.parametrize(("option", "code"), EMPTY)
 def test_t11_an_empty_file_is_refused(host, option, code, text):
     assert refusal(host, **{option: host.file("empty", text)}).code == code
-
-
-def test_exactly_one_trailing_newline_belongs_to_the_file_and_not_to_the_pin(host):
-    settings = host(pkcs11_pin_file=host.file("pin", " 7531 \n"))
-
-    assert settings.hidden["pkcs11_pin"].reveal() == " 7531 "
 
 
 def test_t11_a_uri_file_of_two_lines_is_refused(host):

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from .worker import (  # noqa: F401
         base,
         binding,
+        ckr,
         engine,
+        examine,
         function_list,
+        gate,
         gcm_calls,
         iv_rule,
         keys,
         main,
         private_memory,
         session,
+        slots,
     )
 
 # Each file comes after those it imports.
@@ -35,12 +39,16 @@ SOURCES = (
     "binding",
     "base",
     "private_memory",
+    "ckr",
     "function_list",
+    "gate",
     "gcm_calls",
     "iv_rule",
+    "slots",
     "session",
     "keys",
     "engine",
+    "examine",
     "main",
 )
 

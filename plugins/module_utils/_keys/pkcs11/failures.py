@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import sys
 
-from ..._domain.errors import LoginRefused, OpsError
+from ..._domain.errors import KeyNotHere, LoginRefused, OpsError
 from ..._domain.pkcs11_settings import Pkcs11Settings
 
+OF_THE_LIBRARY = "pkcs11"  # the fact that every failure made here has
 MINIMUM_BINDING = "0.9"
 
 
@@ -21,6 +22,51 @@ class PinRefused(LoginRefused):
     """The token refused the PIN. It was tried once; this is noted in the database, so that no host tries it again."""
 
     CODE = "pkcs11.pin_incorrect"
+    certain = True
+
+
+class RefusedBefore(OpsError):
+    """The token refused this PIN before, or a login ended without an answer, here or on the host that is named.
+
+    Nothing was tried and the library was not loaded. Correct the PIN. Where the token's PIN was set to this one since,
+    run ``kek_pkcs11_init`` once with ``retry_refusal`` and the id of the refusal. One right PIN in about a thousand is
+    taken for a refused one; the same option helps.
+    """
+
+    CODE = "pkcs11.pin_refused_before"
+
+
+class RunAs(OpsError):
+    """The HSM cannot be used as the user that ``pkcs11_run_as`` or ``service_user`` asks for.
+
+    The host has no such user, the module is not root, or that user cannot run the module's Python.
+    """
+
+    CODE = "pkcs11.run_as"
+
+
+class PinLocked(LoginRefused):
+    """The user PIN is locked, as the token's flags or its answer to C_Login say."""
+
+    CODE = "pkcs11.pin_locked"
+
+
+class PinUnusable(LoginRefused):
+    """The token says that the user PIN has expired, or was never set."""
+
+    CODE = "pkcs11.pin_unusable"
+
+
+class LoginUnanswered(LoginRefused):
+    """C_Login was called, and its answer was lost or says nothing about the PIN: it may have counted as a wrong one.
+
+    No host tries it again until somebody says so by `retry_refusal`.
+    """
+
+    CODE = "pkcs11.login_unanswered"
+
+
+LOGIN_UNANSWERED = LoginUnanswered.CODE
 
 
 class SessionLimit(OpsError):
@@ -65,7 +111,7 @@ class SessionLost(StartFailed, WorkerLost):
 
 
 class TokenGone(StartFailed, WorkerLost):
-    """The token is not in its slot any more."""
+    """The token is not in its slot any more, or does not answer: what each slot says is told."""
 
     CODE = "pkcs11.token_gone"
 
@@ -85,10 +131,30 @@ class WorkerTimeout(WorkerLost):
     CODE = "pkcs11.worker_timeout"
 
 
+class KeyNotFound(KeyNotHere):
+    """The token does not hold a key with this label and id.
+
+    Where nothing needs the version, the verbs go on without it.
+    """
+
+    CODE = "pkcs11.key_not_found"
+
+
+class WrongKey(KeyNotHere):
+    """The key under this label or id is not the one that the keystore means: another id, label or check value.
+
+    Where the token holds none with the id, and nothing needs the version, the verbs go on without it.
+    """
+
+    CODE = "pkcs11.wrong_key"
+
+
 _CLASSES: dict[str, type[OpsError]] = {
     known.CODE: known
     for known in (
         PinRefused, SessionLimit, TokenNotFound, ModuleLoadFailed, SessionLost, TokenGone, WorkerCrashed, WorkerTimeout,
+        KeyNotFound, WrongKey, PinLocked, PinUnusable, LoginUnanswered, RefusedBefore,
+        RunAs,
     )
 }  # fmt: skip
 
@@ -115,8 +181,8 @@ _WAYS_OUT: dict[str, tuple[str, bool]] = {
     ),
     "pkcs11.token_not_found": (
         (
-            "correct encryption.pkcs11.token_label, or make the token; check that the library's configuration "
-            "(for SoftHSM2: SOFTHSM2_CONF) is the service's"
+            "correct encryption.pkcs11.token_label, or have the token made by who administers the HSM; check that the "
+            "library's configuration (for SoftHSM2: SOFTHSM2_CONF) is the service's"
         ),
         False,
     ),
@@ -124,6 +190,17 @@ _WAYS_OUT: dict[str, tuple[str, bool]] = {
     "pkcs11.pin_missing": ("set CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN in secrets.env, or pass pkcs11_pin_file", False),
     "pkcs11.pin_incorrect": (
         "correct CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN before the next run: a token locks after a few wrong PINs",
+        False,
+    ),
+    "pkcs11.login_unanswered": (
+        (
+            "find out why (the HSM's log, its connection) and how many tries the PIN has left; then run "
+            "kek_pkcs11_init once with `retry_refusal` and the id of the refusal, which the next run tells"
+        ),
+        False,
+    ),
+    "pkcs11.not_logged_in": (
+        "see whether this user may use the token at all: its role, its partition, the client's certificate",
         False,
     ),
     "pkcs11.pin_refused_before": (
@@ -155,7 +232,27 @@ _WAYS_OUT: dict[str, tuple[str, bool]] = {
         "run again, what was finished is kept; if it stays, report library version and exit status to the vendor",
         True,
     ),
-    "pkcs11.worker_timeout": ("check the connection to the HSM; a larger batch timeout helps a slow one", True),
+    "pkcs11.load_crashed": (
+        (
+            "the library ends its process while it is loaded: check that it fits this machine, its configuration and "
+            "its variables; its vendor can read the exit status"
+        ),
+        False,
+    ),
+    "pkcs11.worker_timeout": (
+        (
+            "check the connection to the HSM; for one that is only slow give `pkcs11_timeout`, or "
+            "`pkcs11_start_timeout` for its start"
+        ),
+        True,
+    ),
+    "pkcs11.iv_length": (
+        (
+            "have the HSM make IVs of 96 bits: a newer firmware (Thales Luna: 7.9.3), or a partition outside of its "
+            "FIPS mode; an IV of another length has no place in the product's envelopes"
+        ),
+        False,
+    ),
     "pkcs11.probe_failed": ("this module cannot be used for KEKs; report library and firmware version", False),
     "pkcs11.operation_failed": ("look up the CKR name in the vendor's manual", False),
     "pkcs11.encryption_failed": ("check that the key may encrypt with CKM_AES_GCM", False),
@@ -182,7 +279,9 @@ def failure(settings: Pkcs11Settings, code: str, message: str, *, library: str =
     described = {"module_path": settings.module_path, "token_label": settings.token_label, "library": library}
     text = without_pin(settings, f"{message} ({where})")
     kind = _CLASSES.get(code, OpsError)
-    return kind(text, code=code, hint=hint, retryable=retryable, pkcs11={**described, **facts})
+    error = kind(text, code=code, hint=hint, retryable=retryable)
+    error.facts = {OF_THE_LIBRARY: {**described, **facts}}
+    return error
 
 
 def without_pin(settings: Pkcs11Settings, text: str) -> str:

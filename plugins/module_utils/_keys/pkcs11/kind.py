@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..._domain.access import Wanted
 from ..._domain.errors import OpsError
 from ..._domain.pkcs11_settings import (
+    LIBRARY_VARIABLES,
     MODULE_PATH,
     PIN,
     RUN_AS,
+    START_TIMEOUT,
+    TIMEOUT,
     TOKEN_LABEL,
     TOKEN_SERIAL,
     Pkcs11Settings,
@@ -21,10 +24,13 @@ from ..._domain.pkcs11_settings import (
 )
 from ..._domain.secret import Secret
 from ..._domain.settings import Setting, Settings
+from ..._domain.values import JsonObject
+from ..provider import FirstLogin
 from . import library_variables
+from .examination import Asked, Examination
 from .failures import MINIMUM_BINDING, failure
 from .file_token import used_paths
-from .pool import PoolOptions
+from .jobs import PoolOptions
 from .provider import Pkcs11Provider
 
 
@@ -42,12 +48,12 @@ class TokenLogin:
     def secret(self) -> Secret[str]:
         return self.settings.pin or Secret("")
 
-    def refused_before(self, *, refusal: str, at: str, host: str) -> OpsError:
+    def refused_before(self, *, refusal: str, at: str, host: str, certain: bool) -> OpsError:
+        said = "refused this user PIN" if certain else "did not answer a login with CKR_OK, which may have counted,"
         return failure(
             self.settings,
             "pkcs11.pin_refused_before",
-            f'token "{self.settings.token_label}" refused this user PIN at {at} on {host} '
-            f"(refusal {refusal}); no login was tried",
+            f'token "{self.settings.token_label}" {said} at {at} on {host} (refusal {refusal}); no login was tried',
             refusal=refusal,
             refused_at=at,
             refused_on=host,
@@ -60,13 +66,32 @@ class Pkcs11Kind:
     NAME = Pkcs11Provider.name
     DEVICE = True
     INSTALLED_BY = "pkcs11-init"
-    OPTIONS: tuple[Setting, ...] = (MODULE_PATH, TOKEN_LABEL, TOKEN_SERIAL, PIN, RUN_AS)
-    LIBRARY_VARIABLES: tuple[str, ...] = library_variables.PREFIXES
+    OPTIONS: tuple[Setting, ...] = (
+        MODULE_PATH, TOKEN_LABEL, TOKEN_SERIAL, PIN, RUN_AS, TIMEOUT, START_TIMEOUT, LIBRARY_VARIABLES,
+    )  # fmt: skip
     NEEDS: Mapping[str, tuple[str, str]] = {"pkcs11": ("python-pkcs11", MINIMUM_BINDING)}
 
     def from_settings(self, settings: Settings, *, workers: int = 1) -> Pkcs11Provider:
         """Return the provider of the configured token, not opened. Raises OpsError settings.*."""
-        return Pkcs11Provider(pkcs11_settings(settings), PoolOptions(workers=workers))
+        return Pkcs11Provider(pkcs11_settings(settings), replace(self._times(settings), workers=workers))
+
+    @staticmethod
+    def _times(settings: Settings) -> PoolOptions:
+        usual = PoolOptions()
+        return replace(
+            usual,
+            batch_timeout_s=settings.seconds(TIMEOUT, usual.batch_timeout_s),
+            start_timeout_s=settings.seconds(START_TIMEOUT, usual.start_timeout_s),
+        )
+
+    def examine(self, settings: Settings, asked: Asked, first_login: FirstLogin | None) -> JsonObject:
+        """Return what library and token can do. Raises OpsError settings.*, dependency.missing, pkcs11.run_as."""
+        wanted = replace(settings, hidden={**settings.hidden, PIN.name: settings.hidden.get(PIN.name, Secret(""))})
+        return Examination(pkcs11_settings(wanted), self._times(settings), asked).run(first_login)
+
+    def library_variables(self, settings: Settings) -> tuple[str, ...]:
+        """Return those of the families that are known, and those that an operator named."""
+        return library_variables.PREFIXES + library_variables.named(settings.values.get(LIBRARY_VARIABLES.name, ""))
 
     def used_paths(self, settings: Settings) -> tuple[Wanted, ...]:
         """Return the library, and the files of a token that is files. Raises OpsError settings.*."""

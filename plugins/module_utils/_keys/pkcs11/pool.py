@@ -13,44 +13,23 @@ from __future__ import annotations
 import os
 import random
 import time
-import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
 
-from ..._domain.errors import OpsError
+from ..._domain.errors import LoginRefused, OpsError
 from ..._domain.pkcs11_settings import Pkcs11Settings
-from .failures import SessionLimit, StartFailed, WorkerLost
-from .process import Plain, Reply, WorkerProcess, login_guard, start, wait_for
+from ..provider import FirstLogin
+from . import forks
+from .failures import LOGIN_UNANSWERED, SessionLimit, StartFailed, WorkerCrashed, WorkerLost
+from .jobs import Job, PoolOptions, given_up
+from .logins import Logins
+from .process import Plain, Reply, WorkerProcess, opening, start, wait_for
 from .run_as import account_of, failure_of
 
 _START_ATTEMPTS = 3
 _START_PAUSE = 0.15  # s, with jitter, doubled at each attempt
 _HANDOVERS = 2  # how many workers one batch may cost before the run stops
-
-
-@dataclass(frozen=True, slots=True)
-class PoolOptions:
-    """workers: processes, each with one session. batch_timeout_s: for one request to one worker."""
-
-    workers: int = 1
-    batch_timeout_s: float = 120.0
-    start_timeout_s: float = 60.0
-    stop_timeout_s: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """operation: one of the worker's. planned: how many results it must bring, None = not a list.
-
-    repeatable: another worker may be given it when the first one is lost over it.
-    """
-
-    operation: str
-    arguments: tuple[Plain, ...]
-    planned: int | None = None
-    repeatable: bool = True
 
 
 class WorkerPool:
@@ -61,20 +40,22 @@ class WorkerPool:
         self._options = options
         self._account = account_of(settings)
         self._workers: list[WorkerProcess] = []
-        self._guard = login_guard()
+        self._logins = Logins()
         self._pid = os.getpid()
         self._next_job = 1
         self._last_loss: OpsError | None = None
+        self._heard_at = 0.0  # monotonic s: the last reply of any worker
         self.info: Mapping[str, object] = {}
         self.retries = 0
-        _POOLS.add(self)
+        forks.abandon_in_children(self)
 
-    def open(self, first_login: AbstractContextManager[None] | None = None) -> None:
+    def open(self, first_login: FirstLogin | None = None) -> None:
         """Start the workers; the first one alone, so that a wrong PIN costs one try. Raises OpsError pkcs11.*."""
         self._refuse_in_a_fork()
         try:
-            with first_login or nullcontext():
+            with first_login or nullcontext() as self._logins.record:
                 self.info = self._start_patiently()
+            self._logins.record = None
             for _number in range(1, self._planned_workers()):
                 if not self._start_another():
                     break
@@ -87,9 +68,10 @@ class WorkerPool:
         return tuple(worker.pid for worker in self._workers)
 
     def on_every_worker(self, job: Job) -> list[Plain]:
-        """Return each living worker's result. Raises what any of them refuses."""
+        """Return each living worker's result; all work at once. Raises what any of them refuses."""
         self._refuse_when_closed()
-        return [self._run([job], only=worker)[0] for worker in list(self._workers)]
+        workers = list(self._workers)
+        return self._run([job] * len(workers), each=workers)
 
     def run(self, jobs: Sequence[Job]) -> list[Plain]:
         """Return one result per job, in order. Raises OpsError when a job is refused or no worker is left."""
@@ -101,8 +83,10 @@ class WorkerPool:
         workers, self._workers = self._workers, []
         if os.getpid() == self._pid:
             for worker in workers:
-                worker.stop(within_s=self._options.stop_timeout_s)
-        self._guard.close()
+                worker.ask_to_stop()
+            limit = time.monotonic() + self._options.stop_timeout_s  # of all together
+            for worker in workers:
+                worker.stop(within_s=limit - time.monotonic())
 
     def abandon(self) -> None:
         """Forget the workers of the parent: called in a forked child."""
@@ -129,30 +113,22 @@ class WorkerPool:
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
                 return self._start()
-            except StartFailed:
+            except StartFailed as failed:
                 # UPSTREAM softhsm/SoftHSMv2#757: processes started together now and then see no token.
                 if attempt == _START_ATTEMPTS:
+                    if isinstance(failed, WorkerCrashed):
+                        raise self._failure("pkcs11.load_crashed", failed.message) from None
                     raise
             self.retries += 1
             time.sleep(_START_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311  jitter, not a secret
         raise ValueError("unreachable: the last attempt raises or returns")
 
     def _start(self) -> Mapping[str, object]:
-        settings = self._settings
-        configuration = {
-            "module_path": settings.module_path,
-            "token_label": settings.token_label,
-            "token_serial": settings.token_serial,
-            "pin": settings.pin.reveal() if settings.pin is not None else "",
-            # WHY none for one that is launched elsewhere: its parent is another, and it inherits nothing of ours.
-            "login_guard": self._guard.fileno() if not settings.launch else None,
-            "parent_pid": os.getpid() if not settings.launch else None,
-        }
-        worker = start(settings, (self._guard.fileno(),), self._account)
+        configuration = opening(self._settings, login=self._options.login)
+        worker = start(self._settings, self._account)
         self._workers.append(worker)
         try:
-            opening = Job("open", (), None)
-            info: Mapping[str, object] = self._run([opening], only=worker, opening=configuration)[0]
+            info: Mapping[str, object] = self._run([Job("open", (), None)], each=[worker], with_pin=configuration)[0]
         except BaseException:
             self._drop(worker)
             raise
@@ -161,24 +137,28 @@ class WorkerPool:
     # -- running -------------------------------------------------------------------------------------------------
 
     def _run(
-        self, jobs: Sequence[Job], *, only: WorkerProcess | None = None, opening: Mapping[str, object] | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        each: Sequence[WorkerProcess] | None = None,
+        with_pin: Mapping[str, object] | None = None,
     ) -> list[Plain]:
-        first = 0 if opening is not None else self._next_job
+        """Return one result per job. each: which worker is given each job, None for whoever is idle."""
+        first = 0 if with_pin is not None else self._next_job
         self._next_job += len(jobs)
         todo = deque(range(len(jobs)))
         results: dict[int, Plain] = {}
         handovers = [0] * len(jobs)
         while len(results) < len(jobs):
-            for worker in self._idle(only)[: len(todo)]:
-                self._give(worker, first, todo.popleft(), jobs, opening)
-            if not self._busy(only):
+            self._hand_out(todo, first, jobs, each, with_pin)
+            if not any(worker.job is not None for worker in self._workers if each is None or worker in each):
                 raise self._nobody_left()
             for worker, reply in self._wait():
                 number = self._number_of(worker, first, len(jobs))
                 worker.job = None
                 if number is None and not isinstance(reply, OpsError):
                     continue  # the late reply of a run that was refused
-                outcome: Plain = reply if number is None else self._outcome(reply, jobs[number])
+                outcome: Plain = reply if number is None else self._outcome(worker, reply, jobs[number])
                 if number is not None and not isinstance(outcome, OpsError):
                     results[number] = outcome
                 elif isinstance(outcome, WorkerLost):
@@ -188,18 +168,26 @@ class WorkerPool:
                     raise outcome
         return [results[number] for number in range(len(jobs))]
 
+    def _hand_out(
+        self, todo: deque[int], first: int, jobs: Sequence[Job], each: Sequence[WorkerProcess] | None,
+        with_pin: Mapping[str, object] | None,
+    ) -> None:  # fmt: skip
+        """Give what is to be done to those who are idle, or to whom it is meant for."""
+        for _turn in range(len(todo)):
+            number = todo.popleft()
+            meant = self._workers if each is None else [worker for worker in self._workers if worker is each[number]]
+            idle = [worker for worker in meant if worker.job is None]
+            if idle:
+                self._give(idle[0], first, number, jobs, with_pin)
+            else:
+                todo.append(number)
+
     def _give(
-        self, worker: WorkerProcess, first: int, number: int, jobs: Sequence[Job], opening: Mapping[str, object] | None
+        self, worker: WorkerProcess, first: int, number: int, jobs: Sequence[Job], with_pin: Mapping[str, object] | None
     ) -> None:
-        limit = self._options.batch_timeout_s if opening is None else self._options.start_timeout_s
-        arguments: Plain = jobs[number].arguments if opening is None else dict(opening)
+        limit = self._options.batch_timeout_s if with_pin is None else self._options.start_timeout_s
+        arguments: Plain = jobs[number].arguments if with_pin is None else dict(with_pin)
         worker.send(first + number, jobs[number].operation, arguments, deadline=time.monotonic() + limit)
-
-    def _idle(self, only: WorkerProcess | None) -> list[WorkerProcess]:
-        return [worker for worker in self._workers if worker.job is None and only in (None, worker)]
-
-    def _busy(self, only: WorkerProcess | None) -> bool:
-        return any(worker.job is not None for worker in self._workers if only in (None, worker))
 
     def _number_of(self, worker: WorkerProcess, first: int, count: int) -> int | None:
         """Return which job of this run the worker is busy with, None for one of an earlier run."""
@@ -217,23 +205,32 @@ class WorkerPool:
         nearest = min(worker.deadline for worker in self._workers if worker.job is not None)
         wait_for(reading, writing, max(0.0, nearest - time.monotonic()))
         happened: list[tuple[WorkerProcess, Reply | OpsError]] = []
+        quiet: list[WorkerProcess] = []
         for worker in list(self._workers):
-            replies, alive = worker.advance()
+            came, alive = worker.advance()
+            replies = [reply for reply in came if not self._logins.took(worker, reply)]
             happened += [(worker, reply) for reply in replies]
+            self._heard_at = time.monotonic() if replies else self._heard_at
             if not replies and not alive:
                 happened.append((worker, self._crash_of(worker)))
-            elif not replies and worker.job is not None and time.monotonic() >= worker.deadline:
-                happened.append((worker, self._timeout()))
-        return happened
+            elif not replies and worker.job is not None:
+                quiet.append(worker)
+        late = given_up(quiet, now=time.monotonic(), heard_at=self._heard_at)
+        return happened + [(worker, self._timeout(worker)) for worker in late]
 
-    def _outcome(self, reply: Reply | OpsError, job: Job) -> Plain:
+    def _outcome(self, worker: WorkerProcess, reply: Reply | OpsError, job: Job) -> Plain:
         """Return the value of a reply, or the OpsError it stands for: a refusal, or done is not what was planned."""
         if isinstance(reply, OpsError):
             return reply
         self.retries += int(reply[-1])
         if reply[1] == "refused":
             _kind, _number, code, message, facts, _library = reply
-            return self._failure(code, message, **facts)
+            refusal = self._failure(code, message, **facts)
+            if self._logins.is_under_way(worker):
+                self._logins.lose(worker, code)
+            elif isinstance(refusal, LoginRefused):
+                refusal.tried = False
+            return refusal
         value = reply[2]
         if job.planned is not None and len(value) != job.planned:
             return self._failure(
@@ -258,15 +255,25 @@ class WorkerPool:
 
     def _drop(self, worker: WorkerProcess) -> None:
         worker.kill()
+        self._logins.leave(worker)
         if worker in self._workers:
             self._workers.remove(worker)
 
     def _crash_of(self, worker: WorkerProcess) -> OpsError:
         worker.kill()
-        return self._failure("pkcs11.worker_crashed", f"the worker process died, {worker.ending()}")
+        return self._end_of(worker, "pkcs11.worker_crashed", f"the worker process died, {worker.ending()}")
 
-    def _timeout(self) -> OpsError:
-        return self._failure("pkcs11.worker_timeout", "the worker did not answer before its deadline and was killed")
+    def _timeout(self, worker: WorkerProcess) -> OpsError:
+        waited = round(time.monotonic() - worker.since, 1)
+        said = f"{worker.doing} did not answer within {waited:g} s, and the worker process was ended"
+        return self._end_of(worker, "pkcs11.worker_timeout", said)
+
+    def _end_of(self, worker: WorkerProcess, code: str, message: str) -> OpsError:
+        """Return the failure for a worker that ended; another one where its C_Login was not answered (X54)."""
+        if not self._logins.is_under_way(worker):
+            return self._failure(code, message)
+        self._logins.lose(worker, LOGIN_UNANSWERED)
+        return self._failure(LOGIN_UNANSWERED, f"C_Login was called and its answer never came: {message}")
 
     def _nobody_left(self) -> OpsError:
         return self._last_loss or self._failure("pkcs11.not_open", "no worker is running")
@@ -283,14 +290,3 @@ class WorkerPool:
     def _refuse_in_a_fork(self) -> None:
         if os.getpid() != self._pid:
             raise self._failure("pkcs11.used_after_fork", "the provider was opened before this process was forked")
-
-
-_POOLS: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
-
-
-def _abandon_in_child() -> None:
-    for pool in list(_POOLS):
-        pool.abandon()
-
-
-os.register_at_fork(after_in_child=_abandon_in_child)

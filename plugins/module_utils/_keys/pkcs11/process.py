@@ -14,7 +14,6 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 import time
 from typing import IO, Any, TypeAlias
 
@@ -28,17 +27,6 @@ _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
 _PRIVATE_PREFIX = "CERTAUTOPILOT_"  # variables of the product hold secrets; no vendor's library reads them
 
 
-def login_guard() -> IO[bytes]:
-    """Return an empty file without a name: the workers of one run lock it to log in, and mark it after a bad PIN.
-
-    WHY: an HSM that drops all sessions makes all workers log in again at once, and one run would lock a PIN that was
-    changed meanwhile.
-    """
-    if hasattr(os, "memfd_create"):
-        return open(os.memfd_create("login-guard"), "r+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)
-
-
 Plain: TypeAlias = Any
 """What goes through the pipe: builtin types, of the shape that each operation in `worker/main.py` takes and returns."""
 
@@ -46,10 +34,22 @@ Reply: TypeAlias = tuple[Plain, ...]
 """A frame from the worker, see `worker/main.py`."""
 
 
-def start(settings: Pkcs11Settings, inherited: tuple[int, ...], account: Account | None) -> WorkerProcess:
+def opening(settings: Pkcs11Settings, *, login: bool) -> dict[str, Plain]:
+    """Return what a worker is told first: `Configuration` in `worker/session.py`."""
+    return {
+        "module_path": settings.module_path,
+        "token_label": settings.token_label,
+        "token_serial": settings.token_serial,
+        "pin": settings.pin.reveal() if settings.pin is not None and login else "",
+        "login": login,
+        "parent_pid": os.getpid() if not settings.launch else None,  # none of one that is launched elsewhere
+    }
+
+
+def start(settings: Pkcs11Settings, account: Account | None) -> WorkerProcess:
     """Return a new worker. Raises OpsError pkcs11.run_as when its user cannot run this interpreter."""
     try:
-        return WorkerProcess(settings, inherited, account)
+        return WorkerProcess(settings, account)
     except PermissionError as cause:
         if account is None:
             raise
@@ -57,16 +57,16 @@ def start(settings: Pkcs11Settings, inherited: tuple[int, ...], account: Account
 
 
 class WorkerProcess:
-    """A started worker. inherited: descriptors that it gets under their own numbers. account: as whom, None for us.
+    """A started worker. account: as whom, None for us.
 
-    job: the number of the request it is busy with, None when idle. deadline: monotonic s.
+    job: the number of the request it is busy with, None when idle. since, deadline: of that request, monotonic s.
+    doing: the call or operation that it is in, as far as it is known here.
     """
 
-    def __init__(
-        self, settings: Pkcs11Settings, inherited: tuple[int, ...] = (), account: Account | None = None
-    ) -> None:
+    def __init__(self, settings: Pkcs11Settings, account: Account | None = None) -> None:
         self.job: int | None = None
-        self.deadline = 0.0
+        self.since = self.deadline = 0.0
+        self.doing = ""
         self._incoming = bytearray()
         self._outgoing = bytearray()
         self._tail = bytearray()
@@ -80,7 +80,6 @@ class WorkerProcess:
             env=_environment(settings, account),
             cwd="/",
             bufsize=0,
-            pass_fds=inherited,
             **_as_user(account),
         )  # runs: python
         self.pid = self._process.pid
@@ -90,8 +89,12 @@ class WorkerProcess:
 
     def send(self, job: int, operation: str, arguments: Plain, *, deadline: float) -> None:
         """Queue a request; the worker is busy until its reply or the deadline."""
-        self.job, self.deadline = job, deadline
+        self.job, self.since, self.deadline, self.doing = job, time.monotonic(), deadline, operation
         self._queue(marshal.dumps((job, operation, arguments)))
+
+    def answer_login(self, refusal: tuple[str, str] | None) -> None:
+        """Let the worker call C_Login, or tell it (code, message) why not."""
+        self._queue(marshal.dumps((self.job, "login", refusal)))
 
     def waiting_fds(self) -> tuple[list[int], list[int]]:
         """Return (descriptors to read, descriptors to write) that would bring this worker on."""
@@ -117,10 +120,13 @@ class WorkerProcess:
             self._process.kill()
         self._finish()
 
-    def stop(self, *, within_s: float) -> None:
-        """Close its input so that it logs out and ends; kill it after `within_s`."""
+    def ask_to_stop(self) -> None:
+        """Close its input, so that it logs out and ends."""
         if self._process.stdin is not None:
             self._process.stdin.close()
+
+    def stop(self, *, within_s: float) -> None:
+        """Wait for the end of a worker that was asked to stop; kill it after `within_s`."""
         limit = time.monotonic() + within_s
         while self._process.poll() is None and time.monotonic() < limit:
             self._read_replies()  # WHY: a worker blocked on a full pipe would never see the end of file

@@ -10,15 +10,15 @@ All PKCS#11 work happens in worker processes (ADR-0005).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
 
 from ..._domain.key_names import KeyCount, KeyReference
 from ..._domain.pkcs11_settings import Pkcs11Settings
 from ..._domain.values import JsonObject
-from ..provider import KeyFailure, UnwrapRequest, WrapRequest, proof_marks
+from ..provider import FirstLogin, KeyFailure, UnwrapRequest, WrapRequest, proof_marks
 from .failures import failure
-from .pool import Job, PoolOptions, WorkerPool
+from .jobs import Job, PoolOptions
+from .pool import WorkerPool
 
 _BATCH = 250  # items of one request at most: the pipe then costs about 1 % of SoftHSM2's crypto
 _FIRST = 0.8  # of what is left goes out at once, the rest to those who are done first; see `cut`
@@ -53,14 +53,14 @@ class Pkcs11Provider:
     ) -> None:
         self.close()
 
-    def open(self, first_login: AbstractContextManager[None] | None = None) -> None:
+    def open(self, first_login: FirstLogin | None = None) -> None:
         """Start the workers and log in; nothing when they run already. Raises OpsError dependency.missing, pkcs11.*.
 
         first_login: entered before the library is loaded, left when one worker is logged in; it may refuse.
         """
         if self._pool is not None:
             return
-        if not self._settings.pin:
+        if self._options.login and not self._settings.pin:
             raise failure(self._settings, "pkcs11.pin_missing", "no user PIN is set")
         pool = WorkerPool(self._settings, self._options)
         pool.open(first_login)
@@ -71,6 +71,15 @@ class Pkcs11Provider:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+
+    def ask(self, operation: str, *arguments: object) -> object:
+        """Return what one worker answers to one of the operations of `worker/examine.py`. Never repeated by itself."""
+        return self._opened().run([Job(operation, arguments, repeatable=False)])[0]
+
+    def measure(self, workers: int, seconds: float) -> list[float]:
+        """Return how long each wrap took in so many workers at once, in s. Raises OpsError pkcs11.*."""
+        answers: list[list[float]] = self._opened().run([Job("measure", (seconds,), repeatable=False)] * workers)
+        return [spent for answer in answers for spent in answer]
 
     # -- the token and its keys --------------------------------------------------------------------------------------
 
@@ -100,7 +109,7 @@ class Pkcs11Provider:
         described: JsonObject = self._opened().run([Job("generate", (label, key_id), repeatable=False)])[0]
         return described
 
-    def destroy_key(self, label: str, key_id: bytes, check_value: str) -> None:
+    def destroy_key(self, label: str, key_id: bytes, check_value: str | None) -> None:
         """Destroy the one key that has both names and shows this check value. There is no way back.
 
         Raises OpsError pkcs11.key_not_found, key_ambiguous, wrong_key. Never repeated by itself.
@@ -135,6 +144,17 @@ class Pkcs11Provider:
     def retries(self) -> int:
         """Return how many HSM calls and batches had to be made again, because a fault cost them."""
         return self._pool.retries if self._pool is not None else 0
+
+    @property
+    def library(self) -> str:
+        """Return the library's description and version, "" before it is loaded."""
+        return str(self._pool.info.get("library", "")) if self._pool is not None else ""
+
+    @property
+    def session_cap(self) -> int | None:
+        """Return how many sessions the token gives, None for any number or where it does not say."""
+        cap = self._pool.info.get("session_cap") if self._pool is not None else None
+        return cap if isinstance(cap, int) else None
 
     @property
     def worker_pids(self) -> tuple[int, ...]:

@@ -34,7 +34,7 @@ SESSION_ENDED = frozenset(
     {"SessionHandleInvalid", "SessionClosed", "UserNotLoggedIn", "KeyHandleInvalid", "ObjectHandleInvalid"}
 )
 # Codes that say nothing but that the ciphertext is wrong. With any other one the token may mean its own trouble.
-CIPHERTEXT_WRONG = frozenset({"EncryptedDataInvalid", "EncryptedDataLenRange"})
+CIPHERTEXT_WRONG = frozenset({"CKR_ENCRYPTED_DATA_INVALID", "CKR_ENCRYPTED_DATA_LEN_RANGE", "CKR_AEAD_DECRYPT_FAILED"})
 PIN_WRONG = frozenset({"PinIncorrect", "PinInvalid", "PinLenRange"})
 
 
@@ -46,19 +46,6 @@ class Refusal(Exception):
         self.code = code
         self.message = message
         self.facts = facts
-
-
-class PinRefused(Refusal):
-    """The token refused the user PIN; no worker of the run tries it again."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("pkcs11.pin_incorrect", message)
-
-
-def ckr(error: BaseException) -> str:
-    """Return the binding's name for a CKR code, with its text for codes it has no name for."""
-    name = type(error).__name__
-    return f"{name}: {error}" if name == "PKCS11Error" and str(error) else name
 
 
 def is_transient(error: BaseException) -> bool:

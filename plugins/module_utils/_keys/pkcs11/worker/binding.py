@@ -50,6 +50,8 @@ class Token(Protocol):
     label: str
     serial: bytes
     model: str
+    manufacturer_id: str
+    firmware_version: tuple[int, int]
     flags: Container[object]
     slot: Slot
 

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar, Union
 
 from . import keys
-from .base import CIPHERTEXT_WRONG, DEK_LENGTH, GONE, SESSION_ENDED, WRAP_LENGTH, Refusal, ckr, is_transient
+from .base import CIPHERTEXT_WRONG, DEK_LENGTH, GONE, SESSION_ENDED, WRAP_LENGTH, Refusal, is_transient
 from .binding import Key
+from .ckr import ckr
 from .gcm_calls import GcmKey, gcm_key
 from .iv_rule import BrokenWrap, IvRule, find_iv_rule, make_wrap, measure, open_wrap
 from .session import HsmSession, TokenInfo
@@ -52,9 +53,11 @@ class Engine:
         Raises Refusal pkcs11.token_gone or pkcs11.session_lost when that does not help, and any other error at once.
         """
         last: BaseException | None = None
+        began_again = False
         for attempt in range(_ATTEMPTS):
             try:
                 if last is not None and attempt > 1 and type(last).__name__ in GONE | SESSION_ENDED:
+                    began_again = True
                     self._begin_again()
                 return call(*arguments)
             except Exception as error:
@@ -63,14 +66,22 @@ class Engine:
                 last = error
             self._retries += 1
             time.sleep(_PAUSE * 2 ** min(attempt, _DOUBLINGS) * random.uniform(0.5, 1.5))  # noqa: S311  jitter, not a secret
-        name = type(last).__name__
-        code = "pkcs11.token_gone" if name in GONE else "pkcs11.session_lost"
-        raise Refusal(code, f"the HSM keeps answering {name}, {_ATTEMPTS} attempts, the last ones in a new session")
+        gone = last is not None and type(last).__name__ in GONE
+        where = ", the last ones in a new session" if began_again else ", all in one session"
+        answer = ckr(last) if last is not None else "nothing"
+        raise Refusal(
+            "pkcs11.token_gone" if gone else "pkcs11.session_lost",
+            f"the HSM keeps answering {answer}, {_ATTEMPTS} attempts{where}",
+        )
 
     def load(self, references: dict[int, tuple[str, bytes, str | None]]) -> dict[int, str | None]:
         """Return version -> check value; from now on exactly these versions can be used."""
         self._references, self._pulses = dict(references), {}
-        self.persist(self._look_up)
+        try:
+            self.persist(self._look_up)
+        except BaseException:
+            self._references = {}  # what was not found is not looked for again with each new session
+            raise
         return {version: self.persist(keys.check_value, key.binding) for version, key in self._keys.items()}
 
     def probe(self) -> dict[str, object]:
@@ -83,14 +94,17 @@ class Engine:
 
     def _probe(self, info: TokenInfo) -> dict[str, object]:
         key = self._ephemeral()
-        if key is None:
-            raise Refusal("pkcs11.key_generation_refused", "the token refuses to make an AES-256 key for the session")
+        if isinstance(key, str):
+            raise Refusal(
+                "pkcs11.key_generation_refused", f"the token refuses to make an AES-256 key for the session ({key})"
+            )
         try:
             rule = self._rule = find_iv_rule(key, ephemeral=True)
             rate = measure(key, rule)
         finally:
             _destroy(key.binding)
-        found = {"iv_mode": rule.mode, "iv_zeroed": rule.zeroed, "tag_checked": True, "aad_checked": True}
+        found: dict[str, object] = {"iv_mode": rule.mode, "iv_offered": rule.offered, "iv_zeroed": rule.zeroed}
+        found |= {"tag_checked": True, "aad_checked": True}
         return {**info, **found, "key_generation": True, "rate": rate}
 
     def wrap(self, version: int, requests: list[tuple[bytes, bytes]]) -> list[Item]:
@@ -146,21 +160,22 @@ class Engine:
 
     def _find_rule(self, fallback: GcmKey) -> IvRule:
         key = self._ephemeral()
-        if key is None:
+        if isinstance(key, str):
             return find_iv_rule(fallback, ephemeral=False)
         try:
             return find_iv_rule(key, ephemeral=True)
         finally:
             _destroy(key.binding)
 
-    def _ephemeral(self) -> GcmKey | None:
+    def _ephemeral(self) -> GcmKey | str:
+        """Return a key that dies with the session, or the CKR name of what the token answers instead."""
         session = self.hsm.session
         try:
             return gcm_key(keys.generate_ephemeral(session), self.hsm.raw)
         except Exception as error:
             if is_transient(error):
                 raise
-            return None
+            return ckr(error)
 
     def _known_rule(self) -> IvRule:
         if self._rule is None:

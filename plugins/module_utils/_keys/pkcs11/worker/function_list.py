@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module's own function list, and two questions the binding does not ask: session cap, and still logged in?
+"""The function list that the binding uses, and what the binding does not do: session cap, logged in, a login alone.
 
 Reads through the function list with ctypes; every answer may be None, and nobody may depend on one. Source: PKCS#11
 v2.40 base specification, CK_FUNCTION_LIST, CK_TOKEN_INFO, CK_SESSION_INFO.
@@ -17,7 +17,10 @@ try:
 except ImportError:  # a Python built without libffi
     ctypes = None  # type: ignore[assignment]
 
-_GET_TOKEN_INFO, _GET_SESSION_INFO = 6, 15  # places in CK_FUNCTION_LIST after the version
+# Places in CK_FUNCTION_LIST after the version.
+_GET_INFO, _GET_TOKEN_INFO, _GET_SESSION_INFO, _LOGIN, _LOGOUT = 2, 6, 15, 18, 19
+_CKU_USER = 1
+_INFO_ROOM = 256  # bytes: more than CK_INFO has
 _FUNCTIONS = 68  # how many it has since v2.01
 _LOGGED_IN_STATES = frozenset({1, 3})  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
@@ -49,19 +52,27 @@ if ctypes is not None:
 
 
 class RawModule:
-    """The function list of a module the binding has already initialised."""
+    """The function list that the binding has initialised. library: the binding's, None where only the path is known.
 
-    def __init__(self, path: str) -> None:
+    WHY not simply C_GetFunctionList: p11-kit-proxy answers each call with another list, and what the binding did with
+    its own one, C_Initialize and the sessions, the second one does not know (X56).
+    """
+
+    def __init__(self, path: str, library: object = None) -> None:
         self._functions: ctypes.Array[ctypes.c_void_p] | None = None
         if ctypes is None:
             return
-        found = ctypes.POINTER(_FunctionList)()
-        try:
-            rv = ctypes.CDLL(path).C_GetFunctionList(ctypes.byref(found))
-        except (OSError, AttributeError):
-            return
-        if rv == 0 and found:
-            self._functions = found.contents.functions
+        for address in (function_list_of(library), _function_list_at(path)):
+            if address is None:
+                continue
+            self._functions = _FunctionList.from_address(address).functions
+            if self._is_initialised():
+                return
+        self._functions = None
+
+    def _is_initialised(self) -> bool:
+        call = self.function(_GET_INFO, ctypes.c_void_p)
+        return call is not None and call(ctypes.byref(ctypes.create_string_buffer(_INFO_ROOM))) == 0
 
     def function(self, place: int, *parameters: Any) -> Function | None:
         """Return the function at this place of the list, called with these ctypes; None when it cannot be reached."""
@@ -89,10 +100,70 @@ class RawModule:
             int(info.numbers[1]) in _LOGGED_IN_STATES if self._tells(_GET_SESSION_INFO, session_handle, info) else None
         )
 
+    def login(self, session_handle: int, pin: bytes) -> int | None:
+        """Return the CKR code of C_Login as the user, None when C_Login cannot be reached and was not called."""
+        call = self.function(_LOGIN, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong)
+        return None if call is None else call(session_handle, _CKU_USER, pin, len(pin))
+
+    def logout(self, session_handle: int) -> None:
+        """Call C_Logout, whatever it answers."""
+        call = self.function(_LOGOUT, ctypes.c_ulong)
+        if call is not None:
+            call(session_handle)
+
     def _tells(self, place: int, subject: int, answer: ctypes.Structure) -> bool:
         """Return whether the module filled in the answer about a slot or session."""
         call = self.function(place, ctypes.c_ulong, ctypes.c_void_p)
         return call is not None and call(subject, ctypes.byref(answer)) == 0
+
+
+def function_list_of(library: object) -> int | None:
+    """Return the address of the function list that a library of the binding holds, None where it is not surely that.
+
+    SAFE BECAUSE the address is only followed where it and every function in it are in memory that this process may
+    read and run; a binding that keeps something else there is then not believed.
+    """
+    bases = [base for base in type(library).__mro__ if base.__name__ == "HasFuncList"]
+    if not bases or "__pyx_vtable__" in vars(bases[0]):
+        return None
+    address = ctypes.c_void_p.from_address(id(library) + object.__basicsize__).value
+    readable, runnable = _mapped()
+    if not address or not _within(address, ctypes.sizeof(_FunctionList), readable):
+        return None
+    found = _FunctionList.from_address(address)
+    known = all(_within(function, 1, runnable) for function in found.functions if function)
+    return address if found.version[0] in (2, 3) and found.functions[_LOGIN] and known else None
+
+
+def _function_list_at(path: str) -> int | None:
+    found = ctypes.c_void_p()
+    try:
+        rv = ctypes.CDLL(path).C_GetFunctionList(ctypes.byref(found))
+    except (OSError, AttributeError):
+        return None
+    return found.value if rv == 0 else None
+
+
+def _mapped() -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the ranges of memory that this process may read, and those that it may run; none where nobody tells."""
+    readable, runnable = [], []
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+            lines = maps.read().splitlines()
+    except OSError:
+        return [], []
+    for line in lines:
+        place, rights = line.split()[:2]
+        start, end = (int(part, 16) for part in place.split("-"))
+        if "r" in rights:
+            readable.append((start, end))
+        if "x" in rights:
+            runnable.append((start, end))
+    return readable, runnable
+
+
+def _within(address: int, length: int, ranges: list[tuple[int, int]]) -> bool:
+    return any(start <= address and address + length <= end for start, end in ranges)
 
 
 def die_with_parent() -> None:

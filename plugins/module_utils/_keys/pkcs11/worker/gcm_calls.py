@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 from .base import IV_LENGTH, TAG_LENGTH, pkcs11
 from .binding import Key
+from .ckr import exception_for
 from .function_list import Function, RawModule
 
 try:
@@ -26,43 +27,6 @@ _BUFFER_LIMIT = 64 * 1024  # bytes: what a module may ask for instead
 _ENCRYPT, _DECRYPT = (29, 30, 32), (33, 34, 36)  # places of Init, the call in one part, and Final in CK_FUNCTION_LIST
 _CKM_AES_GCM = 0x1087
 _BUFFER_TOO_SMALL, _OPERATION_ACTIVE = 0x150, 0x90
-
-# The binding's names for what these functions may answer; it has none for other codes. Source: PKCS#11 v2.40, CKR_*.
-_NAMES = {
-    0x02: "HostMemory",
-    0x03: "SlotIDInvalid",
-    0x05: "GeneralError",
-    0x06: "FunctionFailed",
-    0x07: "ArgumentsBad",
-    0x20: "DataInvalid",
-    0x21: "DataLenRange",
-    0x30: "DeviceError",
-    0x31: "DeviceMemory",
-    0x32: "DeviceRemoved",
-    0x40: "EncryptedDataInvalid",
-    0x41: "EncryptedDataLenRange",
-    0x50: "FunctionCancelled",
-    0x54: "FunctionNotSupported",
-    0x60: "KeyHandleInvalid",
-    0x62: "KeySizeRange",
-    0x63: "KeyTypeInconsistent",
-    0x70: "MechanismInvalid",
-    0x71: "MechanismParamInvalid",
-    0x82: "ObjectHandleInvalid",
-    0x90: "OperationActive",
-    0x91: "OperationNotInitialized",
-    0xA0: "PinIncorrect",
-    0xA3: "PinExpired",
-    0xA4: "PinLocked",
-    0xB0: "SessionClosed",
-    0xB1: "SessionCount",
-    0xB3: "SessionHandleInvalid",
-    0xE0: "TokenNotPresent",
-    0xE1: "TokenNotRecognised",
-    0x101: "UserNotLoggedIn",
-    0x102: "UserPinNotInitialized",
-    0x200: "FunctionRejected",
-}
 
 if ctypes is not None:
 
@@ -100,7 +64,10 @@ class GcmKey(Protocol):
     binding: Key
 
     def encrypt(self, iv: bytes, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
-        """Return (output, what the module left in the buffer that held the IV). Raises the binding's errors."""
+        """Return (output, what the module left in the buffer that held the IV). Raises the binding's errors.
+
+        iv: 12 bytes, or none at all for a module that makes its own.
+        """
 
     def decrypt(self, iv: bytes, sealed: bytes, aad: bytes) -> bytes:
         """Return the opened bytes. Raises the binding's errors."""
@@ -117,9 +84,8 @@ def gcm_key(key: Key, raw: RawModule | None) -> GcmKey:
 
 def error_of(rv: int) -> Exception:
     """Return the binding's exception for a CKR code."""
-    kind = getattr(pkcs11.exceptions, _NAMES.get(rv, ""), None)
-    error: Exception = kind() if kind else pkcs11.exceptions.PKCS11Error(f"CKR code {rv:#x}")
-    return error
+    error: Exception | None = exception_for(rv, pkcs11.exceptions)
+    return error or pkcs11.exceptions.PKCS11Error(f"CKR code {rv:#x}")
 
 
 class BindingKey:
@@ -130,6 +96,8 @@ class BindingKey:
 
     def encrypt(self, iv: bytes, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
         """See `GcmKey`."""
+        if not iv:
+            raise pkcs11.exceptions.PKCS11Error("python-pkcs11 cannot leave the IV out")
         params = _binding_params(iv, aad)
         output = self.binding.encrypt(
             plaintext, mechanism=pkcs11.Mechanism.AES_GCM, mechanism_param=params, buffer_size=_BUFFER
@@ -174,18 +142,21 @@ class OneCallKey:
 
     def encrypt(self, iv: bytes, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
         """See `GcmKey`."""
-        buffer = ctypes.create_string_buffer(iv, IV_LENGTH)  # a fresh one: the only bytes that a module may change
+        # A fresh one: the only bytes that a module may change.
+        buffer = ctypes.create_string_buffer(iv, IV_LENGTH) if iv else None
         output = self._run(self._encryption, buffer, plaintext, aad)
-        return output, buffer.raw
+        return output, buffer.raw if buffer is not None else b""
 
     def decrypt(self, iv: bytes, sealed: bytes, aad: bytes) -> bytes:
         """See `GcmKey`."""
         return self._run(self._decryption, ctypes.create_string_buffer(iv, IV_LENGTH), sealed, aad)
 
-    def _run(self, functions: Calls, buffer: ctypes.Array[ctypes.c_char], data: bytes, aad: bytes) -> bytes:
+    def _run(self, functions: Calls, buffer: ctypes.Array[ctypes.c_char] | None, data: bytes, aad: bytes) -> bytes:
         begin, call, _final = functions
         params, length = self._params, self._length
-        params.iv, params.aad, params.aad_length = ctypes.addressof(buffer), aad or None, len(aad)
+        params.iv = None if buffer is None else ctypes.addressof(buffer)
+        params.iv_length = 0 if buffer is None else IV_LENGTH
+        params.aad, params.aad_length = aad or None, len(aad)
         rv = begin(self._session, self._mechanism_at, self._handle)
         if rv == _OPERATION_ACTIVE:
             self._end_operations()

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """AES-GCM on HSMs that disagree about the IV: which rule a module follows is found by trying, then held to.
 
-Three rules are known: "caller" (our IV is used), "in_place" (the HSM writes its own IV into our buffer; some demand
-that the buffer is zeroed) and "appended" (the HSM's IV comes after the tag).
+Three rules are known: "caller" (our IV is used), "in_place" (the HSM writes its own IV into our buffer) and "appended"
+(the HSM's IV comes after the tag). Some want to be offered a buffer of zeros, or none at all and 96 as its bits.
 """
 
 from __future__ import annotations
@@ -15,24 +15,39 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .base import DEK_LENGTH, IV_LENGTH, TAG_LENGTH, Refusal, ckr, is_transient
+from .base import DEK_LENGTH, IV_LENGTH, TAG_LENGTH, Refusal, is_transient
+from .ckr import ckr
 from .gcm_calls import GcmKey
 
+RANDOM, ZEROS, NONE = "random", "zeros", "none"
+_LONG_IV = 16  # bytes, of Thales Luna in its FIPS mode before firmware 7.9.3
 _SEALED_LENGTH = DEK_LENGTH + TAG_LENGTH
 _RATE_SECONDS = 0.25  # s: how long the probe measures
 _RATE_CALLS = 200
+
+
+OFFERS = {RANDOM: "random IV buffer", ZEROS: "zeroed IV buffer", NONE: "no IV, ulIvLen 0 and ulIvBits 96"}
 
 
 class BrokenWrap(Exception):
     """The module's output breaks the IV rule it showed in the probe."""
 
 
+class LongIv(BrokenWrap):
+    """The module makes an IV of 16 bytes: there is no room for it in an envelope."""
+
+
 @dataclass(frozen=True)
 class IvRule:
-    """mode: "caller", "in_place" or "appended". zeroed: the buffer must hold zeros when the call starts."""
+    """mode: "caller", "in_place" or "appended". offered: what the call starts with: RANDOM, ZEROS or NONE."""
 
     mode: str
-    zeroed: bool
+    offered: str
+
+    @property
+    def zeroed(self) -> bool:
+        """Return whether the buffer must hold zeros when the call starts."""
+        return self.offered == ZEROS
 
 
 class _Sealed(NamedTuple):
@@ -41,8 +56,8 @@ class _Sealed(NamedTuple):
     output: bytes
 
 
-def _seal(key: GcmKey, plaintext: bytes, aad: bytes, *, zeroed: bool) -> _Sealed:
-    sent = bytes(IV_LENGTH) if zeroed else os.urandom(IV_LENGTH)
+def _seal(key: GcmKey, plaintext: bytes, aad: bytes, *, offered: str) -> _Sealed:
+    sent = os.urandom(IV_LENGTH) if offered == RANDOM else bytes(IV_LENGTH) if offered == ZEROS else b""
     output, buffer = key.encrypt(sent, plaintext, aad)
     return _Sealed(sent, buffer, output)
 
@@ -54,7 +69,7 @@ def open_wrap(key: GcmKey, wrapped: bytes, aad: bytes) -> bytes:
 
 def make_wrap(key: GcmKey, dek: bytes, aad: bytes, rule: IvRule) -> bytes:
     """Return iv + sealed DEK + tag, 60 bytes, not yet opened again. Raises BrokenWrap, or what the binding raises."""
-    sealed = _seal(key, dek, aad, zeroed=rule.zeroed)
+    sealed = _seal(key, dek, aad, offered=rule.offered)
     found = _mode_of(sealed)
     # INVARIANT: a module probed as one that makes its own IV never gets away with leaving the buffer as it was.
     if found != rule.mode:
@@ -65,8 +80,12 @@ def make_wrap(key: GcmKey, dek: bytes, aad: bytes, rule: IvRule) -> bytes:
 def _mode_of(sealed: _Sealed) -> str:
     if len(sealed.output) == _SEALED_LENGTH + IV_LENGTH:
         return "appended"
+    if len(sealed.output) == _SEALED_LENGTH + _LONG_IV:
+        raise LongIv(f"the module appends an IV of its own of {_LONG_IV} bytes")
     if len(sealed.output) != _SEALED_LENGTH:
         raise BrokenWrap(f"the module returned {len(sealed.output)} bytes, expected {_SEALED_LENGTH}")
+    if not sealed.sent:
+        raise BrokenWrap("the module does not tell the IV that it made")
     if sealed.buffer == sealed.sent:
         return "caller"
     return "in_place"
@@ -82,32 +101,37 @@ def _wrap_of(sealed: _Sealed, mode: str) -> bytes:
 def find_iv_rule(key: GcmKey, *, ephemeral: bool) -> IvRule:
     """Return the module's IV rule. ephemeral: the key dies with the session. Raises pkcs11.probe_failed.
 
-    SAFE BECAUSE a zeroed buffer is only ever offered with an ephemeral key: a module that keeps the zeros would
-    otherwise use the zero IV with a KEK, once for each start, and lose that KEK's authentication.
+    SAFE BECAUSE a zeroed buffer, or none, is only ever offered with an ephemeral key: a module that takes it for zeros
+    would otherwise use the zero IV with a KEK, once for each start, and lose that KEK's authentication.
     """
-    tried = []
-    for zeroed in (False, True) if ephemeral else (False,):
+    tried, long_iv = [], False
+    for offered, name in OFFERS.items() if ephemeral else [(RANDOM, OFFERS[RANDOM])]:
         try:
-            return IvRule(_mode_by_trying(key, zeroed=zeroed), zeroed)
+            return IvRule(mode_by_trying(key, offered=offered), offered)
         except Refusal:
             raise
         except Exception as error:
             if is_transient(error):
                 raise
-            reason = str(error) if isinstance(error, BrokenWrap) else ckr(error)
-            tried.append(f"{'zeroed' if zeroed else 'random'} IV buffer: {reason}")
+            long_iv |= isinstance(error, LongIv)
+            tried.append(f"{name}: {error if isinstance(error, BrokenWrap) else ckr(error)}")
+    if long_iv:
+        expected = f"expected {IV_LENGTH} bytes, NIST SP 800-38D section 8.2"
+        raise Refusal(
+            "pkcs11.iv_length", f"CKM_AES_GCM with an IV of {_LONG_IV} bytes, {expected} ({'; '.join(tried)})"
+        )
     raise Refusal("pkcs11.probe_failed", f"no known way to use CKM_AES_GCM works with this module ({'; '.join(tried)})")
 
 
-def _mode_by_trying(key: GcmKey, *, zeroed: bool) -> str:
+def mode_by_trying(key: GcmKey, *, offered: str) -> str:
     """Plan: 1 seal the same bytes twice, 2 the same rule both times, 3 two IVs, two ciphertexts, 4 both open,
     5 an exchanged IV, another context and a flipped tag bit are all refused."""
     plaintext, aad = os.urandom(DEK_LENGTH), os.urandom(DEK_LENGTH)
-    first, second = (_seal(key, plaintext, aad, zeroed=zeroed) for _number in range(2))  # 1
+    first, second = (_seal(key, plaintext, aad, offered=offered) for _number in range(2))  # 1
     mode = _mode_of(first)
     if mode != _mode_of(second):  # 2
         raise BrokenWrap("two encryptions answered in two different IV modes")
-    if zeroed and mode == "caller":
+    if offered == ZEROS and mode == "caller":
         raise BrokenWrap("the module keeps a zeroed IV instead of making its own")
     wraps = [_wrap_of(first, mode), _wrap_of(second, mode)]
     ivs, bodies = {wrap[:IV_LENGTH] for wrap in wraps}, {wrap[IV_LENGTH:] for wrap in wraps}

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .base import Refusal, ckr, is_transient, pkcs11
+from .base import Refusal, is_transient, pkcs11
 from .binding import Key, Session
+from .ckr import ckr
 from .session import HsmSession
 
 _KEY_BYTES = 32  # AES-256
@@ -68,10 +69,13 @@ def generate(hsm: HsmSession, label: str, key_id: bytes) -> dict[str, object]:
     return described
 
 
-def destroy(hsm: HsmSession, label: str, key_id: bytes, check_value: str) -> None:
-    """Destroy the one key that has both names and shows this check value. Raises what `find_one` raises, wrong_key."""
+def destroy(hsm: HsmSession, label: str, key_id: bytes, check_value: str | None) -> None:
+    """Destroy the one key that has both names and shows this check value, where one is given.
+
+    Raises what `find_one` raises, wrong_key.
+    """
     described = describe_one(hsm, label, key_id)
-    if described["check_value"] != check_value:
+    if check_value is not None and described["check_value"] != check_value:
         raise Refusal(
             "pkcs11.wrong_key",
             f"{_wanted(label, key_id)} shows check value {described['check_value']}, expected {check_value}",

@@ -6,7 +6,9 @@
 Started by `process.py` through `bootstrap.py`. Frame: 4 bytes length, big endian, then a
 marshalled tuple. Request (job, operation, arguments); reply (job, "ok", value, retries) or
 (job, "refused", code, message, facts, retries). Job 0 is the opening: its request is the configuration with the PIN.
-Operations: probe, count, generate, destroy, describe, load, wrap, unwrap, try, rewrap.
+Signs come before the reply, and have no retries: (job, "at", call) says which call is next, (job, "login") asks for
+leave to call C_Login and is answered by (job, "login", (code, message) or None), (job, "logged in") says CKR_OK.
+Operations: `_operations`.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from . import keys
-from .base import Refusal, ckr, is_transient
+from . import examine, keys
+from .base import Refusal, is_transient
+from .ckr import ckr
 from .engine import Engine
 from .function_list import die_with_parent
 from .private_memory import keep_private
@@ -47,7 +50,8 @@ def main() -> None:
     die_with_parent()
     if config.get("parent_pid") not in (None, os.getppid()):
         return  # the parent died while this process was starting
-    hsm = HsmSession(config)
+    gate = _ParentsGate(requests, replies)
+    hsm = HsmSession(config, gate)
     engine = Engine(hsm)
     operations = _operations(hsm, engine)
     reply = _answer(0, partial(_open, hsm), engine)
@@ -57,14 +61,41 @@ def main() -> None:
         if request is None:
             break
         job, operation, arguments = request
+        gate.job = job
         reply = _answer(job, partial(operations[operation], *arguments), engine)
         _write_frame(replies, reply)
     hsm.close()
 
 
-def _open(hsm: HsmSession) -> TokenInfo:
+class _ParentsGate:
+    """Asks the parent before each C_Login. job: what this worker is busy with."""
+
+    def __init__(self, requests: int, replies: int) -> None:
+        self._requests = requests
+        self._replies = replies
+        self.job = 0
+
+    def at(self, call: str) -> None:
+        """See `Gate`."""
+        _write_frame(self._replies, (self.job, "at", call))
+
+    def enter(self) -> None:
+        """See `Gate`."""
+        _write_frame(self._replies, (self.job, "login"))
+        answer = _read_frame(self._requests)
+        if answer is None:
+            raise Refusal("pkcs11.not_open", "the run ended before this worker could log in")
+        if answer[2] is not None:
+            raise Refusal(*answer[2])
+
+    def passed(self) -> None:
+        """See `Gate`."""
+        _write_frame(self._replies, (self.job, "logged in"))
+
+
+def _open(hsm: HsmSession) -> TokenInfo | dict[str, object]:
     hsm.open()
-    return hsm.info()
+    return hsm.info() if hsm.is_open else {"library": hsm.library_text()}
 
 
 def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., object]]:
@@ -80,6 +111,12 @@ def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., obje
         "unwrap": engine.unwrap,
         "try": partial(engine.unwrap, trial=True),
         "rewrap": engine.rewrap,
+        "slots": partial(examine.slots, hsm),
+        "our_token": partial(examine.our_token, hsm),
+        "mechanisms": partial(examine.mechanisms, hsm),
+        "gcm": partial(examine.gcm, hsm),
+        "token_key": partial(examine.token_key, hsm),  # never again by itself
+        "measure": partial(examine.measure, hsm),
     }
 
 

@@ -9,30 +9,34 @@ private keys would then look missing instead of forbidden.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Container
 from typing import NotRequired, TypedDict
 
-from .base import GONE, PIN_WRONG, PinRefused, Refusal, ckr, pkcs11, require_binding
+from .base import PIN_WRONG, Refusal, pkcs11, require_binding
 from .binding import Library, Session, Token
+from .ckr import ckr
 from .function_list import RawModule
+from .gate import Gate, OpenGate
+from .gcm_calls import error_of
+from .slots import select, serial_of
 
 _CANT_LOCK = " 0xa"  # how the binding's text for a code without a name of its own ends, PKCS#11: CKR_CANT_LOCK
 
 
 class Configuration(TypedDict):
-    """What the parent sends first. login_guard: a descriptor that all workers of a run share, None for one alone.
+    """What the parent sends first.
 
-    parent_pid: None for a process that our parent did not start itself.
+    parent_pid: None for a process that our parent did not start itself. login: False where the library is only looked
+    at.
     """
 
     module_path: str
     token_label: str
     token_serial: str
     pin: str
-    login_guard: NotRequired[int | None]
     parent_pid: NotRequired[int | None]
+    login: NotRequired[bool]
 
 
 class TokenInfo(TypedDict):
@@ -53,12 +57,13 @@ class TokenInfo(TypedDict):
 class HsmSession:
     """The logged-in session of this worker."""
 
-    def __init__(self, config: Configuration) -> None:
+    def __init__(self, config: Configuration, gate: Gate | None = None) -> None:
         self.module_path = config["module_path"]
         self.token_label = config["token_label"]
         self.token_serial = config["token_serial"]
         self._pin = config["pin"]
-        self._guard = config.get("login_guard")
+        self._logs_in = config.get("login", True)
+        self._gate: Gate = gate or OpenGate()
         self._library: Library | None = None
         self._raw: RawModule | None = None
         self._session: Session | None = None
@@ -72,15 +77,30 @@ class HsmSession:
         return self._session if self._session is not None else self._login()
 
     @property
+    def is_open(self) -> bool:
+        """Return whether there is a session that is logged in."""
+        return self._session is not None
+
+    @property
     def raw(self) -> RawModule | None:
         """Return the module's own function list, None before the module is loaded."""
         return self._raw
+
+    @property
+    def library(self) -> Library:
+        """Return the binding's library. Raises Refusal pkcs11.not_open."""
+        return self._loaded()
+
+    def token(self) -> Token:
+        """Return our token, its flags read afresh. Raises Refusal pkcs11.token_*."""
+        return self._select()
 
     def open(self) -> None:
         """Load, select, look at the PIN flags, log in. Raises Refusal dependency.missing, pkcs11.*."""
         require_binding()
         self._load()
-        self._login()
+        if self._logs_in:
+            self._login()
 
     def reopen(self) -> None:
         """Give up the session and open another; handles of the old one are dead. Raises Refusal pkcs11.*, CKR."""
@@ -92,6 +112,8 @@ class HsmSession:
         session, self._session = self._session, None
         if session is None:
             return
+        if self._raw is not None:
+            self._raw.logout(int(session.handle))
         try:
             session.close()
         except Exception:  # noqa: BLE001  the session may be long gone: that is why it is closed
@@ -121,7 +143,7 @@ class HsmSession:
             "manufacturer": library.manufacturer_id,
             "cryptoki_version": ".".join(str(part) for part in library.cryptoki_version),
             "token_label": token.label,
-            "token_serial": _serial(token),
+            "token_serial": serial_of(token),
             "token_model": token.model,
             "token_flags": sorted(flag.name for flag in pkcs11.TokenFlag if flag.name and flag in flags),
             "mechanisms": {"AES_GCM": "AES_GCM" in names, "AES_KEY_GEN": "AES_KEY_GEN" in names},
@@ -132,6 +154,7 @@ class HsmSession:
     def _load(self) -> None:
         if not os.path.exists(self.module_path):  # noqa: PTH110  shipped code keeps to few imports
             raise Refusal("pkcs11.module_not_found", f"no PKCS#11 module at {self.module_path}")
+        self._gate.at("C_Initialize")
         try:
             self._library = pkcs11.lib(self.module_path)
         except Exception as error:  # noqa: BLE001  a vendor's library may fail in any way
@@ -144,7 +167,7 @@ class HsmSession:
             raise Refusal(
                 "pkcs11.module_load_failed", f"{self.module_path} cannot be used as a PKCS#11 module ({ckr(error)})"
             ) from None
-        self._raw = RawModule(self.module_path)
+        self._raw = RawModule(self.module_path, self._library)
 
     def _loaded(self) -> Library:
         if self._library is None:
@@ -152,65 +175,70 @@ class HsmSession:
         return self._library
 
     def _select(self) -> Token:
-        """Return the one token with our label (and serial). Raises pkcs11.token_not_found, pkcs11.token_ambiguous."""
-        present, matching = [], []
-        for slot in self._loaded().get_slots(token_present=True):
-            try:
-                token = slot.get_token()
-            except Exception:  # noqa: BLE001, S112  a sick slot that is not ours is no reason to stop
-                continue
-            present.append(token)
-            if token.label == self.token_label and self.token_serial in ("", _serial(token)):
-                matching.append(token)
-        if len(matching) == 1:
-            return matching[0]
-        wanted = f'label "{self.token_label}"' + (f" and serial {self.token_serial}" if self.token_serial else "")
-        if not matching:
-            labels = sorted({f'"{token.label}" (serial {_serial(token)})' for token in present if token.label})
-            raise Refusal(
-                "pkcs11.token_not_found", f"no token with {wanted}, tokens present: {', '.join(labels) or 'none'}"
-            )
-        serials = sorted(_serial(token) for token in matching)
-        raise Refusal(
-            "pkcs11.token_ambiguous", f"{len(matching)} tokens with {wanted}, expected 1; serials: {', '.join(serials)}"
-        )
+        return select(self._loaded(), self.token_label, self.token_serial)
 
     def _login(self) -> Session:
         """Try the PIN once, on a read-write session: some HSMs refuse read-only ones.
 
-        INVARIANT: after one refusal no worker of the run tries it again; the lock goes with a process that dies.
+        INVARIANT: once C_Login was called, only CKR_OK allows another one in this run (X54). What fails before it is
+        tried again.
         """
-        if self._guard is None:
-            return self._log_in()
-        fcntl.lockf(self._guard, fcntl.LOCK_EX)
-        try:
-            if os.pread(self._guard, 1, 0):
-                token = f'token "{self.token_label}"'
-                raise PinRefused(f"{token} refused the user PIN in this run; it is not tried again")
-            return self._log_in()
-        except PinRefused:
-            os.pwrite(self._guard, b"!", 0)
-            raise
-        finally:
-            fcntl.lockf(self._guard, fcntl.LOCK_UN)
-
-    def _log_in(self) -> Session:
+        self._gate.at("C_OpenSession")
         token = self._select()
         self._refuse_on_pin_flags(token.flags)
+        session = self._open_session(token)
         try:
-            session = token.open(rw=True, user_pin=self._pin)
-        except Exception as error:
-            name = type(error).__name__
-            if name == "UserAlreadyLoggedIn":  # the library kept the login of the session we gave up
-                self._session = token.open(rw=True)
-                return self._session
-            self._give_back()
-            refusal = self._refusal_of_login(name)
-            if refusal is None:
-                raise
-            raise refusal from None
+            self._gate.enter()
+            session, error = self._log_in(token, session)
+        except BaseException:
+            self._forget(session)
+            raise
+        if error is None or type(error).__name__ == "UserAlreadyLoggedIn":  # the library kept an earlier login
+            self._gate.passed()
+        else:
+            self._forget(session)
+            raise self._refusal_of_login(error, token.flags)
+        if self._raw is not None and self._raw.logged_in(int(session.handle)) is False:
+            self._forget(session)
+            raise Refusal(
+                "pkcs11.not_logged_in",
+                f'token "{self.token_label}" answers C_Login with CKR_OK and C_GetSessionInfo with a public session',
+            )
         self._session = session
         return session
+
+    def _open_session(self, token: Token) -> Session:
+        try:
+            # WHY read-only there: it is all that such a token gives, and it is enough for wrapping and unwrapping.
+            return token.open(rw=pkcs11.TokenFlag.WRITE_PROTECTED not in token.flags)
+        except Exception as error:
+            if type(error).__name__ == "SessionCount":
+                said = f'token "{self.token_label}" allows no further session ({ckr(error)})'
+                raise Refusal("pkcs11.session_limit", said) from None
+            raise
+
+    def _log_in(self, token: Token, session: Session) -> tuple[Session, Exception | None]:
+        """Return the session, and what C_Login failed with."""
+        self._gate.at("C_Login")
+        rv = None if self._raw is None else self._raw.login(int(session.handle), self._pin.encode("utf-8"))
+        if rv is not None:
+            return session, error_of(rv) if rv else None
+        # The binding logs in together with a new session; the first one has shown that the token gives one.
+        session.close()
+        rw = pkcs11.TokenFlag.WRITE_PROTECTED not in token.flags
+        try:
+            return token.open(rw=rw, user_pin=self._pin), None
+        except Exception as error:  # noqa: BLE001  a vendor's library may fail in any way
+            if type(error).__name__ == "UserAlreadyLoggedIn":
+                return token.open(rw=rw), error
+            self._give_back()
+            return session, error
+
+    def _forget(self, session: Session) -> None:
+        try:
+            session.close()
+        except Exception:  # noqa: BLE001  it may be closed, or gone
+            self._give_back()
 
     def _give_back(self) -> None:
         """End every session of this process, in C_Finalize, and start the library again.
@@ -234,23 +262,17 @@ class HsmSession:
                 "pkcs11.pin_final_try", f"{token} allows one more wrong PIN before it locks; no login was tried"
             )
 
-    def _refusal_of_login(self, name: str) -> Refusal | None:
-        token = f'token "{self.token_label}"'
+    def _refusal_of_login(self, error: Exception, flags: Container[object]) -> Refusal:
+        token, name, text = f'token "{self.token_label}"', type(error).__name__, ckr(error)
         if name in PIN_WRONG:
-            return PinRefused(f"{token} refuses the user PIN ({name}); one login was tried")
+            pad = pkcs11.TokenFlag.PROTECTED_AUTHENTICATION_PATH in flags
+            said = "; it says that it takes its PIN by a path of its own (a key pad)" if pad else ""
+            return Refusal("pkcs11.pin_incorrect", f"{token} refuses the user PIN ({text}); one login was tried{said}")
         if name == "PinLocked":
-            return Refusal("pkcs11.pin_locked", f"the user PIN of {token} is locked")
+            return Refusal("pkcs11.pin_locked", f"the user PIN of {token} is locked ({text})")
         if name in ("PinExpired", "UserPinNotInitialized"):
-            return Refusal("pkcs11.pin_unusable", f"{token} has no usable user PIN ({name})")
-        if name == "SessionCount":
-            return Refusal("pkcs11.session_limit", f"{token} allows no further session")
-        if name in GONE:
-            return Refusal("pkcs11.token_gone", f"{token} went away during login ({name})")
-        return None
-
-
-def _serial(token: Token) -> str:
-    return str(token.serial.decode("ascii", "replace").strip("\0 "))
+            return Refusal("pkcs11.pin_unusable", f"{token} has no usable user PIN ({text})")
+        return Refusal("pkcs11.login_unanswered", f"C_Login of {token} ended with {text}: the PIN may have counted")
 
 
 def _mechanism_name(mechanism: object) -> str:
