@@ -29,7 +29,7 @@ SLOWER   := docs-lint build ansible-lint
 STEPS    := $(CHEAP) unit models $(SLOWER) sanity integration molecule molecule-some
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow lint format $(STEPS) browser browser-tools coverage bench chaos integration-hosts docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
+.PHONY: help env test test-slow lint format $(STEPS) browser browser-tools coverage bench chaos hsm-faults integration-hosts docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -128,6 +128,9 @@ bench: env ## measure rotations against their floors, over 10 minutes (ARGS=--qu
 
 chaos: env ## two rotations of 20,000 envelopes under load, 20 kills (ARGS="--seed N" replays, --short is small)
 	PYTHONPATH=.build/collections:. $(PY) -m tests.chaos $(ARGS)
+
+hsm-faults: env ## each function of the HSM's library fails in each way, at each verb; an hour (ARGS="--verbs init" narrows)
+	PYTHONPATH=.build/collections:. $(PY) -m tests.hsm_faults $(ARGS)
 
 demo: env ## an installation to try things on: stand-in service, database, SoftHSM2 token
 	$(PY) -m tests.support.demo

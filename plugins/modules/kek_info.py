@@ -15,7 +15,8 @@ author:
 description:
   - Returns the install lock, the KEK versions, every envelope counted by version and field, the fleet, and any
     migration or rotation under way.
-  - Reads only and loads no key, so it works on a database whose provider does not match the configuration.
+  - Reads only and, unless V(keys) is asked for, loads no key, so it works on a database whose provider does not match
+    the configuration.
   - What is not gathered is returned as null, so that "nothing found" and "nobody looked" can be told apart.
 options:
   gather:
@@ -26,9 +27,10 @@ options:
       - V(envelopes) is RV(envelopes), and the counts in RV(database).
       - V(digest) is RV(database.digest), a SHA-256 over every record, to prove that a database stayed as it was. The
         counts in RV(database) come with it.
+      - V(keys) is RV(keys). It logs in to the HSM.
     type: list
     elements: str
-    choices: [lock, fleet, envelopes, digest]
+    choices: [lock, fleet, envelopes, digest, keys]
     default: [lock, fleet, envelopes]
   digest:
     description: Adds V(digest) to O(gather).
@@ -81,6 +83,39 @@ versions:
   returned: success
   type: list
   elements: dict
+keys:
+  description: Each version's key as the HSM shows it today, beside the record of its making. Null where it is not asked
+    for, and for provider V(env).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    version:
+      description: KEK version.
+      type: int
+    there:
+      description: Whether the token holds the key.
+      type: bool
+    problem:
+      description: Code of what is wrong where it does not.
+      type: str
+    recorded:
+      description: Record of its making, null for a key of a release before 0.4.0.
+      type: dict
+    drift:
+      description: What is otherwise today than in the record, such as an attribute, a firmware or a serial number. Null
+        where there is nothing to compare.
+      type: list
+      elements: dict
+  sample:
+    - version: 1
+      there: true
+      problem: ""
+      recorded: {version: 1, label: certautopilot-kek-v1}
+      drift:
+        - what: device.firmware
+          was: "2.5"
+          is: "2.6"
 damaged:
   description: Rows of the keystore, and of the install lock, with a value of another type than it must have; each with
     place, field and reason. They are left out of the rest, and every other module refuses them.
@@ -206,7 +241,7 @@ ARGUMENTS = with_installation(
     gather={
         "type": "list",
         "elements": "str",
-        "choices": ["lock", "fleet", "envelopes", "digest"],
+        "choices": ["lock", "fleet", "envelopes", "digest", "keys"],
         "default": ["lock", "fleet", "envelopes"],
     },
     digest={"type": "bool", "default": False},

@@ -29,7 +29,13 @@ options:
         once more.
       - Use it after the token's PIN was changed to the one that it had refused. If the token refuses it again, that is
         a new refusal with an id of its own.
+      - Use it too after C(pkcs11.login_unanswered), once you know why the answer was lost and how many tries are left.
     type: str
+  record_file:
+    description:
+      - File for the record of the key's making, for example for two people to sign. It has what RV(ceremony) has, as
+        JSON that is the same bytes each time. It is written when it is not there, and never replaced.
+    type: path
 extends_documentation_fragment:
   - certautopilot.ops._attributes
   - certautopilot.ops._attributes.changes
@@ -127,6 +133,36 @@ probe:
     token_label: certautopilot-prod
     iv_mode: caller
     key_generation: true
+ceremony:
+  description: Record of the key's making, which is in the keystore row and in the journal too. Null where there is
+    none, in check mode or from a release before 0.4.0.
+  returned: success
+  type: dict
+  contains:
+    version:
+      description: KEK version.
+      type: int
+    label:
+      description: CKA_LABEL.
+      type: str
+    id:
+      description: CKA_ID in hex.
+      type: str
+    check_value:
+      description: Check value, null where the token shows none.
+      type: str
+    canary_tag:
+      description: Tag of the canary, where the token shows no check value.
+      type: str
+    attributes:
+      description: Attributes of the key as the token told them right after it was made.
+      type: dict
+    device:
+      description: Token label, serial number, model and firmware, manufacturer, library and its path.
+      type: dict
+    made:
+      description: When by the database server's clock, on which host, and by which user.
+      type: dict
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.
@@ -156,7 +192,9 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._module.argument
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import kek_pkcs11_init
 
-ARGUMENTS = with_installation(version={"type": "int", "required": True}, retry_refusal={"type": "str"})
+ARGUMENTS = with_installation(
+    version={"type": "int", "required": True}, retry_refusal={"type": "str"}, record_file={"type": "path"}
+)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class KeyRow:
 
     invocations: wraps that this collection made with the version, counted before they are made. state: a `KeyState`,
     or the word of a foreign keystore as it is. removed_at: when kek_remove retired the version for good; its state says
-    whether the key material is gone too (ADR-0019).
+    whether the key material is gone too (ADR-0019). ceremony: the record of its making, see `_domain/ceremony.py`.
     """
 
     version: int
@@ -65,6 +65,7 @@ class KeyRow:
     key: Mapping[str, BsonValue]
     invocations: int = 0
     removed_at: datetime | None = None
+    ceremony: Mapping[str, BsonValue] | None = None
 
     @property
     def removed(self) -> bool:
@@ -149,6 +150,7 @@ def insert_row(
     canary: Mapping[str, BsonValue],
     key: Mapping[str, BsonValue],
     created_by: str,
+    ceremony: Mapping[str, BsonValue] | None = None,
 ) -> bool:
     """Insert the row of a version if there is none. Returns whether this call inserted it."""
     row = {
@@ -159,6 +161,7 @@ def insert_row(
         "created_at": store.server_time(),
         "created_by": created_by,
         "key": dict(key),
+        **({"ceremony": dict(ceremony)} if ceremony is not None else {}),
     }
     with driver_errors(store):
         try:
@@ -292,4 +295,5 @@ def _row(row: Row, document: Document) -> KeyRow:
         key=key,
         invocations=row.number("invocations", 0),
         removed_at=row.instant("removed_at"),
+        ceremony=row.mapping("ceremony"),
     )

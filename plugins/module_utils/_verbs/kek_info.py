@@ -1,7 +1,8 @@
 # Copyright (c) 2026 the certautopilot.ops authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verb kek_info: what a database holds and how far anything under way has come. Reads only, loads no key.
+"""Verb kek_info: what a database holds and how far anything under way has come. Reads only, loads no key
+unless `keys` asks for it.
 
 It works on a database whose provider does not match the configuration, because that is when an operator needs it most.
 What is not asked for is not read and comes back as null: "nothing found" and "nobody looked" are told apart.
@@ -17,6 +18,7 @@ from .._domain.errors import RowDamaged
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
+from .._installation import key_drift
 from .._installation import survey as surveys
 from .._installation.installation import open_database
 from .._installation.survey import Survey
@@ -26,7 +28,7 @@ from .._store.every_record import DatabaseDigest, each_raw
 from .._store.install_lock import InstallLock
 from .._store.keystore import Keystore
 
-LOCK, FLEET, ENVELOPES, DIGEST = "lock", "fleet", "envelopes", "digest"
+LOCK, FLEET, ENVELOPES, DIGEST, KEYS = "lock", "fleet", "envelopes", "digest", "keys"
 EVERYTHING_BUT_DIGEST = (LOCK, FLEET, ENVELOPES)
 
 
@@ -34,6 +36,7 @@ EVERYTHING_BUT_DIGEST = (LOCK, FLEET, ENVELOPES)
 class Options:
     """gather: what to read. lock: install lock, versions, migration, rotation. fleet: heartbeats.
 
+    keys: logs in, and shows each key beside the record of its making.
     envelopes: walks every record. digest: also the SHA-256 over every record, to prove that a database stayed as it
     was, in the same walk. digest as an option of its own adds it to `gather`.
     """
@@ -47,6 +50,8 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     gather = {*options.gather, DIGEST} if options.digest else set(options.gather)
     with open_database(settings) as store:
         values = _read(store, Catalogue(settings.catalogue), gather)
+        lock, rows, _damaged = _read_rows(store) if KEYS in gather else (None, Keystore({}, None), [])
+        values["keys"] = key_drift.look(settings, store, lock, rows) if KEYS in gather else None
     return Result(changed=False, values={"gathered": sorted(gather), **values}, before={}, after={})
 
 

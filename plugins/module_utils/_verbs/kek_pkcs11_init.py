@@ -24,7 +24,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from .._domain.catalogue import Catalogue
 from .._domain.errors import KeyNotHere, OpsError
@@ -33,7 +34,7 @@ from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
 from .._domain.vendor_messages import init_on_foreign_lock
-from .._installation import key_record
+from .._installation import key_ceremony, key_record
 from .._installation import survey as surveys
 from .._installation.canaries import key_facts, make_canary, prove_canaries, with_tag
 from .._installation.installation import open_database
@@ -57,10 +58,14 @@ WAIT_S = 120  # for other hosts that make a key, each in some seconds
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """version: the KEK version to make, 1 on a fresh database. retry_refusal: see `login_turn.first_login`."""
+    """version: the KEK version to make, 1 on a fresh database. retry_refusal: see `login_turn.first_login`.
+
+    record_file: where to write the record of the key's making, "" for nowhere.
+    """
 
     version: int
     retry_refusal: str = ""
+    record_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,11 @@ class _Init:
         _require_this_token(self, record)  # 5
         return record
 
+    def ceremony(self) -> JsonObject | None:
+        """Return the record of the key's making, None where there is none (yet)."""
+        row = keystore.read(self.store).rows.get(self.version)
+        return dict(row.ceremony) if row is not None and row.ceremony is not None else None
+
     def result(self, record: KeyRecord, located: KeyReference, key_state: str, *, lock: InstallLock | None) -> Result:
         """Return what is shown. It is a change unless the row was there and nothing about it is left to do."""
         versions = sorted(record.keys.rows)
@@ -101,7 +111,12 @@ class _Init:
         predicted = install_lock.predicted(self.kind.NAME, self.kind.INSTALLED_BY)
         return Result(
             changed=not record.complete,
-            values={"lock": lock.as_result() if lock else predicted, "key": key, "probe": self.probe},
+            values={
+                "lock": lock.as_result() if lock else predicted,
+                "key": key,
+                "probe": self.probe,
+                "ceremony": self.ceremony(),
+            },
             before={"versions": versions},
             after={"versions": sorted({*versions, self.version})},
         )
@@ -127,16 +142,29 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
             if admin is None:
                 raise needs_device(registry.configured(settings))
             init = _Init(settings, store, found, version, provider, admin, admin.probe())  # 4
-            return _proven_or_predicted(init) if check else _proven_or_made(init)
+            done = _proven_or_predicted(init) if check else _proven_or_made(init)
+    if not options.record_file:
+        return done
+    known = done.values["ceremony"]
+    wrote = key_ceremony.write(
+        Path(options.record_file), known if isinstance(known, dict) else None, check=check,
+        service_uid=settings.service_uid,
+    )  # fmt: skip
+    return replace(done, changed=done.changed or wrote)
 
 
 def _require_this_token(init: _Init, record: KeyRecord) -> None:
-    """Raises OpsError init.other_token, key.wrong where the token lacks a key that something needs."""
+    """Raises OpsError init.other_token, key.wrong where the token lacks a key that something needs.
+
+    For a version that is there already, what the token says of the key is the answer: pkcs11.key_not_found, .wrong_key.
+    """
     if record.lock is None or not record.keys.rows:
         return
     try:
         load_and_prove(init.store, Catalogue(init.settings.catalogue), init.provider, record.lock, record.keys)
     except KeyNotHere as refusal:
+        if record.exists:
+            raise
         serial = init.probe.get("token_serial") or "not told"
         raise OpsError(
             f"this token (serial {serial}) is not the one of this installation: {refusal.message}",
@@ -223,6 +251,7 @@ def _made(init: _Init, record: KeyRecord, keeper: Keeper) -> Result:
     )
     prove_canaries(init.provider, Keystore({init.version: row}, None))
     row = with_tag(init.provider, row)
+    row = replace(row, ceremony=key_ceremony.record(init.store, init.admin, row, init.probe))
     lock = _locked(init, intent.key, intent.install_id)  # 10
     keystore.insert_row(  # 11
         init.store,
@@ -232,6 +261,7 @@ def _made(init: _Init, record: KeyRecord, keeper: Keeper) -> Result:
         canary=row.canary or {},
         key=row.key,
         created_by=init.kind.INSTALLED_BY,
+        ceremony=row.ceremony,
     )
     _finish(init, intent.key)
     return init.result(record, intent.key, row.state, lock=lock)
@@ -258,5 +288,7 @@ def _locked(init: _Init, located: KeyReference, install_id: str) -> InstallLock:
 def _finish(init: _Init, located: KeyReference) -> None:
     keystore.initialise_active(init.store, init.version)
     keystore.repair_states(init.store)
-    journal.append(init.store, "kek_pkcs11_init", {"version": init.version, "label": located.label})
+    facts: JsonObject = {"version": init.version, "label": located.label}
+    made = keystore.read(init.store).rows[init.version].ceremony
+    journal.append(init.store, "kek_pkcs11_init", {**facts, "ceremony": dict(made)} if made is not None else facts)
     keystore.drop_intent(init.store, init.version)

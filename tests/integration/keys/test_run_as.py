@@ -131,7 +131,7 @@ def test_a_key_that_the_user_cannot_read_is_never_made_again(site, service, conf
 
     refused = service.call("kek_pkcs11_init", params(site, service), version=1)
 
-    assert refused["failure"]["code"] == "init.other_token"
+    assert refused["failure"]["code"] == "pkcs11.key_not_found"
     assert f"as user {service.name}" in refused["msg"]
     assert sorted((service.folder / "tokens").rglob("*")) == before
 

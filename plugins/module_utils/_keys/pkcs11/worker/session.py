@@ -48,6 +48,7 @@ class TokenInfo(TypedDict):
     token_label: str
     token_serial: str
     token_model: str
+    firmware: str
     token_flags: list[str]
     mechanisms: dict[str, bool]
     mechanism_count: int
@@ -145,6 +146,7 @@ class HsmSession:
             "token_label": token.label,
             "token_serial": serial_of(token),
             "token_model": token.model,
+            "firmware": ".".join(str(part) for part in token.firmware_version),
             "token_flags": sorted(flag.name for flag in pkcs11.TokenFlag if flag.name and flag in flags),
             "mechanisms": {"AES_GCM": "AES_GCM" in names, "AES_KEY_GEN": "AES_KEY_GEN" in names},
             "mechanism_count": len(names),
