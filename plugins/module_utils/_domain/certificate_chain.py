@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from .library_refusals import REFUSED
 from .pem_blocks import blocks, is_der
@@ -27,6 +28,9 @@ except ImportError:  # reported by name in _module/dependencies.py before anythi
 COMPLETE, OPEN, NONE, SELF_SIGNED, BROKEN = "complete", "open", "none", "self-signed", "broken"
 _LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
 _LONGEST = 16  # certificates in a chain
+LoadedCertificate: TypeAlias = "Certificate"
+"""A certificate as the library holds it, for floors that do not import it."""
+
 _MOST_GIVEN = 64  # certificates looked at for one chain
 _MOST_TRIED = 300  # steps up: certificates that sign each other in circles have no end of ways
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from .._domain.settings import DATABASE, DATABASE_URI, TLS, TLS_CA_FILE, TLS_KEY_FILE, Setting
 from .._domain.settings import PROVIDER as PROVIDER_SETTING
 from .._keys import registry
-from .configuration import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE
+from .configuration import DEFAULT_CONFIG_FILE, DEFAULT_SECRETS_FILE, SOURCE_PREFIX
 
 Spec: TypeAlias = dict[str, Mapping[str, object]]
 """Option -> its description in Ansible's words: {type, default, choices, no_log, …}."""
@@ -55,6 +55,13 @@ CERTIFICATE_FILTER: Spec = {
     "expires_before": {"type": "str"},
 }
 EXCLUSIVE = tuple((setting.name, setting.file_option) for setting in registry.all_settings() if setting.secret)
+_OF_BOTH = ("service_user", "catalogue")  # of the host and of the product, and so of either installation
+SOURCE: Spec = {
+    f"{SOURCE_PREFIX}{name}": {key: value for key, value in option.items() if key != "default"}
+    for name, option in {**MONGODB, **PROVIDER}.items()
+    if name not in _OF_BOTH
+}
+SOURCE_EXCLUSIVE = tuple((f"{SOURCE_PREFIX}{one}", f"{SOURCE_PREFIX}{other}") for one, other in EXCLUSIVE)
 
 
 def with_installation(**own: Mapping[str, object]) -> Spec:

@@ -30,8 +30,8 @@ from .._keys import registry
 from .._keys.pkcs11.worker.private_memory import keep_private
 from .._store.opening import warn_of_connection
 from . import dependencies, redaction, signals
-from .arguments import EXCLUSIVE, Spec
-from .configuration import settings_from
+from .arguments import EXCLUSIVE, SOURCE_EXCLUSIVE, Spec
+from .configuration import SOURCE_PREFIX, settings_from, settings_of_source
 from .json_values import plain_object
 
 if TYPE_CHECKING:
@@ -54,30 +54,23 @@ class Verb(Protocol[Options_contra]):
 
 def run_module(
     spec: Spec, options: type[Options], verb: Verb[Options], *, needs: Sequence[str] = (), installed: bool = True,
-    timed: bool = False, database: bool = True,
+    timed: bool = False, database: bool = True, source: bool = False,
 ) -> None:  # fmt: skip
     """Run a verb as a module and exit.
 
     spec: the module's argument spec. options: the verb's Options. needs: libraries beyond those that every verb uses.
     installed: False for a verb that reads no settings. database: False for one that can do without a database. timed:
     the result has `elapsed_s`, the seconds that the verb took without what Ansible adds: a report tells the two apart.
+    source: the spec has options of a second installation, whose settings the verb gets as its option `source`.
     """
     keep_private()  # before the options are read: a PIN or a URI may be among them
-    module = _module(spec, installed=installed)
+    module = _module(spec, installed=installed, source=source)
     failure: OpsError | None = None
     answer: JsonObject = {}
     try:
         with signals.unwinding():
             dependencies.require(*_needed(installed=installed, database=database), *needs)
-            warn = partial(_warn, module)
-            given = set(module.no_log_values)  # by options; Ansible shows those in `invocation`, so they stay masked
-            settings = _settings(module, warn) if installed else Settings()
-            began = time.monotonic()
-            result = verb(settings, _options(options, module.params), check=module.check_mode, warn=warn)
-        answer = plain_object(result.as_result(diff=bool(module._diff)))
-        if timed:
-            answer["elapsed_s"] = round(time.monotonic() - began, 3)
-        _keep_names(module, settings, answer, given)
+            answer = _answer(module, options, verb, installed=installed, source=source, timed=timed)
     except OpsError as refusal:
         failure = refusal
     except signals.Stopped as stopped:
@@ -100,6 +93,25 @@ def _needed(*, installed: bool, database: bool) -> tuple[str, ...]:
     return INSTALLATION_NEEDS if database else ("yaml",)
 
 
+def _answer(
+    module: AnsibleModule, options: type[Options], verb: Verb[Options], *, installed: bool, source: bool, timed: bool
+) -> JsonObject:
+    """Run the verb; return what Ansible is to print."""
+    given = set(module.no_log_values)  # by options; Ansible shows those in `invocation`, so they stay masked
+    warn = partial(_warn, module)
+    settings = _settings(module, warn) if installed else Settings()
+    second = {"source": _source(module, warn)} if source else {}
+    began = time.monotonic()
+    options_of_verb = _options(options, {**module.params, **second})
+    result = verb(settings, options_of_verb, check=module.check_mode, warn=warn)
+    answer = plain_object(result.as_result(diff=bool(module._diff)))
+    if timed:
+        answer["elapsed_s"] = round(time.monotonic() - began, 3)
+    for one in (settings, *second.values()):
+        _keep_names(module, one, answer, given)
+    return answer
+
+
 def unexpected(surprise: Exception) -> OpsError:
     """Return the failure for an exception that no verb foresaw: its type and where it came from, not what it says."""
     frames = traceback.extract_tb(surprise.__traceback__)
@@ -113,8 +125,9 @@ def unexpected(surprise: Exception) -> OpsError:
     )
 
 
-def _module(spec: Spec, *, installed: bool) -> AnsibleModule:
-    exclusive = [list(pair) for pair in EXCLUSIVE] if installed else []
+def _module(spec: Spec, *, installed: bool, source: bool) -> AnsibleModule:
+    pairs = (*(EXCLUSIVE if installed else ()), *(SOURCE_EXCLUSIVE if source else ()))
+    exclusive = [list(pair) for pair in pairs]
     return AnsibleModule(argument_spec=dict(spec), mutually_exclusive=exclusive, supports_check_mode=True)
 
 
@@ -124,13 +137,22 @@ def _warn(module: AnsibleModule, text: str) -> None:
 
 
 def _settings(module: AnsibleModule, warn: Callable[[str], None]) -> Settings:
-    pin = module.params.get("pkcs11_pin")
-    if pin is not None and len(pin) < SHORT_PIN:
-        warn(
-            f"pkcs11_pin has fewer than {SHORT_PIN} characters: Ansible would mask it inside other output and so "
-            "reveal it; use pkcs11_pin_file"
-        )
-    settings = settings_from(module.params, environment=os.environ, warn=warn)
+    for option in ("pkcs11_pin", f"{SOURCE_PREFIX}pkcs11_pin"):
+        pin = module.params.get(option)
+        if pin is not None and len(pin) < SHORT_PIN:
+            warn(
+                f"{option} has fewer than {SHORT_PIN} characters: Ansible would mask it inside other output and so "
+                f"reveal it; use {option}_file"
+            )
+    return _masked(module, settings_from(module.params, environment=os.environ, warn=warn), warn)
+
+
+def _source(module: AnsibleModule, warn: Callable[[str], None]) -> Settings:
+    return _masked(module, settings_of_source(module.params, environment=os.environ, warn=warn), warn)
+
+
+def _masked(module: AnsibleModule, settings: Settings, warn: Callable[[str], None]) -> Settings:
+    """Have Ansible mask what is secret in settings, and see that their provider's libraries are there."""
     module.no_log_values.update(redaction.masked_values(settings))
     dependencies.require(*registry.needs(settings))
     warn_of_connection(settings, warn)

@@ -29,6 +29,7 @@ from .config_yaml import parse
 DEFAULT_CONFIG_FILE = "/etc/certautopilot/config.yaml"
 DEFAULT_SECRETS_FILE = "/etc/certautopilot/secrets.env"
 NO_FILE = "/dev/null"  # named on purpose where an installation has no such file yet
+SOURCE_PREFIX = "source_"  # of the options of a second installation, from which something comes
 OBSOLETE = "CERTAUTOPILOT_ENCRYPTION_CURRENT_VERSION"
 
 Params = Mapping[str, Any]
@@ -60,6 +61,22 @@ def settings_from(params: Params, *, environment: Mapping[str, str], warn: Calla
     )
     known = registry.library_variables(settings)
     return replace(settings, hsm_environment=_hsm_variables(secrets, secrets_file, environment, known))
+
+
+def settings_of_source(
+    params: Params, *, environment: Mapping[str, str], warn: Callable[[str], None]
+) -> Settings:  # fmt: skip
+    """Return the settings of the source, by the options that begin with SOURCE_PREFIX. Raises as `settings_from` does.
+
+    WHY no default file and no variable of ours: on a host of the destination those are the destination's.
+    """
+    given = {
+        name.removeprefix(SOURCE_PREFIX): value for name, value in params.items() if name.startswith(SOURCE_PREFIX)
+    }
+    files = {name: given.get(name) or NO_FILE for name in ("config_file", "secrets_file")}
+    of_both = {"service_user": params.get("service_user"), "catalogue": params.get("catalogue")}
+    others = {name: value for name, value in environment.items() if not name.startswith("CERTAUTOPILOT_")}
+    return settings_from({**given, **files, **of_both}, environment=others, warn=warn)
 
 
 def _options(params: Params, service_uid: int | None) -> list[Source]:

@@ -54,7 +54,7 @@ def read(store: Store) -> InstallLock | None:
     """Return the lock, None where there is none yet."""
     with driver_errors(store):
         document = store.collection(COLLECTION).find_one({"_id": LOCK_ID})
-    return None if document is None else _from_document(document)
+    return None if document is None else from_document(document)
 
 
 def acquire(store: Store, *, provider: str, installed_by: str, install_id: str) -> tuple[InstallLock, bool]:
@@ -69,11 +69,11 @@ def acquire(store: Store, *, provider: str, installed_by: str, install_id: str) 
         "install_id": install_id,
     }
     document, created = insert_if_absent(store, COLLECTION, LOCK_ID, proposed)
-    return _from_document(document), created
+    return from_document(document), created
 
 
-def _from_document(document: Document) -> InstallLock:
-    """Raises OpsError keystore.damaged."""
+def from_document(document: Document) -> InstallLock:
+    """Return the lock in a document of `kek_install`, wherever that was read from. Raises OpsError keystore.damaged."""
     row = Row(COLLECTION, document)
     return InstallLock(
         provider=str(row.text("provider")),

@@ -9,7 +9,7 @@ crash between the two leaves nothing to decide. States and their legal moves: `K
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -117,7 +117,11 @@ def read(store: Store) -> Keystore:
 
     Raises OpsError keystore.damaged.
     """
-    keystore, damaged = read_leniently(store)
+    return whole(*read_leniently(store))
+
+
+def whole(keystore: Keystore, damaged: Sequence[RowDamaged]) -> Keystore:
+    """Return a keystore of which every row can be read. Raises OpsError keystore.damaged."""
     if damaged:
         raise damaged[0]
     return keystore
@@ -125,10 +129,15 @@ def read(store: Store) -> Keystore:
 
 def read_leniently(store: Store) -> tuple[Keystore, list[RowDamaged]]:
     """Return what can be read of the keystore, and what is wrong with the rest: for whoever looks at it."""
-    rows: dict[int, KeyRow] = {}
-    active, damaged = None, []
     with driver_errors(store):
         documents = list(store.collection(COLLECTION).find())
+    return from_documents(documents)
+
+
+def from_documents(documents: Iterable[Document]) -> tuple[Keystore, list[RowDamaged]]:
+    """Return the same of documents of `kek_versions`, wherever those were read from."""
+    rows: dict[int, KeyRow] = {}
+    active, damaged = None, []
     for document in documents:
         row = Row(COLLECTION, document)
         try:

@@ -63,6 +63,19 @@ def id_of(key: bytes) -> BsonValue:
     return decode(key)["_id"]
 
 
+def id_forms(value: BsonValue) -> frozenset[bytes]:
+    """Return the `id_key` of an id that another record names, and that of its other form: an ObjectId or its text.
+
+    WHY both: a record may name another one's ObjectId by its text (X91).
+    """
+    keys = {id_key(value)}
+    if isinstance(value, bson.ObjectId):
+        keys.add(id_key(str(value)))
+    elif isinstance(value, str) and bson.ObjectId.is_valid(value):
+        keys.add(id_key(bson.ObjectId(value)))
+    return frozenset(keys)
+
+
 def is_storable_id(value: BsonValue) -> bool:
     """Return whether a server stores this as `_id`. Source: MongoDB manual, "The _id Field"."""
     names = value if isinstance(value, dict) else ()

@@ -184,6 +184,15 @@ def delete_ids(store: Store, collection: str, ids: Sequence[BsonValue]) -> int:
         return int(store.collection(collection).delete_many({"_id": {"$in": list(ids)}}).deleted_count)
 
 
+def delete_as_written(store: Store, collection: str, documents: Sequence[Stored]) -> int:
+    """Delete documents that are still what was written, byte for byte; return how many were."""
+    mine = {bytes(one.raw) if isinstance(one, RawBSONDocument) else encode(one) for one in documents}
+    ids = [id_of(id_key_of(raw)) for raw in mine]
+    return delete_ids(
+        store, collection, [id_of(id_key_of(raw)) for raw in raw_by_ids(store, collection, ids) if raw in mine]
+    )
+
+
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield lists of at most `size` items."""
     left = iter(items)

@@ -131,6 +131,29 @@ def test_a_backup_and_its_restore(play, env_site, new_site, identity, tmp_path):
     assert done.results[1]["manifest_sha256"] == done.results[3]["manifest_sha256"]
 
 
+def test_a_certificate_from_a_backup_of_another_installation_four_times(play, env_site, hsm_site, identity, tmp_path):
+    made = play(
+        ("bundle_identity", {"path": identity}, {}), ("kek_pkcs11_init", {**files_of(hsm_site), "version": 1}, {})
+    )
+    web = stock.project(env_site, "Web")
+    stock.certificate(env_site, web, "web")
+    hsm_site.db.projects.insert_one(env_site.db.projects.find_one())
+    backup = {"dest": str(tmp_path / "backup"), "recipients": [made.results[0]["recipient"]]}
+    recover = {"src": str(tmp_path / "backup"), "identity_file": identity, "names": ["web"]}
+
+    done = play(
+        ("db_backup", {**files_of(env_site), **backup}, {}),
+        *four_times("cert_recover", {**files_of(hsm_site), **recover}),
+        arguments=["--diff"],
+    )
+
+    assert done.status == 0, done.output
+    assert changed(done.results) == [True, True, True, False, False]
+    assert done.results[1]["diff"] == done.results[2]["diff"]
+    assert done.results[2]["records"] == 2
+    assert "PRIVATE KEY" not in done.output
+
+
 def test_certificates_with_keys_four_times_and_what_cannot_be_exported_is_in_the_result(play, env_site, tmp_path):
     stock.allow_key_export(env_site)
     web = stock.project(env_site, "Web")

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.integration import stock
 from tests.integration.token import PIN
 from tests.support.sealed import credential
 
@@ -51,6 +52,8 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
     env_site.db.dns_credentials.insert_one(credential(env_site.keks[1], RECORD_SECRET.encode()))
     env_site.secrets["CERTAUTOPILOT_API_KEY_PEPPER"] = f'"{PEPPER}"'
     env_site.write()
+    leaf = stock.authority().leaf("web")
+    stock.certificate(env_site, stock.project(env_site, "Web"), "web", leaf=leaf)
     source, destination = files_of(env_site), files_of(hsm_site)
     if way == "options":
         del hsm_site.pkcs11["pin"]
@@ -62,6 +65,8 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
     identity = str(tmp_path / "identity")
     recipient = play(("bundle_identity", {"path": identity}, {})).results[0]["recipient"]
     bundle = {"src": str(tmp_path / "bundle"), "identity_file": identity, "trust": "bundle"}
+    old, web = {f"source_{name}": value for name, value in source.items()}, {"names": ["web"]}
+    dump = {"src": str(tmp_path / "backup"), "identity_file": identity}
 
     done = play(
         ("db_backup", {**source, "dest": str(tmp_path / "backup"), "recipients": [recipient], "encrypt": "all"}, {}),
@@ -70,6 +75,9 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
         ("kek_pkcs11_init", {**destination, "version": 1}, {}),
         ("data_import", {**destination, **bundle}, {}),
         ("kek_info", {**destination, "digest": True}, {}),
+        ("migration_accept", destination, {}),
+        ("cert_recover", {**destination, **old, **dump, **web}, {}),
+        ("cert_recover", {**destination, **old, "source_mongodb_uri": env_site.uri, **web}, {}),
         ("service_access", destination, {}),
         ("kek_pkcs11_init", {**source, "version": 1}, IGNORE),
         ("kek_rotate", {**source, "to_version": 9}, IGNORE),
@@ -79,14 +87,15 @@ def test_no_secret_shows_in_any_module_at_full_verbosity(play, env_site, hsm_sit
     )
 
     env_site.client.drop_database(restored["mongodb_database"])
-    assert len(done.results) == 10, done.output[-3000:]
-    assert [bool(result.get("failed")) for result in done.results] == [False] * 7 + [True] * 3
+    assert len(done.results) == 13, done.output[-3000:]
+    assert [bool(result.get("failed")) for result in done.results] == [False] * 10 + [True] * 3
     secrets = {
         "KEK": env_site.keks[1],
         "KEK as written": env_site.keks[1].hex().encode(),
         "PIN": PIN.encode(),
         "record": RECORD_SECRET.encode(),
         "pepper": PEPPER.encode(),
+        "private key": b"".join(leaf.key.splitlines()[1:-1])[20:60],
         "URI password": URI_PASSWORD.encode(),
         "identity": Path(identity).read_bytes().splitlines()[-1],
     }

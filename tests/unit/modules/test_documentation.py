@@ -63,9 +63,13 @@ def loaded(name):
 def own_options(name):
     """Return the module's own argument spec, without the shared options."""
     shared = importlib.import_module(f"{PLUGINS}.module_utils._module.arguments")
-    return {
-        key: spec for key, spec in loaded(name).ARGUMENTS.items() if key not in {**shared.MONGODB, **shared.PROVIDER}
-    }
+    of_all = {**shared.MONGODB, **shared.PROVIDER, **shared.SOURCE}
+    return {key: spec for key, spec in loaded(name).ARGUMENTS.items() if key not in of_all}
+
+
+def has_source(name):
+    """Whether the module works on a second installation, whose settings the verb gets as its option `source`."""
+    return "source_config_file" in loaded(name).ARGUMENTS
 
 
 def verb_options(name):
@@ -104,7 +108,7 @@ def test_the_documented_options_are_the_argument_spec(name):
 BY_THE_ACTION = {"kek_rotate": {"progress", "slice_seconds"}}  # ADR-0011
 FRAGMENTS = [
     ("_mongodb", "MONGODB"), ("_provider", "PROVIDER"), ("_service_api", "SERVICE_API"),
-    ("_certificate_filter", "CERTIFICATE_FILTER"),
+    ("_certificate_filter", "CERTIFICATE_FILTER"), ("_source_installation", "SOURCE"),
 ]  # fmt: skip
 
 
@@ -120,7 +124,8 @@ def test_a_fragment_is_its_part_of_the_shared_argument_spec(fragment, constant):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_offers_every_option_of_its_verb_and_no_other(name):
-    of_the_verb = sorted(set(own_options(name)) - BY_THE_ACTION.get(name, set()))
+    made_of_others = ["source"] if has_source(name) else []
+    of_the_verb = sorted([*(set(own_options(name)) - BY_THE_ACTION.get(name, set())), *made_of_others])
     assert of_the_verb == sorted(field.name for field in fields(verb_options(name)))
 
 
@@ -145,7 +150,8 @@ def test_whatever_sounds_secret_says_whether_it_is(name):
 def test_secrets_are_not_logged(name):
     hidden = {key for key, spec in loaded(name).ARGUMENTS.items() if spec.get("no_log")}
 
-    assert hidden == (set() if name in ON_NO_INSTALLATION else {"mongodb_uri", "pkcs11_pin"})
+    of_source = {"source_mongodb_uri", "source_pkcs11_pin"} if has_source(name) else set()
+    assert hidden == (set() if name in ON_NO_INSTALLATION else {"mongodb_uri", "pkcs11_pin", *of_source})
 
 
 @pytest.mark.parametrize("name", MODULES)

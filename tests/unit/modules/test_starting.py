@@ -27,6 +27,7 @@ KEY = "0123456789abcdef" * 4
 REQUIRED = {
     "bundle_identity": {"path": "identity"},
     "cert_export": {"dest": "out"},
+    "cert_recover": {"names": ["web"]},
     "data_export": {"dest": "out", "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]},
     "data_import": {"src": "in", "identity_file": "identity"},
     "db_backup": {"dest": "out"},
