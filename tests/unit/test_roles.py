@@ -124,6 +124,7 @@ def test_the_codes_of_roles_are_stable(refusals):
     assert sorted({entry.code for entry in refusals}) == [
         "backup.files_missing",
         "backup.jumped",
+        "export.no_host",
         "import.bundle_missing",
         "install.access",
         "install.config_differs",
@@ -155,6 +156,7 @@ def test_the_codes_of_roles_are_stable(refusals):
         "migrate.start",
         "migrate.turn",
         "migrate.turn_lost",
+        "recover.no_host",
         "rotate.another_host",
         "rotate.cancel_removes",
         "rotate.failed",

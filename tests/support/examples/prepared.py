@@ -17,7 +17,7 @@ from tests.support.hosts.hosts import SHARED
 from .plays import EXAMPLES
 from .sides import CONFIG, PIN, RECORDS, SECRETS, Sides, written
 
-PLAYBOOKS = ("fresh_install", "migrate", "rotate")
+PLAYBOOKS = ("fresh_install", "migrate", "rotate", "export_certificates", "recover_certificate")
 TOKENS = "/var/lib/softhsm/tokens"
 SOURCES = {  # provider of what is migrated
     "migrate_env_to_pkcs11": "env",
@@ -60,6 +60,32 @@ def prepare(sides: Sides, example: str) -> None:
     if playbook_of(example) == "rotate":
         sides.clear()
         one_hsm(sides, groups["certautopilot"])
+    if example in ("export_certificates", "recover_certificate"):
+        sides.clear()
+        sides.install("env", *groups["certautopilot"])
+    if example == "recover_certificate":
+        forget(sides, groups["certautopilot"][0])
+
+
+def forget(sides: Sides, host: str) -> None:
+    """Keep a copy of the database and of its files as the old ones, then delete one certificate and its key.
+
+    What the oracle opened before is noted: it is what must be there again.
+    """
+    (sides.folder / "whole.json").write_text(json.dumps(opened(sides, host)), encoding="utf-8")
+    old, name = "/root/old", "{'certautopilot': client.certautopilot, 'old': client.certautopilot_old}"
+    copied = (
+        "[d['old'][n].insert_many(list(d['certautopilot'][n].find())) for d in [DBS] "
+        "for n in d['certautopilot'].list_collection_names() if d['certautopilot'][n].find_one()]"
+    )
+    sides.database(copied.replace("DBS", name))
+    sides.hosts.run(host, ["sh", "-c", f"install -d -m 0700 {old} && cp {CONFIG} {SECRETS} {old}/ && chmod 600 {old}/* "
+                           f"&& chown root:root {old}/* && sed -i 's/name: certautopilot$/&_old/' {old}/config.yaml"])  # fmt: skip
+    deleted = (
+        "[(db.certificate_private_keys.delete_many({'certificate_id': c['_id']}), db.certificates.delete_one(c)) "
+        "for db in [client.certautopilot] for c in list(db.certificates.find({'name': 'svc-1.example.com'}))]"
+    )
+    sides.database(deleted)
 
 
 def one_hsm(sides: Sides, nodes: tuple[str, ...]) -> None:
