@@ -79,8 +79,9 @@ def forget(sides: Sides, host: str) -> None:
         "for n in d['certautopilot'].list_collection_names() if d['certautopilot'][n].find_one()]"
     )
     sides.database(copied.replace("DBS", name))
-    sides.hosts.run(host, ["sh", "-c", f"install -d -m 0700 {old} && cp {CONFIG} {SECRETS} {old}/ && chmod 600 {old}/* "
-                           f"&& chown root:root {old}/* && sed -i 's/name: certautopilot$/&_old/' {old}/config.yaml"])  # fmt: skip
+    kept = f"install -d -m 0700 {old} && cp {CONFIG} {SECRETS} {old}/ && chmod 600 {old}/* && chown root:root {old}/*"
+    renamed = f"sed -i 's/name: certautopilot$/&_old/' {old}/config.yaml"
+    sides.hosts.run(host, ["sh", "-c", f"{kept} && {renamed}"])
     deleted = (
         "[(db.certificate_private_keys.delete_many({'certificate_id': c['_id']}), db.certificates.delete_one(c)) "
         "for db in [client.certautopilot] for c in list(db.certificates.find({'name': 'svc-1.example.com'}))]"
