@@ -108,7 +108,8 @@ manifest:
     expiring:
       description:
         - The certificates of the bundle that run out within C(within_days) of the export, C(count) of them, and of the
-          soonest in C(certificates) C(id), C(name), C(project) (its id) and C(not_after).
+          soonest in C(certificates) C(id), C(name), C(project) (its id) and C(not_after). C(by_project) counts all of
+          them by the id of their project.
       type: dict
     metadata:
       description:

@@ -135,7 +135,7 @@ def _collections(facts: Mapping[str, object]) -> list[dict[str, object]]:
 def _projects(facts: Mapping[str, object]) -> list[dict[str, object]]:
     """Return the same for each project, and under id "" for records of none. A project may be gone, or new."""
     exported, equal = part(facts, "first", "by_project"), part(facts, "first_proof", "equal_by", "project")
-    changed = part(facts, "last", "by_project")
+    changed, expiring = part(facts, "last", "by_project"), part(facts, "first", "expiring", "by_project")
     names = _project_names(facts)
     told = [
         {
@@ -144,6 +144,7 @@ def _projects(facts: Mapping[str, object]) -> list[dict[str, object]]:
             "exported": count(exported, project),
             "equal": count(equal, project),
             "changed": count(changed, project),
+            "expiring": count(expiring, project),
         }
         for project in {**names, **exported, **changed}
     ]
@@ -165,8 +166,18 @@ def _expiring(facts: Mapping[str, object]) -> dict[str, object]:
     return {
         "within_days": count(last or first, "within_days"),
         "count": max(count(first, "count"), len(soonest)),
+        "while_frozen": [word(one, "id") for one in soonest if _ran_out_frozen(facts, word(one, "not_after"))],
         "certificates": soonest,
     }
+
+
+def _ran_out_frozen(facts: Mapping[str, object], not_after: str) -> bool:
+    """Return whether a certificate ran out while nothing served, when nobody could renew it."""
+    began, finished = word(facts, "stages_started", "quiesce"), word(facts, "finished")
+    if not (began and finished and not_after):
+        return False
+    # Instants are RFC 3339 in UTC; to the second they sort as they are read.
+    return began[:19] <= not_after[:19] <= finished[:19]
 
 
 def _bundle(manifest: Mapping[str, object]) -> dict[str, object]:

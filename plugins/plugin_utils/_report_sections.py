@@ -106,8 +106,20 @@ def expiring(report: Mapping[str, object]) -> Markup:
         f"{amount(found)} certificate(s) run out within {days} days of the export, or had already. See that the "
         "destination renews them: those at the top first.",
     )
+    frozen = items(report, "expiring", "while_frozen")
+    lapsed = element(
+        "p",
+        f"{amount(len(frozen))} of them ran out while nothing served: renew them by hand if the first sweep does not.",
+    )
     more = element("p", f"and {amount(found - len(told))} more at the source", class_="more")
-    return joined([said, table("Soonest first", columns, rows, stacks=True), more if found > len(told) else None])
+    return joined(
+        [
+            said,
+            lapsed if frozen else None,
+            table("Soonest first", columns, rows, stacks=True),
+            more if found > len(told) else None,
+        ]
+    )
 
 
 def keys(report: Mapping[str, object]) -> Markup:
@@ -189,7 +201,7 @@ def _step(one: Mapping[str, object]) -> Markup:
 def _counts(
     caption: str, title: str, told: Sequence[Mapping[str, object]], name: Callable[[Mapping[str, object]], Markup]
 ) -> Markup:
-    removes = any("removed" in one for one in told)
+    removes, expires = any("removed" in one for one in told), any(count(one, "expiring") for one in told)
     rows = [
         [
             name(one),
@@ -197,6 +209,7 @@ def _counts(
             _equal(one),
             _many(one, "changed"),
             *([_many(one, "removed")] if removes else []),
+            *([_many(one, "expiring")] if expires else []),
         ]
         for one in told
     ]
@@ -206,6 +219,7 @@ def _counts(
         Column("Equal", "number"),
         Column("New or changed since", "number"),
         *([Column("Gone since", "number")] if removes else []),
+        *([Column("Certificates that run out soon", "number")] if expires else []),
     ]
     return table(caption, columns, rows, stacks=True)
 

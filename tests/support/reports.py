@@ -76,7 +76,7 @@ def facts(names: tuple[str, ...] = NAMES) -> dict[str, object]:
         "projects": [{"id": one, "name": name} for one, name in zip(ids, names, strict=True)],
         "recipients": ["age107qv5lnf30y4srkf6tvwsdgf68llhkkuefn8h0r3z9zlpp83ueps5twz7c"],
         "expiring": {
-            "within_days": 30, "count": 3,
+            "within_days": 30, "count": 3, "by_project": {ids[0]: 2, ids[-1]: 1},
             "certificates": [
                 {"id": "a", "name": names[0], "project": names[-1], "not_after": "2026-05-02T09:00:00Z"},
                 {"id": "b", "name": "*.shop.example.com", "project": names[0], "not_after": "2026-05-09T00:00:00Z"},

@@ -9,6 +9,7 @@ WITHIN_DAYS is what the product itself begins to warn of (`cert.expiring.30d`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,10 +25,14 @@ LISTED = 100  # of them, the soonest: the manifest of a bundle is read by people
 
 @dataclass(slots=True)
 class Expiring:
-    """exported_at: when. count: how many run out in time, those that had run out before among them."""
+    """exported_at: when. count: how many run out in time, those that had run out before among them.
+
+    by_project: the same by id of the project as text, "" for those of none.
+    """
 
     exported_at: datetime
     count: int = 0
+    by_project: Counter[str] = field(default_factory=Counter)
     _soonest: list[tuple[datetime, JsonObject]] = field(default_factory=list, repr=False)
 
     def note(self, certificate: Mapping[str, BsonValue]) -> None:
@@ -38,6 +43,7 @@ class Expiring:
         if _aware(not_after) > _aware(self.exported_at) + timedelta(days=WITHIN_DAYS):
             return
         self.count += 1
+        self.by_project[record_id_text(certificate.get("project_id") or "")] += 1
         told: JsonObject = {
             "id": record_id_text(certificate.get("_id")),
             "name": str(certificate.get("name") or certificate.get("common_name") or ""),
@@ -49,9 +55,11 @@ class Expiring:
             self._cut()
 
     def as_listed(self) -> JsonObject:
-        """Return what a manifest says: {within_days, count, certificates: the soonest LISTED of them}."""
+        """Return what a manifest says: {within_days, count, by_project, certificates: the soonest LISTED of them}."""
         self._cut()
-        return {"within_days": WITHIN_DAYS, "count": self.count, "certificates": [told for _at, told in self._soonest]}
+        soonest = [told for _at, told in self._soonest]
+        counts = {"count": self.count, "by_project": dict(sorted(self.by_project.items()))}
+        return {"within_days": WITHIN_DAYS, **counts, "certificates": soonest}
 
     def _cut(self) -> None:
         self._soonest.sort(key=lambda one: one[0])

@@ -24,7 +24,7 @@ def test_what_runs_out_in_time_is_listed_the_soonest_first():
 
     told = found.as_listed()
     assert [one["id"] for one in told["certificates"]] == ["c-3", "c29", "c30"]
-    assert (told["count"], told["within_days"]) == (3, 30)
+    assert (told["count"], told["within_days"], told["by_project"]) == (3, 30, {"p": 3})
     assert told["certificates"][0]["not_after"] == "2026-04-28T21:00:00Z"
 
 

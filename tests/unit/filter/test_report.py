@@ -59,6 +59,25 @@ def test_each_project_has_its_counts_and_those_of_none_come_last():
     assert (projects[0]["changed"], projects[-1]["id"]) == (3, "")
 
 
+def test_each_project_says_how_many_of_its_certificates_run_out_soon():
+    report = migration_report(facts(("a", "b")))
+
+    assert [one["expiring"] for one in report["projects"]] == [2, 1, 0]
+    assert "Certificates that run out soon" in report_html(report).partition("By project")[2]
+
+
+def test_a_certificate_that_ran_out_while_nothing_served_is_told():
+    made = facts()
+    stopped = made["stages_started"]["quiesce"]
+    made["first"]["expiring"]["certificates"][1]["not_after"] = stopped
+
+    report = migration_report(made)
+
+    assert report["expiring"]["while_frozen"] == ["b"]
+    assert "1 of them ran out while nothing served" in report_html(report)
+    assert migration_report(facts())["expiring"]["while_frozen"] == []
+
+
 def test_all_bookkeeping_is_said_to_stay():
     stayed = " ".join(what(migration_report(facts())))
 
