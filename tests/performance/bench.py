@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure rotations: a table on standard output, the same in build/bench.json. `make bench` runs it.
 
-    python -m tests.performance.bench [--quick] [--profile] [--only env,long,pkcs11,engine,workers,migration]
+    python -m tests.performance.bench [--quick] [--profile] [--only env,long,pkcs11,engine,workers,certificates]
 
 All ratios come from one run on one server (MONGODB_URI, or a server of its own without a sync at each commit).
 """
@@ -30,6 +30,7 @@ from tests.support import database
 from tests.support.processes import REPOSITORY
 
 from . import report
+from .cases_certificates import certificate_rows
 from .cases_env import env_rows, environment
 from .cases_hsm import pkcs11_rows, worker_rows
 from .cases_long import long_rows
@@ -53,6 +54,8 @@ class Sizes:
     plain: int = 500_000
     pkcs11: tuple[int, ...] = (4_000, 20_000)
     migration: tuple[int, int] = (2_000, 100_000)
+    certificates: tuple[int, int] = (1_000, 10_000)
+    by_api: int = 1_200
     engine: tuple[int, int] = (10_000, 400_000)
     workers: tuple[int, ...] = (1, 2, 4, 8, 16)
     worker_s: float = 2.0
@@ -64,6 +67,8 @@ QUICK = Sizes(
     plain=10_000,
     pkcs11=(1_000,),
     migration=(1_000, 5_000),
+    certificates=(200, 1_000),
+    by_api=100,
     engine=(10_000, 100_000),
     workers=(1, 4, 8),
     worker_s=1.5,
@@ -75,7 +80,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.performance.bench")
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute")
     parser.add_argument("--profile", action="store_true", help="env at 8,000 and the engine under cProfile instead")
-    parser.add_argument("--only", default="env,long,pkcs11,engine,workers,migration", help="cases, with commas")
+    parser.add_argument(
+        "--only", default="env,long,pkcs11,engine,workers,migration,certificates", help="cases, with commas"
+    )
     arguments = parser.parse_args()
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -101,6 +108,7 @@ def _measure(folder: Path, sizes: Sizes, cases: set[str]) -> tuple[list[Row], st
             "pkcs11": lambda: pkcs11_rows(server, folder, sizes.pkcs11),
             "engine": lambda: engine_rows(*sizes.engine),
             "migration": lambda: migration_rows(server, folder, sizes.migration),
+            "certificates": lambda: certificate_rows(server, folder, sizes.certificates, sizes.by_api),
             "workers": lambda: worker_rows(folder, sizes.workers, sizes.worker_s),
         }
         rows = []
