@@ -51,6 +51,7 @@ class DatabaseCertificates:
         self.missed: list[Problem] = []
         documents = [shown(raw) for raw in records.stream_raw(store, PROJECTS)]
         self._projects = Projects(documents)
+        self._owned: dict[bytes, list[bytes]] | None = None
         self._policy = KeyExportPolicy(self._settings(), documents, self._read(POLICIES, {}))
 
     def _settings(self) -> list[Document]:
@@ -73,7 +74,7 @@ class DatabaseCertificates:
     def fetch(self, batch: Sequence[Listed], *, with_keys: bool) -> Iterator[Fetched]:
         ids = [record_bytes.id_of(listed.key) for listed in batch]
         found = {record_bytes.id_key_of(raw): shown(raw) for raw in records.raw_by_ids(self._store, CERTIFICATES, ids)}
-        keys = _KeyRecords(self._store, self._keys, self._policy, batch) if with_keys and self._keys else None
+        keys = self._key_records(batch) if with_keys and self._keys else None
         for listed in batch:
             document = found.get(listed.key)
             if document is None:
@@ -88,19 +89,39 @@ class DatabaseCertificates:
                 against_policy=against,
             )
 
+    def _key_records(self, batch: Sequence[Listed]) -> _KeyRecords | None:
+        """Return the key records of a batch.
+
+        WHY whose they are is read once, not asked for with each batch: no index over `certificate_id` is documented,
+        and a server without one looks through all key records for each batch.
+        """
+        if self._keys is None:
+            return None
+        if self._owned is None:
+            self._owned = {}
+            for key, owner in records.field_by_id(self._store, PRIVATE_KEYS, "certificate_id"):
+                self._owned.setdefault(record_bytes.id_key(owner), []).append(key)
+        owned = {listed.key: _owned_by(listed, self._owned) for listed in batch}
+        return _KeyRecords(self._store, self._keys, self._policy, batch, owned)
+
+
+def _owned_by(listed: Listed, owned: dict[bytes, list[bytes]]) -> list[bytes]:
+    """Return the keys of the key records that name a certificate, by its id or its text."""
+    return [key for form in {listed.key, record_bytes.id_key(listed.id)} for key in owned.get(form, ())]
+
 
 class _KeyRecords:
     """The key records of a batch of certificates; those that may leave are opened, in one call to the provider."""
 
-    def __init__(self, store: Store, keys: Keys, policy: KeyExportPolicy, batch: Sequence[Listed]) -> None:
+    def __init__(
+        self, store: Store, keys: Keys, policy: KeyExportPolicy, batch: Sequence[Listed],
+        owned: dict[bytes, list[bytes]],
+    ) -> None:  # fmt: skip
         self._keys = keys
-        by_owner: dict[bytes, list[bytes]] = {}
-        owners = {listed.key: (listed.key, record_bytes.id_key(listed.id)) for listed in batch}
-        wanted = [record_bytes.id_of(key) for pair in owners.values() for key in pair]
-        for raw in records.stream_raw(store, PRIVATE_KEYS, query={"certificate_id": {"$in": wanted}}):
-            by_owner.setdefault(record_bytes.id_key(shown(raw).get("certificate_id")), []).append(raw)
+        wanted = [record_bytes.id_of(key) for own in owned.values() for key in own]
+        found = {record_bytes.id_key_of(raw): raw for raw in records.raw_by_ids(store, PRIVATE_KEYS, wanted)}
         self._withheld = {listed.project.id: policy.withholds(listed.project.id) for listed in batch}
-        self._records = {key: [raw for one in {*pair} for raw in by_owner.get(one, ())] for key, pair in owners.items()}
+        self._records = {one: [found[key] for key in own if key in found] for one, own in owned.items()}
         self._opened = self._open(
             [raw for listed in batch if self._may_open(listed) for raw in self._records[listed.key]]
         )

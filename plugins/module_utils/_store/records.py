@@ -19,7 +19,19 @@ from .._domain.what_travels import BOOKKEEPING
 from .connection import Store, driver_errors
 from .driver import Document, DriverObject, RawBSONDocument, bson, pymongo, raw_codec
 from .read_ahead import read_ahead
-from .record_bytes import as_document, bytes_of, decode, encode, id_key, id_key_of, id_of, in_bson, raw_of, undecodable
+from .record_bytes import (
+    as_document,
+    bytes_of,
+    decode,
+    decode_to_show,
+    encode,
+    id_key,
+    id_key_of,
+    id_of,
+    in_bson,
+    raw_of,
+    undecodable,
+)
 
 READ_BATCH = 500  # documents a round trip
 BATCH_BYTES = 16 * 1024 * 1024  # of documents held at one time, as much as a server sends at one time
@@ -125,6 +137,15 @@ def ids_of(store: Store, collection: str) -> Iterator[BsonValue]:
         cursor = store.collection(collection).find({}, {"_id": 1}, batch_size=10 * READ_BATCH).sort("_id", 1)
         for document in cursor:
             yield document["_id"]
+
+
+def field_by_id(store: Store, collection: str, name: str) -> Iterator[tuple[bytes, BsonValue]]:
+    """Yield (`id_key`, value of a field) of every record, in no order; None where a record has no such field."""
+    with driver_errors(store):
+        cursor = _raw(store, collection).find({}, {"_id": 1, name: 1}, batch_size=10 * READ_BATCH)
+        for document in cursor:
+            raw = raw_of(document)
+            yield id_key_of(raw), decode_to_show(raw).get(name)
 
 
 def collections_with_records(store: Store) -> list[str]:
