@@ -73,6 +73,8 @@ def hash_key(pepper: str, key: str) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept
+    # WHY: head and body of an answer are two writes; the second would wait until the first was acknowledged.
+    disable_nagle_algorithm = True
     registry: Registry
     before: Callable[[str, str, Any], None] | None = None
     body = b""
