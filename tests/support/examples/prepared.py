@@ -80,8 +80,8 @@ def forget(sides: Sides, host: str) -> None:
     )
     sides.database(copied.replace("DBS", name))
     kept = f"install -d -m 0700 {old} && cp {CONFIG} {SECRETS} {old}/ && chmod 600 {old}/* && chown root:root {old}/*"
-    renamed = f"""sed -i 's/name: "certautopilot"$/name: "certautopilot_old"/' {old}/config.yaml && grep -q _old {old}/config.yaml"""
-    sides.hosts.run(host, ["sh", "-c", f"{kept} && {renamed}"])
+    renamed = f"""sed -i 's/name: "certautopilot"$/name: "certautopilot_old"/' {old}/config.yaml"""
+    sides.hosts.run(host, ["sh", "-c", f"{kept} && {renamed} && grep -q _old {old}/config.yaml"])
     deleted = (
         "[(db.certificate_private_keys.delete_many({'certificate_id': c['_id']}), db.certificates.delete_one(c)) "
         "for db in [client.certautopilot] for c in list(db.certificates.find({'name': 'svc-1.example.com'}))]"
