@@ -25,7 +25,8 @@ from tests.support.service.api import hash_key, serve_http
 from tests.support.service.config import Config
 from tests.support.service.registry import Registry, connect
 
-from .cases_env import dropped, environment
+from . import cases_env
+from .cases_env import dropped
 from .report import Goal, Row
 
 LINEAR = Goal(False, 1.2, "x N ratio")
@@ -115,7 +116,7 @@ def _measured(verb: str, site: Site, options: dict[str, Any], source: dict[str, 
     order = json.dumps({"verb": verb, "params": params, "options": options})
     command = [sys.executable, "-m", f"{__package__}.cases_certificates"]
     ended = subprocess.run(
-        command, input=order, env=environment(), capture_output=True, text=True, check=False, cwd=REPOSITORY
+        command, input=order, env=cases_env.environment(), capture_output=True, text=True, check=False, cwd=REPOSITORY
     )
     if ended.returncode:
         raise RuntimeError(ended.stderr)
