@@ -22,9 +22,10 @@ from .._store.install_lock import InstallLock
 from .._store.keystore import Keystore
 from .canaries import prove_canaries
 from .certificate_records import PROJECTS, Projects, shown
-from .installation import Installation, references
+from .installation import Installation
 from .login_turn import first_login
 from .old_records import OldRecords
+from .standing_keys import references
 
 
 @dataclass(frozen=True, slots=True)
