@@ -64,4 +64,15 @@ options:
   source_pkcs11_run_as:
     description: User as whom the library for the old token is called, as O(pkcs11_run_as) says of the new one.
     type: str
+  source_pkcs11_timeout:
+    description: Seconds within which the old token must answer, as O(pkcs11_timeout) says of the new one.
+    type: int
+  source_pkcs11_start_timeout:
+    description: Seconds within which the old token's library must be loaded and logged in to, as
+      O(pkcs11_start_timeout) says of the new one.
+    type: int
+  source_pkcs11_library_variables:
+    description: How further variables in O(source_secrets_file) begin that the old token's library reads, separated by
+      commas.
+    type: str
 """

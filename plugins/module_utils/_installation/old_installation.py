@@ -59,11 +59,14 @@ def look_at(old: OldRecords, fleet: Fleet | None = None) -> OldInstallation:
             hint="give the database or the whole dump of an installation of the product; nothing was written",
         )
     rows = [record_bytes.decode_record(keystore.COLLECTION, raw) for raw in held[keystore.COLLECTION]]
+    keys, unread = keystore.from_documents(rows)
+    if unread:
+        raise unread[0]
     noted = [shown(raw).get("name") for raw in held[layout_record.COLLECTION]]
     return OldInstallation(
         records=old,
         lock=install_lock.from_document(lock),
-        keys=keystore.whole(*keystore.from_documents(rows)),
+        keys=keys,
         layout=str(noted[0]) if noted else None,
         projects=Projects(shown(raw) for raw in held[PROJECTS]),
         fleet=fleet,

@@ -9,7 +9,7 @@ crash between the two leaves nothing to decide. States and their legal moves: `K
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -113,15 +113,8 @@ class Keystore:
 
 
 def read(store: Store) -> Keystore:
-    """Return the keystore. Rows that are not numbered (intents of an init under way) are left out.
-
-    Raises OpsError keystore.damaged.
-    """
-    return whole(*read_leniently(store))
-
-
-def whole(keystore: Keystore, damaged: Sequence[RowDamaged]) -> Keystore:
-    """Return a keystore of which every row can be read. Raises OpsError keystore.damaged."""
+    """Return the keystore, without the intents of an init under way. Raises OpsError keystore.damaged."""
+    keystore, damaged = read_leniently(store)
     if damaged:
         raise damaged[0]
     return keystore
@@ -130,8 +123,7 @@ def whole(keystore: Keystore, damaged: Sequence[RowDamaged]) -> Keystore:
 def read_leniently(store: Store) -> tuple[Keystore, list[RowDamaged]]:
     """Return what can be read of the keystore, and what is wrong with the rest: for whoever looks at it."""
     with driver_errors(store):
-        documents = list(store.collection(COLLECTION).find())
-    return from_documents(documents)
+        return from_documents(store.collection(COLLECTION).find())
 
 
 def from_documents(documents: Iterable[Document]) -> tuple[Keystore, list[RowDamaged]]:
