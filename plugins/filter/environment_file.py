@@ -20,6 +20,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.environm
 )
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.pin_text import pin_in_file
+from ansible_collections.certautopilot.ops.plugins.module_utils._domain.secret_forms import secrets_in
 
 
 def environment_lines(values: Mapping[str, object]) -> str:
@@ -54,6 +55,21 @@ def pin_text(content: str, origin: str = "the PIN file") -> str:
         raise _failed(refusal) from None
 
 
+def without_secrets(environment: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the environment of a task as it is. Refuses one with a secret: it is in argv, and shown at -vvv (X30)."""
+    names = secrets_in(_texts(environment))
+    if names:
+        raise _failed(
+            OpsError(
+                f"the environment of a task has {', '.join(names)}, expected no secret there",
+                code="settings.environment",
+                hint="Ansible puts it into the command line of each task on the host, and shows it at -vvv; put it "
+                "into secrets.env, or into a file that an option such as pkcs11_pin_file names",
+            )
+        )
+    return environment
+
+
 def _texts(values: object) -> dict[str, str]:
     if not isinstance(values, Mapping):
         raise AnsibleFilterError(f"expected a dictionary of NAME to value, found {type(values).__name__}")
@@ -71,4 +87,5 @@ class FilterModule:
             "environment_differences": environment_differences,
             "environment_disagreements": environment_disagreements,
             "pin_text": pin_text,
+            "without_secrets": without_secrets,
         }

@@ -34,6 +34,17 @@ def is_secret_name(name: str) -> bool:
     return re.search(r"KEK_V|PIN$|SECRET|PEPPER|PASSW|PASSPHRASE|CREDENTIAL|TOKEN$|KEY$|URI$|URL$", name) is not None
 
 
+def secrets_in(variables: Mapping[str, str]) -> list[str]:
+    """Return the sorted names of variables whose values nobody may see; a path or a URI without a password is none."""
+    return sorted(name for name, value in variables.items() if is_secret_name(name) and _gives_away(name, value))
+
+
+def _gives_away(name: str, value: str) -> bool:
+    if name.endswith(("URI", "URL")):
+        return bool(passwords_in(value))
+    return bool(value.strip()) and not value.startswith("/")
+
+
 def values_to_hide(variables: Mapping[str, str]) -> set[str]:
     """Return what nobody may read in a service's log: every value but paths and what is short and no secret.
 

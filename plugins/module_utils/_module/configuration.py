@@ -20,6 +20,7 @@ from .._domain.environment_file import parse_assignments
 from .._domain.errors import FileMissing, OpsError
 from .._domain.pin_text import pin_in_file
 from .._domain.secret import Secret
+from .._domain.secret_forms import secrets_in
 from .._domain.settings import Setting, Settings, Source, conflict, resolve
 from .._keys import registry
 from .._store.opener import uid_of
@@ -43,6 +44,11 @@ def settings_from(params: Params, *, environment: Mapping[str, str], warn: Calla
     service_uid = uid_of(str(params.get("service_user") or ""))
     secrets_file, secrets = _secrets(params.get("secrets_file"), service_uid)
     ours = _hidden({name: value for name, value in environment.items() if name.startswith("CERTAUTOPILOT_")})
+    for name in secrets_in({name: value.reveal() for name, value in ours.items()}):
+        warn(
+            f"{name} comes from the environment: where a task's `environment:` gives it, it is in argv on the host and "
+            "shown at -vvv; put it into secrets.env, or into a file that an option names"
+        )
     for place, variables in (("environment", ours), (f"secrets file {secrets_file}", secrets)):
         if OBSOLETE in variables:
             warn(f"{OBSOLETE} is set in {place}; it has no effect, because the active version is in the keystore")

@@ -90,3 +90,29 @@ def test_a_file_that_cannot_be_read_is_named_without_its_content():
 
     assert "the other secrets.env" in str(raised.value)
     assert "not-to-be-shown" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN": "1234"},
+        {"CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V1": "00" * 32},
+        {"CERTAUTOPILOT_DATABASE_URI": "mongodb://app:word@db/cap"},
+        {"VAULT_TOKEN": "s.1"},
+        {"SOME_PASSWORD": 4711},
+    ],
+)
+def test_x30_the_environment_of_a_task_is_refused_with_a_secret_which_is_named_only(secret):
+    ((name, value),) = secret.items()
+
+    with pytest.raises(AnsibleFilterError, match=r"settings\.environment") as refused:
+        FILTERS["without_secrets"]({"SOFTHSM2_CONF": "/etc/softhsm2.conf", **secret})
+
+    assert name in str(refused.value)
+    assert str(value) not in str(refused.value)
+
+
+def test_the_environment_of_a_task_is_passed_on_without_secrets():
+    environment = {"SOFTHSM2_CONF": "/etc/x", "SSL_KEY": "/etc/x.pem", "HTTPS_URL": "http://proxy:3128", "A_PIN": ""}
+
+    assert FILTERS["without_secrets"](environment) == environment

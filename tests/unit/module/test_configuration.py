@@ -205,3 +205,11 @@ def test_catalogue_extras_become_tuples(host):
 @pytest.mark.parametrize("extra", [{"vault": "a.b"}, {"vault": []}, {"vault": [""]}, {"vault": [1]}, {"vault": None}])
 def test_t11_a_catalogue_that_is_no_list_of_paths_is_refused(host, extra):
     assert refusal(host, catalogue=extra).code == "settings.catalogue"
+
+
+def test_x30_a_secret_of_the_environment_is_warned_of_by_its_name(host):
+    host({"CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN": "5555-5555", "CERTAUTOPILOT_DATABASE_NAME": "cap"}, mongodb_uri=URI)
+
+    (warning,) = host.warnings
+    assert "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN comes from the environment" in warning
+    assert "5555" not in warning
