@@ -29,7 +29,7 @@ SLOWER   := docs-lint build ansible-lint
 STEPS    := $(CHEAP) unit models $(SLOWER) sanity integration molecule molecule-some
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow lint format $(STEPS) browser browser-tools coverage bench chaos hsm-faults integration-hosts docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
+.PHONY: help env test test-slow lint format sbom $(STEPS) browser browser-tools coverage bench chaos hsm-faults integration-hosts docs-codes demo demo-clean hosts hosts-clean hosts-tools lock clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,10 @@ changelog: ## changelog fragments
 build: ## the collection as an archive, built and imported as Galaxy would
 	$(IN_COPY) sh -c 'ansible-galaxy collection build --force --output-path ../../.. && \
 	  python -m galaxy_importer.main ../../../certautopilot-ops-*.tar.gz'
+
+sbom: ## the bill of materials of a release, CycloneDX, beside the archive
+	@mkdir -p .build/copies/build
+	$(PY) .ci/sbom.py .build/copies/build/certautopilot-ops.cdx.json
 
 sanity: ## ansible-test sanity, in virtual environments of its own
 	$(IN_COPY) ansible-test sanity --venv --python $(PYVER) --color no $(ARGS)

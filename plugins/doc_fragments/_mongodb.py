@@ -64,6 +64,6 @@ options:
 requirements:
   - python >= 3.11
   - pymongo >= 4.9
-  - cryptography >= 42.0
+  - cryptography >= 44.0.1
   - PyYAML >= 6.0
 """

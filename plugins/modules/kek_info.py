@@ -25,17 +25,24 @@ options:
       - V(lock) is the install lock with RV(versions), RV(active), RV(migration) and RV(rotation).
       - V(fleet) is RV(fleet).
       - V(envelopes) is RV(envelopes), and the counts in RV(database).
+      - V(journal) is RV(journal).
       - V(digest) is RV(database.digest), a SHA-256 over every record, to prove that a database stayed as it was. The
         counts in RV(database) come with it.
       - V(keys) is RV(keys). It logs in to the HSM.
     type: list
     elements: str
-    choices: [lock, fleet, envelopes, digest, keys]
-    default: [lock, fleet, envelopes]
+    choices: [lock, fleet, envelopes, journal, digest, keys]
+    default: [lock, fleet, envelopes, journal]
   digest:
     description: Adds V(digest) to O(gather).
     type: bool
     default: false
+  journal_head:
+    description:
+      - RV(journal.head) as an earlier run returned it, kept outside the database. It is looked for in the journal.
+      - Whoever may write into the database can write the whole journal anew. This is what finds it.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - certautopilot.ops._attributes
   - certautopilot.ops._attributes.reads
@@ -68,7 +75,7 @@ gathered:
   returned: success
   type: list
   elements: str
-  sample: [envelopes, fleet, lock]
+  sample: [envelopes, fleet, journal, lock]
 lock:
   description: The install lock, null where there is none.
   returned: success
@@ -208,6 +215,25 @@ rotation:
       envelopes a second, eta_s (null where unknown), started_at and updated_at.
   returned: success
   type: dict
+journal:
+  description:
+    - What this collection did to the database, checked, null where it was not gathered. Each entry has the hash of the
+      one before it, so that one which was altered or removed is found. No proof against whoever may write into the
+      database, unless O(journal_head) was kept elsewhere.
+  returned: success
+  type: dict
+  contains:
+    entries:
+      description: How many.
+      type: int
+    head:
+      description: Number and hash of the last entry, as V(7:5f2c…), null where there is none. Keep it.
+      type: str
+    damaged:
+      description: A sentence for each entry that is not as it was written, and for O(journal_head) where it is not
+        there.
+      type: list
+      elements: str
 failure:
   description: What stopped the module. Codes are stable; they are listed in the collection's guide to failure
     codes.
@@ -241,10 +267,11 @@ ARGUMENTS = with_installation(
     gather={
         "type": "list",
         "elements": "str",
-        "choices": ["lock", "fleet", "envelopes", "digest", "keys"],
-        "default": ["lock", "fleet", "envelopes"],
+        "choices": ["lock", "fleet", "envelopes", "journal", "digest", "keys"],
+        "default": ["lock", "fleet", "envelopes", "journal"],
     },
     digest={"type": "bool", "default": False},
+    journal_head={"type": "str", "default": ""},
 )
 
 

@@ -4,7 +4,7 @@
 """The first login of a run: hosts take turns, and a PIN that one of them saw refused is not tried by another (T32).
 
 Around the first login of a provider that logs in to a device:
- 1 lease    "pin:<token>", so that the next host sees what became of this one's try
+ 1 lease    "pin:login", so that the next host sees what became of this one's try
  2 notes    a PIN that the token refused before is refused here, before the device's library is loaded
  3 mark     in the lease, when C_Login is about to be called: whoever dies in it leaves the mark, and the next host
             finds it and does not try (X54)
@@ -30,6 +30,7 @@ from .._store import leases, pin_refusals
 from .._store.connection import Store
 from .._store.leases import Lease
 
+LEASE = "pin:login"  # WHY not by token: what was typed as its label may be a PIN, and nobody has found it yet (X36)
 LEASE_S = 10  # renewed while its holder lives: a host that died in its login holds up the others for no longer
 _MARK = "login_begun"
 WAIT_S = 120  # for many hosts before this one, or for one whose HSM hangs
@@ -58,33 +59,38 @@ def later_logins(settings: Settings, store: Store) -> AbstractContextManager[Non
 
 @dataclass(frozen=True, slots=True)
 class _Marked:
-    """The mark of a login that is under way. Keeps `provider.LoginRecord`. lease: None where this run has no turn."""
+    """The mark of a login that is under way. Keeps `provider.LoginRecord`. lease: None where this run has no turn.
+
+    place: the token, which is the mark: who finds it may be about to log in to another. It was found by then (X36).
+    """
 
     store: Store
     lease: Lease | None
+    place: str
 
     def begins(self) -> None:
         """Raises OpsError lease.lost, database.*: then nobody logs in."""
         if self.lease is not None:
-            leases.mark(self.store, self.lease, _MARK, on=True)
+            leases.mark(self.store, self.lease, _MARK, self.place)
 
     def passed(self) -> None:
         with contextlib.suppress(OpsError):  # SAFE BECAUSE a mark that stays is only asked about once more
             if self.lease is not None:
-                leases.mark(self.store, self.lease, _MARK, on=False)
+                leases.mark(self.store, self.lease, _MARK, "")
 
-    def turn_into_a_note(self, login: Login) -> None:
+    def turn_into_a_note(self) -> None:
         """Note the login of an earlier holder who died in it."""
-        if self.lease is not None and leases.is_marked(self.store, self.lease, _MARK):
-            pin_refusals.note(self.store, login.place, None)
-            leases.mark(self.store, self.lease, _MARK, on=False)
+        place = leases.mark_of(self.store, self.lease, _MARK) if self.lease is not None else ""
+        if self.lease is not None and place:
+            pin_refusals.note(self.store, place, None)
+            leases.mark(self.store, self.lease, _MARK, "")
 
 
 @contextmanager
 def _turn(login: Login, store: Store, *, queue: bool, retry_refusal: str) -> Iterator[LoginRecord | None]:
-    with _queued(store, f"pin:{login.place}") if queue else nullcontext() as lease:
-        mark = _Marked(store, lease)
-        mark.turn_into_a_note(login)  # 2
+    with _queued(store, LEASE) if queue else nullcontext() as lease:
+        mark = _Marked(store, lease, login.place)
+        mark.turn_into_a_note()  # 2
         before = pin_refusals.find(store, login.place, login.secret)
         if before is not None and before.refusal != retry_refusal:
             raise login.refused_before(refusal=before.refusal, at=before.at, host=before.host, certain=before.certain)

@@ -22,7 +22,7 @@ from .._keys import registry
 # import name -> (name on the package index, lowest version that works)
 LIBRARIES = {
     "pymongo": ("pymongo", "4.9"),
-    "cryptography": ("cryptography", "42.0"),
+    "cryptography": ("cryptography", "44.0.1"),
     "yaml": ("PyYAML", "6.0"),
     "pyrage": ("pyrage", "1.2"),
     **registry.libraries(),

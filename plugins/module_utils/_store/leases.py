@@ -113,9 +113,9 @@ def renew(store: Store, lease: Lease, *, lease_s: float = LEASE_S) -> None:
         raise _lost(lease)
 
 
-def mark(store: Store, lease: Lease, name: str, *, on: bool) -> None:
-    """Write a mark into the lease's document, or take it away. It outlives the holder. Raises OpsError lease.lost."""
-    change: Document = {"$set": {name: True}} if on else {"$unset": {name: ""}}
+def mark(store: Store, lease: Lease, name: str, value: str) -> None:
+    """Write a mark into the lease's document, "": take it away. It outlives the holder. Raises OpsError lease.lost."""
+    change: Document = {"$set": {name: value}} if value else {"$unset": {name: ""}}
     with driver_errors(store):
         guard = {"_id": lease.name, "owner": lease.owner, "token": lease.token}
         outcome = store.collection(COLLECTION).update_one(guard, change)
@@ -123,10 +123,11 @@ def mark(store: Store, lease: Lease, name: str, *, on: bool) -> None:
         raise _lost(lease)
 
 
-def is_marked(store: Store, lease: Lease, name: str) -> bool:
-    """Return whether a holder, this one or one before it, left a mark."""
+def mark_of(store: Store, lease: Lease, name: str) -> str:
+    """Return the mark that a holder, this one or one before it, left, "" where there is none."""
     with driver_errors(store):
-        return store.collection(COLLECTION).find_one({"_id": lease.name, name: True}, {"_id": 1}) is not None
+        found = store.collection(COLLECTION).find_one({"_id": lease.name}, {name: 1})
+    return str((found or {}).get(name) or "")
 
 
 def release(store: Store, lease: Lease) -> None:

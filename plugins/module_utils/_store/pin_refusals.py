@@ -13,8 +13,11 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.pin_tag import SALT_LENGTH, tag
 from .._domain.secret import Secret
@@ -23,7 +26,7 @@ from .connection import Store, driver_errors
 from .first_writer import insert_if_absent
 
 COLLECTION = "kek_pin_refusals"
-KEPT = 8  # refusals of a token; WHY so few: each makes one right PIN in 1024 look refused
+KEPT = 8  # refusals of a token; WHY so few: each makes one right PIN in 1024, or in 32 short ones, look refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +92,29 @@ def _forget(store: Store, token: str, pin: Secret[str]) -> int | None:
 def _read(store: Store, token: str) -> Document | None:
     with driver_errors(store):
         found = store.collection(COLLECTION).find_one({"_id": token})
-    return None if found is None else dict(found)
+    if found is None:
+        return None
+    if not _is_sound(found):
+        raise OpsError(
+            f"the note of refused PINs for the token {token} is damaged (in {COLLECTION})",
+            code="pkcs11.note_damaged",
+            hint=f'find out what wrote it, then remove it: db.{COLLECTION}.deleteOne({{_id: "{token}"}}); a PIN that '
+            "was refused before is then tried once more",
+        )
+    return dict(found)
+
+
+def _is_sound(note: Document) -> bool:
+    """Return whether a note has the form in which it is written: what others altered must not cost a try (X32)."""
+    salt, refused = note.get("salt"), note.get("refused")
+    return (
+        isinstance(salt, bytes)
+        and len(salt) == SALT_LENGTH
+        and isinstance(refused, list)
+        and all(
+            isinstance(entry, Mapping) and isinstance(entry.get("tag", ""), (int, type(None)))
+            and isinstance(entry.get("at"), datetime)
+            and {"refusal", "host"} <= entry.keys()
+            for entry in refused
+        )
+    )  # fmt: skip

@@ -22,14 +22,14 @@ from .._installation import key_drift
 from .._installation import survey as surveys
 from .._installation.installation import open_database
 from .._installation.survey import Survey
-from .._store import heartbeats, imports, install_lock, keystore, rotations
+from .._store import heartbeats, imports, install_lock, journal, keystore, rotations
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest, each_raw
 from .._store.install_lock import InstallLock
 from .._store.keystore import Keystore
 
-LOCK, FLEET, ENVELOPES, DIGEST, KEYS = "lock", "fleet", "envelopes", "digest", "keys"
-EVERYTHING_BUT_DIGEST = (LOCK, FLEET, ENVELOPES)
+LOCK, FLEET, ENVELOPES, JOURNAL, DIGEST, KEYS = "lock", "fleet", "envelopes", "journal", "digest", "keys"
+EVERYTHING_BUT_DIGEST = (LOCK, FLEET, ENVELOPES, JOURNAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +37,24 @@ class Options:
     """gather: what to read. lock: install lock, versions, migration, rotation. fleet: heartbeats.
 
     keys: logs in, and shows each key beside the record of its making.
-    envelopes: walks every record. digest: also the SHA-256 over every record, to prove that a database stayed as it
-    was, in the same walk. digest as an option of its own adds it to `gather`.
+    envelopes: walks every record. journal: what this collection did, checked. digest: also the SHA-256 over every
+    record, to prove that a database stayed as it was, in the same walk. digest as an option of its own adds it to
+    `gather`. journal_head: one that was kept.
     """
 
     gather: tuple[str, ...] = EVERYTHING_BUT_DIGEST
     digest: bool = False
+    journal_head: str = ""
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
-    """Return lock, versions, envelopes, fleet, database, migration and rotation."""
+    """Return lock, versions, envelopes, fleet, database, migration, rotation and journal."""
     gather = {*options.gather, DIGEST} if options.digest else set(options.gather)
     with open_database(settings) as store:
         values = _read(store, Catalogue(settings.catalogue), gather)
         lock, rows, _damaged = _read_rows(store) if KEYS in gather else (None, Keystore({}, None), [])
         values["keys"] = key_drift.look(settings, store, lock, rows) if KEYS in gather else None
+        values["journal"] = journal.check(store).as_result(options.journal_head) if JOURNAL in gather else None
     return Result(changed=False, values={"gathered": sorted(gather), **values}, before={}, after={})
 
 

@@ -161,13 +161,13 @@ def test_x54_what_fails_before_c_login_is_no_try_and_leaves_no_note(site, monkey
 
 
 def test_x54_a_host_whose_turn_went_to_another_does_not_log_in(site, monkeypatch):
-    real = login_turn.leases.is_marked
+    real = login_turn.leases.mark_of
 
     def overtaken(store, lease, name):
         site.db.locks.update_one({"_id": lease.name}, {"$inc": {"token": 1}})
         return real(store, lease, name)
 
-    monkeypatch.setattr(login_turn.leases, "is_marked", overtaken)
+    monkeypatch.setattr(login_turn.leases, "mark_of", overtaken)
     site.faulty("before", 0xA0)
 
     assert (refusal_of(site).code, site.login_calls()) == ("lease.lost", 0)

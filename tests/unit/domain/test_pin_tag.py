@@ -29,19 +29,35 @@ def test_the_tag_is_the_first_ten_bits_of_the_hmac_of_rfc_4231_case_2():
     assert tag(b"Jefe", "what do ya want for nothing?") == 0x5BDCC146 >> 22
 
 
-@pytest.mark.parametrize("pin", ["", "1234", "pin-7391", "contraseña-ß", "x" * 255])
+@pytest.mark.parametrize("pin", ["pin-7391", "contraseña-ß", "x" * 255])
 @pytest.mark.parametrize("salt", [SALT, b"\xff" * 16])
 def test_the_tag_is_that_of_another_library(salt, pin):
     assert tag(salt, pin) == leftmost_ten_bits(salt, pin)
 
 
 def test_a_refused_pin_hides_among_a_thousandth_of_all_pins():
-    ours = tag(SALT, "73910")
+    ours = tag(SALT, "00073910")
 
-    sharing = sum(tag(SALT, f"{number:05}") == ours for number in range(100_000))
+    sharing = sum(tag(SALT, f"{number:08}") == ours for number in range(100_000))
 
     assert 60 < sharing < 140  # 98 expected; the salt is fixed, so this does not change from run to run
 
 
 def test_a_tag_uses_all_its_values_and_no_more():
-    assert {tag(SALT, str(number)) for number in range(20_000)} == set(range(1024))
+    assert {tag(SALT, f"{number:08}") for number in range(20_000)} == set(range(1024))
+
+
+@pytest.mark.parametrize("databases", [1, 2, 20])
+def test_x32_a_short_pin_hides_among_hundreds_however_many_databases_are_read(databases):
+    salts = [bytes([number]) * 16 for number in range(databases)]
+    seen = [tag(salt, "7391") for salt in salts]
+
+    left = [pin for pin in (f"{number:04}" for number in range(10_000)) if [tag(salt, pin) for salt in salts] == seen]
+
+    assert 250 < len(left) < 375  # 312 expected
+    assert "7391" in left
+
+
+@pytest.mark.parametrize("length", [4, 6, 7])
+def test_x32_of_a_short_pin_five_bits_are_told(length):
+    assert {tag(SALT, f"{number:0{length}}") for number in range(9_000)} == set(range(32))
