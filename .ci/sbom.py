@@ -6,8 +6,8 @@
     .venv/bin/python .ci/sbom.py [FILE]
 
 What is in it: the collection, and each library that the role runtime installs on hosts, by the version and the hashes
-of its lock. Nothing of development: none of it is shipped. The same lock gives the same bytes, so that anybody can make it
-again; the serial number is made of the content. Needs no network.
+of its lock. Nothing of development: none of it is shipped. The same lock gives the same bytes, so that anybody can make
+it again; the serial number is made of the content. Needs no network.
 Source: CycloneDX 1.6, https://cyclonedx.org/docs/1.6/json/; package URLs, ECMA-427.
 """
 
