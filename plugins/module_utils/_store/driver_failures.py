@@ -233,7 +233,7 @@ def _not_allowed(failure: errors.OperationFailure, place: Place) -> Unauthorized
     needs = f"give it {role} on this database" if role else "give it read or readWrite, and dbAdmin for kek_remove"
     return Unauthorized(
         f"{place.where} does not allow this user {command or 'what was asked'} (server code {NOT_ALLOWED})",
-        hint=f"{needs}; a URI without a user is nobody's login",
+        hint=f"{needs}; docs/privileges.md lists what each module needs; a URI without a user is nobody's login",
     )
 
 
