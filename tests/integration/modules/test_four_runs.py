@@ -177,3 +177,33 @@ def test_certificates_with_keys_four_times_and_what_cannot_be_exported_is_in_the
     assert (result["failed"], result["changed"], result["failure"]["code"]) == (True, True, "export.incomplete")
     assert [one["code"] for one in result["failures"]] == ["certificate.pending"]
     assert result["counts"] == {"written": 1, "incomplete": 0, "failed": 1}
+
+
+def test_a_version_is_removed_once_and_its_removal_foretold(play, env_site):
+    env_site.add_kek(2)
+    env_site.write()
+    site = files_of(env_site)
+    rotated = play(("kek_rotate", {**site, "to_version": 2, "allow_empty_fleet": True}, {}))
+
+    done = play(*four_times("kek_remove", {**site, "version": 1, "grace": 0}), arguments=["--diff"])
+
+    assert (rotated.status, done.status) == (0, 0), done.output
+    assert changed(done.results) == [True, True, False, False]
+    assert done.results[0]["diff"] == done.results[1]["diff"]
+    assert env_site.db.kek_journal.count_documents({"verb": "kek_remove"}) == 1
+
+
+def test_a_scratch_installation_begins_once_and_goes_once(play, env_site):
+    name = f"{env_site.name}_scratch"
+    scratch = {**files_of(env_site), "config_file": "/dev/null", "provider": "env", "mongodb_database": name}
+    installed = env_site.db.kek_install.find_one()["install_id"]
+
+    done = play(
+        *four_times("scratch_installation", {**scratch, "of": installed}),
+        *four_times("scratch_installation", {**scratch, "state": "absent"}),
+        arguments=["--diff"],
+    )
+
+    assert done.status == 0, done.output
+    assert changed(done.results) == [True, True, False, False] * 2
+    assert name not in env_site.client.list_database_names()
