@@ -1,0 +1,35 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""db_backup from a task's options to its verb: secrets are encrypted or left out."""
+
+from __future__ import annotations
+
+
+def test_what_is_not_said_is_the_careful_choice(ask):
+    options, _result = ask("db_backup", dest="/x")
+
+    expected = {
+        "encrypt": "secrets",
+        "recipients": (),
+        "keep_config": False,
+    }
+    assert expected.items() <= options.items()
+
+
+def test_what_is_said_reaches_the_verb_in_check_mode_too(ask):
+    options, _result = ask("db_backup", check=True, dest="/x", encrypt="all", recipients=["age1x"])
+
+    expected = {
+        "encrypt": "all",
+        "recipients": ("age1x",),
+        "check": True,
+    }
+    assert expected.items() <= options.items()
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_done(ask):
+    options, result = ask("db_backup", dest="/x", encrypt="some")
+
+    assert options is None
+    assert result["failed"] is True

@@ -1,0 +1,34 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kek_pkcs11_init from a task's options to its verb: a refused PIN is not tried again by itself."""
+
+from __future__ import annotations
+
+
+def test_what_is_not_said_is_the_careful_choice(ask):
+    options, _result = ask("kek_pkcs11_init", version=1)
+
+    expected = {
+        "version": 1,
+        "retry_refusal": "",
+    }
+    assert expected.items() <= options.items()
+
+
+def test_what_is_said_reaches_the_verb_in_check_mode_too(ask):
+    options, _result = ask("kek_pkcs11_init", check=True, version=2, retry_refusal="0badcafe")
+
+    expected = {
+        "version": 2,
+        "retry_refusal": "0badcafe",
+        "check": True,
+    }
+    assert expected.items() <= options.items()
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_done(ask):
+    options, result = ask("kek_pkcs11_init")
+
+    assert options is None
+    assert result["failed"] is True

@@ -1,0 +1,37 @@
+# Copyright (c) 2026 the certautopilot.ops authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""runtime_environment from a task's options to its verb: no library is guessed."""
+
+from __future__ import annotations
+
+
+def test_what_is_not_said_is_the_careful_choice(ask):
+    options, _result = ask("runtime_environment", path="/x", lock_sha256="0a", libraries={})
+
+    expected = {
+        "pythons": (),
+        "lock_file": "",
+        "wheels": "",
+    }
+    assert expected.items() <= options.items()
+
+
+def test_what_is_said_reaches_the_verb_in_check_mode_too(ask):
+    options, _result = ask(
+        "runtime_environment", check=True, path="/x", lock_sha256="0a", libraries={"a": "b"}, wheels="/w"
+    )
+
+    expected = {
+        "libraries": {"a": "b"},
+        "wheels": "/w",
+        "check": True,
+    }
+    assert expected.items() <= options.items()
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_done(ask):
+    options, result = ask("runtime_environment", path="/x")
+
+    assert options is None
+    assert result["failed"] is True
