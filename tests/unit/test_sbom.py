@@ -20,7 +20,7 @@ LOCK = ROOT / "roles/runtime/files/lock.txt"
 @pytest.fixture(scope="module")
 def made():
     command = [sys.executable, ROOT / ".ci/sbom.py"]
-    first, second = (subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2))
+    first, second = (subprocess.run(command, capture_output=True, check=True).stdout for _run in range(2))
     assert first == second, "the same lock gives the same bytes"
     return json.loads(first)
 

@@ -45,17 +45,17 @@ class MongodbUri:
 
 def parts_of(uri: Secret[str]) -> MongodbUri:
     """Return the parts of a URI; of one that is none, what is found in it."""
-    scheme, _, rest = uri.reveal().partition("://")
-    before, _, query = rest.partition("?")
-    place, _, database = before.partition("/")
-    userinfo, _, hosts = place.rpartition("@")
+    scheme, _mark, rest = uri.reveal().partition("://")
+    before, _mark, query = rest.partition("?")
+    place, _mark, database = before.partition("/")
+    userinfo, _mark, hosts = place.rpartition("@")
     pairs = (pair.partition("=") for pair in query.replace(";", "&").split("&") if pair)
     return MongodbUri(
         scheme=scheme,
         hosts=tuple(host for host in hosts.split(",") if host),
         database=unquote_plus(database).partition(".")[0],
         password=Secret(userinfo.partition(":")[2]),
-        options={name.lower(): unquote_plus(value) for name, _, value in pairs},
+        options={name.lower(): unquote_plus(value) for name, _mark, value in pairs},
     )
 
 

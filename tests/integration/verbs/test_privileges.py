@@ -65,7 +65,7 @@ def prepared(made, kek, verb):
     if verb == "kek_install_lock":
         return
     made.call("kek_install_lock")
-    made.db.dns_credentials.insert_many([credential(kek, b"secret") for _ in range(3)])
+    made.db.dns_credentials.insert_many([credential(kek, b"secret") for _number in range(3)])
     if verb == "kek_remove":
         made.call("kek_rotate", to_version=2)
 
