@@ -76,6 +76,10 @@ gathered:
   type: list
   elements: str
   sample: [envelopes, fleet, journal, lock]
+server_time:
+  description: The database server's clock, by which all times here are told.
+  returned: success
+  type: str
 lock:
   description: The install lock, null where there is none.
   returned: success
@@ -203,6 +207,22 @@ database:
     digest:
       description: SHA-256 over every record in hex, with V(digest) in O(gather).
       type: str
+configured:
+  description: What the files of this host say, the provider and the KEK versions whose keys they hold. No key is in it.
+  returned: success
+  type: dict
+  sample:
+    provider: env
+    kek_versions: [1, 2]
+turn:
+  description: Run that has the turn to migrate this database, as M(certautopilot.ops.migration_turn) tells it. V(null)
+    for none.
+  returned: success
+  type: dict
+dropping:
+  description: Whether M(certautopilot.ops.db_drop) has begun to drop the database, and has not ended.
+  returned: success
+  type: bool
 migration:
   description: The import this database came from, with its state, null where there is none.
   returned: success

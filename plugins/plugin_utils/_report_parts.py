@@ -26,6 +26,11 @@ def items(of: object, *names: str) -> list[object]:
     return list(found) if isinstance(found, list | tuple) else []
 
 
+def parts(of: object, *names: str) -> list[Mapping[str, object]]:
+    """Return the mappings in the list at these names; what is none is left out."""
+    return [one for one in items(of, *names) if isinstance(one, Mapping)]
+
+
 def word(of: object, *names: str) -> str:
     """Return the text, or the number as text, at these names."""
     found = _at(of, names)

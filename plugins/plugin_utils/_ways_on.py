@@ -16,6 +16,11 @@ from ._report_parts import items, word
 def going_back(facts: Mapping[str, object]) -> list[dict[str, str]]:
     """Return the steps back to the source: [{do, on, command}]. facts: hosts, units of each side."""
     return [
+        _plain(
+            "The playbook certautopilot.ops.rollback does all of this, in this order, and counts what is lost; with "
+            "the inventory of the migration: ansible-playbook certautopilot.ops.rollback "
+            "-e rollback_accept_loss=true. By hand:"
+        ),
         _step(
             "Stop the destination, and keep it from starting, on every host of it. From here nothing serves.",
             facts, "destination", "systemctl disable --now {unit}",
@@ -41,6 +46,9 @@ def retiring(facts: Mapping[str, object]) -> list[dict[str, str]]:
     database = word(facts, "source", "database", "name")
     kept = ", ".join(str(one) for one in items(facts, "backups_kept"))
     return [
+        _plain(
+            "The playbook certautopilot.ops.retire_old_install refuses as long as something is missing, and says what."
+        ),
         _plain(
             "Wait until the destination has renewed a certificate of each issuer, and until nobody misses anything. "
             "The source's units are stopped and cannot be started meanwhile."

@@ -227,6 +227,7 @@ def test_the_action_group_is_the_list_of_modules_that_work_on_an_installation():
         "require",
         "return_switch",
         "runtime_environment",
+        "secrets_archive",
         "service_unit_info",
     )
     for name in alone:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("playbooks/*.yml")])
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 # A code keeps its area when a role is renamed; import is the verb that import_data calls.
-AREAS = {"import_data": "import", "prove_equal": "verify"}
+AREAS = {"import_data": "import", "prove_equal": "verify", "retire_old_install": "retire"}
 SHARED = {"config_file", "secrets_file", "service_user", "catalogue"}
 REQUIRE = "certautopilot.ops.require"
 PROVIDERS = sorted(kind.NAME for kind in KINDS)
@@ -157,6 +157,19 @@ def test_the_codes_of_roles_are_stable(refusals):
         "migrate.turn",
         "migrate.turn_lost",
         "recover.no_host",
+        "retire.jumped",
+        "retire.no_secrets",
+        "retire.preflight",
+        "retire.unfinished",
+        "rollback.failed",
+        "rollback.jumped",
+        "rollback.loss",
+        "rollback.not_serving",
+        "rollback.not_stopped",
+        "rollback.preflight",
+        "rollback.retired_for_good",
+        "rollback.source_gone",
+        "rollback.turn",
         "rotate.another_host",
         "rotate.cancel_removes",
         "rotate.failed",
@@ -172,6 +185,7 @@ def test_the_codes_of_roles_are_stable(refusals):
         "runtime.python_missing",
         "runtime.venv_missing",
         "runtime.wheels_missing",
+        "status.no_host",
         "verify.not_equal",
     ]
 

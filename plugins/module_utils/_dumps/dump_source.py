@@ -31,7 +31,7 @@ def find(
     if src.is_dir() and not src.is_symlink():
         require_own_folder(src, service_uid=service_uid)
         manifest = backup_manifest.read(src, service_uid=service_uid)
-    _require_this(src, manifest, manifest_sha256)
+    require_this(src, manifest, manifest_sha256)
     with failures_of(src, writing=False):
         form = _form(src, manifest, identity, from_database, service_uid)
     if form is None:
@@ -56,7 +56,8 @@ def _form(
     return mongo_archive.open_archive(src, from_database=from_database, service_uid=uid)
 
 
-def _require_this(src: Path, manifest: BackupManifest | None, wanted: str | None) -> None:
+def require_this(src: Path, manifest: BackupManifest | None, wanted: str | None) -> None:
+    """Raises OpsError restore.not_this_backup. wanted: `manifest_sha256` of the backup that is meant, None for any."""
     if wanted is None:
         return
     found = None if manifest is None else backup_manifest.sha256(manifest)

@@ -18,6 +18,7 @@ from enum import StrEnum
 from .._domain.errors import OpsError
 from .._domain.instants import rfc3339
 from .._domain.values import Document, JsonObject
+from .changes import Since
 from .connection import Store, driver_errors
 from .driver import errors
 
@@ -70,6 +71,32 @@ def read_all(store: Store) -> list[ImportRecord]:
     """Return all import records: a destination has none or one."""
     with driver_errors(store):
         return [_record(document) for document in store.collection(COLLECTION).find(sort=[("_id", 1)])]
+
+
+def chosen(store: Store, wanted: str | None) -> ImportRecord:
+    """Return the import from a source, None: the only one. Raises OpsError migration.none, migration.ambiguous."""
+    matching = [entry for entry in read_all(store) if wanted is None or entry.source_install_id == wanted]
+    if not matching:
+        raise OpsError(
+            "no import to accept in this database" + (f" from {wanted}" if wanted else ""),
+            code="migration.none",
+            hint="run data_import first",
+        )
+    if len(matching) > 1:
+        raise OpsError(
+            f"{len(matching)} imports in this database",
+            code="migration.ambiguous",
+            hint="name one by `source_install_id`",
+        )
+    return matching[0]
+
+
+def accepted_since(store: Store, source_install_id: str) -> Since | None:
+    """Return where the oplog was when an import was accepted; None where it was not told, or by an earlier release."""
+    with driver_errors(store):
+        found = store.collection(COLLECTION).find_one({"_id": source_install_id}, {"since": 1}) or {}
+    kept = found.get("since")
+    return Since.of(tuple(kept)) if isinstance(kept, list) and len(kept) == len(Since._fields) else None
 
 
 def begin(store: Store, source_install_id: str, token: int, facts: Mapping[str, object]) -> None:
@@ -133,18 +160,19 @@ def note_bundle(store: Store, source_install_id: str, token: int, facts: Mapping
 
 
 def advance(
-    store: Store, source_install_id: str, *, leaves: ImportState, enters: ImportState, mine: Mapping[str, object]
-) -> bool:
+    store: Store, source_install_id: str, *, leaves: ImportState, enters: ImportState, mine: Mapping[str, object],
+    facts: Mapping[str, object] | None = None,
+) -> bool:  # fmt: skip
     """Move the state by compare-and-set; False when it was not the one it leaves. Raises ValueError: no such move.
 
-    mine: more of the record that must be as it was read, at least `bundle_id`.
+    mine: more of the record that must be as it was read, at least `bundle_id`. facts: what else is noted with it.
     """
     if enters not in MOVES[leaves]:
         raise ValueError(f"no move from {leaves} to {enters}")
     with driver_errors(store):
         outcome = store.collection(COLLECTION).update_one(
             {"_id": source_install_id, "state": leaves.value, **mine},
-            {"$set": {"state": enters.value, "updated_at": store.server_time()}},
+            {"$set": {**(facts or {}), "state": enters.value, "updated_at": store.server_time()}},
         )
     return bool(outcome.matched_count == 1)
 

@@ -24,8 +24,8 @@ from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.values import JsonObject
 from .._dumps import dump_source
-from .._dumps.backup_manifest import BackupManifest
 from .._dumps.form import Form
+from .._installation import whole_dump
 from .._installation.installation import open_database
 from .._store import age_keys, restore_mark, restored_metadata, restored_records
 from .._store.connection import Store
@@ -61,7 +61,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         )
         mark, there = restore_mark.read(store), restored_metadata.names_in(store)
         _require_room(store, form, there if mark is None else [])
-        tally = _whole(options.src, form, manifest)
+        tally = whole_dump.read(options.src, form, manifest)
         if mark is None and there:
             return _unchanged(store, form, tally)
         identity_of_dump = _identity(form, tally)
@@ -86,24 +86,6 @@ def _not_empty(store: Store, there: list[str]) -> OpsError:
         code="restore.not_empty",
         hint="restore into a new database; nothing was written",
     )
-
-
-def _whole(src: str, form: Form, manifest: BackupManifest | None) -> Tally:
-    """Read all of a dump; return what is in it. Raises OpsError restore.damaged, backup.damaged, file.*."""
-    tally = Tally()
-    for one in form.contents.collections():
-        tally.begin(one.name)
-    form.read(tally.add)
-    wanted = {} if manifest is None else manifest["collections"]
-    told = {name: (entry["documents"], entry["sha256"]) for name, entry in wanted.items()}
-    if manifest is not None and told != tally.in_order():
-        names = sorted(name for name in {*told, *tally.collections} if told.get(name) != tally.in_order().get(name))
-        raise OpsError(
-            f"the documents of {listed(names)} in {src} are not those that its backup.json tells of",
-            code="backup.damaged",
-            hint="take it from another copy of the backup; nothing was written",
-        )
-    return tally
 
 
 def _identity(form: Form, tally: Tally) -> str:

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 
 from .._domain.catalogue import Catalogue
 from .._domain.errors import RowDamaged
+from .._domain.instants import rfc3339
 from .._domain.result import Result
-from .._domain.settings import Settings
+from .._domain.settings import PROVIDER, Settings
 from .._domain.values import JsonObject
 from .._installation import key_drift
 from .._installation import survey as surveys
 from .._installation.installation import open_database
 from .._installation.survey import Survey
-from .._store import heartbeats, imports, install_lock, journal, keystore, rotations
+from .._store import drop_note, heartbeats, imports, install_lock, journal, keystore, migration_turns, rotations
 from .._store.connection import Store
 from .._store.every_record import DatabaseDigest, each_raw
 from .._store.install_lock import InstallLock
@@ -36,10 +37,9 @@ EVERYTHING_BUT_DIGEST = (LOCK, FLEET, ENVELOPES, JOURNAL)
 class Options:
     """gather: what to read. lock: install lock, versions, migration, rotation. fleet: heartbeats.
 
-    keys: logs in, and shows each key beside the record of its making.
-    envelopes: walks every record. journal: what this collection did, checked. digest: also the SHA-256 over every
-    record, to prove that a database stayed as it was, in the same walk. digest as an option of its own adds it to
-    `gather`. journal_head: one that was kept.
+    keys: logs in, and shows each key beside the record of its making. envelopes: walks every record. journal: what this
+    collection did, checked. digest: also the SHA-256 over every record, to prove that a database stayed as it was, in
+    the same walk. digest as an option of its own adds it to `gather`. journal_head: one that was kept.
     """
 
     gather: tuple[str, ...] = EVERYTHING_BUT_DIGEST
@@ -51,10 +51,14 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     """Return lock, versions, envelopes, fleet, database, migration, rotation and journal."""
     gather = {*options.gather, DIGEST} if options.digest else set(options.gather)
     with open_database(settings) as store:
-        values = _read(store, Catalogue(settings.catalogue), gather)
+        values = {**_read(store, Catalogue(settings.catalogue), gather), "server_time": rfc3339(store.server_time())}
+        values["journal"] = journal.check(store).as_result(options.journal_head) if JOURNAL in gather else None
         lock, rows, _damaged = _read_rows(store) if KEYS in gather else (None, Keystore({}, None), [])
         values["keys"] = key_drift.look(settings, store, lock, rows) if KEYS in gather else None
-        values["journal"] = journal.check(store).as_result(options.journal_head) if JOURNAL in gather else None
+    values["configured"] = {
+        "provider": settings.values.get(PROVIDER.name, ""),
+        "kek_versions": sorted(settings.keks),
+    }
     return Result(changed=False, values={"gathered": sorted(gather), **values}, before={}, after={})
 
 
@@ -79,9 +83,17 @@ def _read(store: Store, catalogue: Catalogue, gather: set[str]) -> JsonObject:
             "views": None if found is None else list(store.view_names()),
             **_counted(found, digest, fresh=lock is None and not keys.rows and not damaged),
         },
+        "turn": _turn(store) if with_lock else None,
+        "dropping": drop_note.read(store) is not None if with_lock else None,
         "migration": migrations[-1].as_result() if migrations else None,
         "rotation": rotation.as_result() if rotation else None,
     }
+
+
+def _turn(store: Store) -> JsonObject | None:
+    """Return who has the turn to migrate this database, None for nobody."""
+    turn = migration_turns.read(store)
+    return None if turn is None or turn.expired else turn.as_result()
 
 
 def _read_rows(store: Store) -> tuple[InstallLock | None, Keystore, list[RowDamaged]]:

@@ -9,15 +9,15 @@ serves again and is the truth, so the destination may be imported into once more
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .._domain.errors import OpsError
 from .._domain.result import Result
 from .._domain.settings import Settings
 from .._installation.installation import open_database
-from .._store import imports, journal
-from .._store.imports import ImportRecord, ImportState
+from .._store import changes, imports, journal
+from .._store.imports import ImportState
 
 # asked state -> (state it leaves, state it enters)
 ASKED = {
@@ -38,7 +38,7 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     """Accept the import, or withdraw that. Raises OpsError migration.none, .ambiguous, .not_proven, .moved."""
     leaves, enters = ASKED[options.state]
     with open_database(settings) as store:
-        chosen = _chosen(imports.read_all(store), options.source_install_id)
+        chosen = imports.chosen(store, options.source_install_id)
         source, before = chosen.source_install_id, {"state": chosen.state}
         if chosen.state == enters or (options.state == "withdrawn" and chosen.state != leaves):
             return Result(changed=False, values={"migration": chosen.as_result()}, before=before, after=before)
@@ -49,32 +49,17 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
                 hint="run data_import with the source's last bundle first; only an import that was proven is accepted",
             )
         if not check:
-            # WHY the bundle: what is accepted is what was read here as proven, and not what came since.
-            if not imports.advance(store, source, leaves=leaves, enters=enters, mine={"bundle_id": chosen.bundle}):
+            # WHY noted before: everything that the destination writes once it may serve comes after this place.
+            facts = {"since": changes.begin(store)} if enters == ImportState.ACCEPTED else {}
+            mine = {"bundle_id": chosen.bundle}  # WHY: what is accepted is what was read here, and not what came since
+            if not imports.advance(store, source, leaves=leaves, enters=enters, mine=mine, facts=facts):
                 raise OpsError(
                     "the import changed meanwhile",
                     code="migration.moved",
                     hint="another run is at work; run it again",
                     retryable=True,
                 )
-            facts = {"source": source, "bundle": chosen.bundle, "state": options.state}
-            journal.append(store, "migration_accept", facts)
+            told = {"source": source, "bundle": chosen.bundle, "state": options.state}
+            journal.append(store, "migration_accept", told)
         values = {"migration": replace(chosen, state=enters.value).as_result()}
         return Result(changed=True, values=values, before=before, after={"state": enters.value})
-
-
-def _chosen(found: Sequence[ImportRecord], wanted: str | None) -> ImportRecord:
-    matching = [entry for entry in found if wanted is None or entry.source_install_id == wanted]
-    if not matching:
-        raise OpsError(
-            "no import to accept in this database" + (f" from {wanted}" if wanted else ""),
-            code="migration.none",
-            hint="run data_import first",
-        )
-    if len(matching) > 1:
-        raise OpsError(
-            f"{len(matching)} imports in this database",
-            code="migration.ambiguous",
-            hint="name one by `source_install_id`",
-        )
-    return matching[0]

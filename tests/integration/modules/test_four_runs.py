@@ -45,6 +45,7 @@ def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, 
         *four_times("kek_rotate", {**destination, "to_version": 2, "allow_empty_fleet": True}),
         *four_times("cert_export", {**destination, "dest": str(tmp_path / "certificates")}),
         *four_times("migration_turn", destination),
+        *four_times("migration_writes", destination),
         *four_times("fleet_quiet", {**destination, "quiet_for": 1}),
         *four_times("service_access", destination),
         ("kek_info", {**destination, "digest": True}, {}),
@@ -55,7 +56,7 @@ def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, 
     assert changed(made.results) == [True, True, False, False]
     once, never = [True, True, False, False], [False] * 4
     assert changed(done.results) == [
-        *once, *once, *once, *never, *once, False, *once, *once, *once, *never, *once, *never, *never, False,
+        *once, *once, *once, *never, *once, False, *once, *once, *once, *never, *once, *never, *never, *never, False,
     ]  # fmt: skip
     imported = done.results[17]
     assert (imported["manifest"]["records"], imported["manifest"]["equal"]) == (17, 17)
@@ -63,6 +64,25 @@ def test_a_whole_migration_module_by_module(play, env_site, hsm_site, identity, 
     assert (info["lock"]["provider"], info["active"]["version"]) == ("pkcs11", 2)
     assert info["envelopes"]["by_version"] == {"2": 12}
     assert info["migration"]["state"] == "accepted"
+
+
+def test_the_days_after_a_migration_module_by_module(play, env_site, tmp_path, identity):
+    files, dest = files_of(env_site), str(tmp_path / "backup")
+    (recipient,) = {one["recipient"] for one in play(("bundle_identity", {"path": identity}, {})).results}
+    backup = play(("db_backup", {**files, "dest": dest}, {})).results[0]["manifest"]
+    meant = {"install_id": backup["install_id"], "source_digest": backup["source_digest"], "confirm": env_site.name}
+    archive = {"src": files["secrets_file"], "dest": str(tmp_path / "archive"), "name": "cap1"}
+
+    done = play(
+        *four_times("db_backup_check", {**files, "src": dest}),
+        *four_times("db_drop", {**files, **meant}),
+        *four_times("secrets_archive", {**archive, "recipients": [recipient]}),
+        arguments=["--diff"],
+    )
+
+    assert done.status == 0, done.output
+    assert changed(done.results) == [*[False] * 4, *[True, True, False, False] * 2]
+    assert done.results[4]["diff"] == done.results[5]["diff"]
 
 
 def test_a_first_env_lock_four_times(play, new_site):

@@ -8,6 +8,7 @@ How the names are reached is said beside the inventory, by a second one that `Ho
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support.hosts import Hosts
 from tests.support.hosts.hosts import PRODUCT_PYTHON
@@ -88,17 +90,29 @@ class Plays:
         self.folder = folder
         self.ansible_home = folder / "ansible"
 
-    def start(self, inventory: Path, playbook: str = "migrate", *arguments: str) -> Run:
-        marker = uuid.uuid4().hex
-        environment = {
+    def _environment(self) -> dict[str, str]:
+        return {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
             "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".build" / "collections"),
             "ANSIBLE_HOME": str(self.ansible_home),
             "ANSIBLE_NOCOLOR": "1",
             # Libraries are not what these plays are about; they are those of the stand-in.
             "ANSIBLE_PYTHON_INTERPRETER": PRODUCT_PYTHON,
-            "MIGRATING": marker,
         }
+
+    def module(self, inventory: str, host: str, name: str, options: dict[str, Any]) -> str:
+        """Run a module on one host by the command ansible, as an operator does; return what it said."""
+        inventories = ["-i", str(EXAMPLES / inventory / "inventory.yml"), "-i", str(self.hosts.access.reach)]
+        line = [str(Path(sys.executable).parent / "ansible"), *inventories, host, "-m", f"certautopilot.ops.{name}"]
+        ended = subprocess.run(
+            [*line, "-a", json.dumps(options)], env=self._environment(), capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def start(self, inventory: Path, playbook: str = "migrate", *arguments: str) -> Run:
+        marker = uuid.uuid4().hex
+        environment = {**self._environment(), "MIGRATING": marker}
         inventories = ["-i", str(inventory / "inventory.yml"), "-i", str(self.hosts.access.reach)]
         process = subprocess.Popen(
             [str(Path(sys.executable).parent / "ansible-playbook"), *inventories, f"certautopilot.ops.{playbook}",

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pyrage
 import yaml
 
 from tests.support.hosts.hosts import SHARED
@@ -17,7 +19,10 @@ from tests.support.hosts.hosts import SHARED
 from .plays import EXAMPLES
 from .sides import CONFIG, PIN, RECORDS, SECRETS, Sides, written
 
-PLAYBOOKS = ("fresh_install", "migrate", "rotate", "export_certificates", "recover_certificate")
+PLAYBOOKS = (
+    "fresh_install", "migrate", "rotate",
+    "export_certificates", "recover_certificate", "retire_old_install", "rollback", "status",
+)  # fmt: skip
 TOKENS = "/var/lib/softhsm/tokens"
 SOURCES = {  # provider of what is migrated
     "migrate_env_to_pkcs11": "env",
@@ -30,6 +35,7 @@ PLACES = "/etc/certautopilot /etc/ansible /etc/systemd/system /var/lib /var/back
 # WHY softhsm: SoftHSM2 writes to a token's files at every login; its objects are counted instead.
 PASSING = "journal|samples|wtmp|lastlog|lib/systemd|softhsm"
 MARK = "/var/tmp/before"
+BACKUP, IDENTITY = "/var/backups/certautopilot/last", "/etc/certautopilot/backup-identity"
 # A line of secrets.env, or the only line of a PIN file.
 A_SECRET = re.compile(r"^(?:\w*(?:KEK|PEPPER|SECRET|PIN)\w*=)?[\"']?([\w+/=-]{12,})[\"']?$", re.MULTILINE)
 
@@ -65,6 +71,13 @@ def prepare(sides: Sides, example: str) -> None:
         sides.install("env", *groups["certautopilot"])
     if example == "recover_certificate":
         forget(sides, groups["certautopilot"][0])
+    if playbook_of(example) == "status":
+        sides.clear()
+        sides.install("env", *groups["certautopilot"])
+    if playbook_of(example) in ("retire_old_install", "rollback"):
+        migrated(sides, example)
+    if playbook_of(example) == "retire_old_install":
+        weeks_later(sides, example)
 
 
 def forget(sides: Sides, host: str) -> None:
@@ -89,6 +102,29 @@ def forget(sides: Sides, host: str) -> None:
     sides.database(deleted)
 
 
+def migrated(sides: Sides, example: str) -> None:
+    """Make what is there after a migration by the example's own inventory, and let the destination write something."""
+    groups = groups_of(example)
+    sides.clear()
+    sides.install("env", *groups["source"])
+    done = sides.play(example)
+    assert done.status == 0, done.output[-4000:]
+    sides.write(groups["destination"][0])
+
+
+def weeks_later(sides: Sides, example: str) -> None:
+    """Back the old installation up as the example says, and let three weeks pass in both databases."""
+    old = groups_of(example)["source"][0]
+    identity = pyrage.x25519.Identity.generate()
+    sides.hosts.put(old, IDENTITY, f"{identity}\n", owner="certautopilot:certautopilot")
+    options = {"dest": BACKUP, "recipients": [str(identity.to_public())], "service_user": "certautopilot"}
+    sides.module(example, old, "db_backup", options)
+    past = "datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=21)"
+    accepted = f"client.certautopilot_env.kek_imports.update_many({{}}, {{'$set': {{'updated_at': {past}}}}})"
+    beats = "client.certautopilot.process_heartbeats.delete_many({})"
+    sides.database(f"({accepted}, {beats})")
+
+
 def one_hsm(sides: Sides, nodes: tuple[str, ...]) -> None:
     """Make one installation of several nodes and one HSM: a token whose files all of them see."""
     for host in nodes:
@@ -103,6 +139,28 @@ def one_hsm(sides: Sides, nodes: tuple[str, ...]) -> None:
     made = sides.play(folder, playbook="fresh_install")
     assert made.status == 0, made.output[-4000:]
     sides.seed(nodes[0])
+
+
+def restored_elsewhere(sides: Sides, example: str, old: str, new: str) -> dict[str, Any]:
+    """Restore the backup on a host that never had its key, with nothing but the folder and the identity; compare."""
+    folder, packed = "/var/tmp/restored", "tar --create --gzip --directory {} . | base64 --wrap=0"
+    carried = sides.hosts.run(old, ["sh", "-c", packed.format(BACKUP)]).stdout
+    unpack = f"rm -rf {folder}; mkdir -m 0700 {folder}; base64 --decode | tar --extract --gzip --directory {folder}"
+    sides.hosts.run(new, ["sh", "-c", f"{unpack}; chown -R root:root {folder}"], given=carried)
+    identity = pyrage.x25519.Identity.from_str(sides.hosts.read(old, IDENTITY).strip())
+    sealed = sides.hosts.run(new, ["base64", "--wrap=0", f"{folder}/secrets.env.age"]).stdout
+    files = {"config_file": "/etc/certautopilot/restored.yaml", "secrets_file": "/etc/certautopilot/restored.env"}
+    config = yaml.safe_load(sides.hosts.read(old, CONFIG))
+    config["database"]["name"] = "certautopilot_restored"
+    sides.hosts.put(new, files["config_file"], yaml.safe_dump(config), owner="certautopilot:certautopilot")
+    opened_secrets = pyrage.decrypt(base64.b64decode(sealed), [identity]).decode()
+    sides.hosts.put(new, files["secrets_file"], opened_secrets, owner="certautopilot:certautopilot")
+    sides.module(example, new, "db_restore", {"src": folder, "service_user": "certautopilot", **files})
+    there, here = opened(sides, new, *files.values()), opened(sides, old)
+    return {
+        "envelopes": sum(len(made) for _stays, made in there.values()) // 4,
+        "differ": sorted(place for place in {*there, *here} if there.get(place) != here.get(place)),
+    }
 
 
 # --- what is seen, before and after ---------------------------------------------------------------------------------
@@ -128,9 +186,10 @@ def seen(sides: Sides, hosts: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def opened(sides: Sides, host: str) -> dict[str, Any]:
+def opened(sides: Sides, host: str, config: str = CONFIG, secrets_file: str = SECRETS) -> dict[str, Any]:
     """Return what the oracle opens on a node: place -> (hash of what stays, hashes of what a rotation makes anew)."""
-    found: dict[str, Any] = json.loads(sides.program(host, "tests.support.oracle", "list", "--source", CONFIG, SECRETS))
+    asked = ("list", "--source", config, secrets_file)
+    found: dict[str, Any] = json.loads(sides.program(host, "tests.support.oracle", *asked))
     return found
 
 

@@ -61,9 +61,9 @@ class Sides(Plays):
         assert made.status == 0, made.output[-4000:]
         self.seed(nodes[0])
 
-    def seed(self, host: str) -> None:
+    def seed(self, host: str, records: int = RECORDS) -> None:
         where = ("--config", CONFIG, "--secrets", SECRETS)
-        self.program(host, "tests.support.service", "seed", *where, "--records", str(RECORDS))
+        self.program(host, "tests.support.service", "seed", *where, "--records", str(records))
 
     def token(self, host: str) -> None:
         pin = secrets.token_hex(8)
@@ -90,7 +90,9 @@ class Sides(Plays):
 
     def database(self, expression: str) -> str:
         """Return what a Python expression on the database server prints."""
-        program = f"import pymongo; client = pymongo.MongoClient({self.hosts.database_uri!r}); print({expression})"
+        program = (
+            f"import datetime, pymongo; client = pymongo.MongoClient({self.hosts.database_uri!r}); print({expression})"
+        )
         line = [*self.hosts.enter, sys.executable, "-c", program]
         return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()  # runs: nsenter
 
