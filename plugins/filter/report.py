@@ -11,9 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.certautopilot.ops.plugins.plugin_utils import _migration_report, _report_page, _rotation_report
+from ansible_collections.certautopilot.ops.plugins.plugin_utils import (
+    _migration_failure,
+    _migration_report,
+    _report_page,
+    _rotation_report,
+)
 
-KINDS = (_migration_report.MIGRATION, _migration_report.REHEARSAL, _migration_report.ROTATION)
+KINDS = (
+    _migration_report.MIGRATION, _migration_report.REHEARSAL, _migration_report.ROTATION, _migration_failure.FAILURE,
+)  # fmt: skip
 
 
 def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
@@ -21,6 +28,13 @@ def migration_report(facts: Mapping[str, object]) -> dict[str, object]:
     if not isinstance(facts, Mapping):
         raise AnsibleFilterError(f"expected a dictionary of facts, found {type(facts).__name__}")
     return _migration_report.migration_report(facts)
+
+
+def migration_failure(facts: Mapping[str, object]) -> dict[str, object]:
+    """Return the evidence of a migration that failed. facts: see the filter's page. Raises AnsibleFilterError."""
+    if not isinstance(facts, Mapping):
+        raise AnsibleFilterError(f"expected a dictionary of facts, found {type(facts).__name__}")
+    return _migration_failure.migration_failure(facts)
 
 
 def rotation_report(info: Mapping[str, object], hosts: Sequence[str]) -> dict[str, object]:
@@ -41,6 +55,7 @@ def report_html(report: Mapping[str, object]) -> str:
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., object]]:
         return {
+            "migration_failure": migration_failure,
             "migration_report": migration_report,
             "rotation_report": rotation_report,
             "report_html": report_html,

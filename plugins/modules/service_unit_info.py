@@ -21,6 +21,14 @@ options:
     description: Name of the service's unit.
     type: str
     default: certautopilot.service
+  journal:
+    description: Also return the last lines of its journal. What its files of variables and O(mask_from) hold is masked.
+    type: bool
+    default: false
+  mask_from:
+    description: One more file whose values are masked, for example C(secrets.env). It may be missing.
+    type: path
+    default: ""
 requirements:
   - python >= 3.11
 extends_documentation_fragment:
@@ -44,6 +52,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ---
+journal:
+  description: The last lines of its journal, oldest first, where they were asked for.
+  returned: success
+  type: list
+  elements: str
 systemd:
   description: Whether the host was started by systemd.
   returned: success
@@ -132,7 +145,11 @@ failure:
 from ansible_collections.certautopilot.ops.plugins.module_utils._module.base import run_module
 from ansible_collections.certautopilot.ops.plugins.module_utils._verbs import service_unit_info
 
-ARGUMENTS = {"unit": {"type": "str", "default": "certautopilot.service"}}
+ARGUMENTS = {
+    "unit": {"type": "str", "default": "certautopilot.service"},
+    "journal": {"type": "bool", "default": False},
+    "mask_from": {"type": "path", "default": ""},
+}
 
 
 def main() -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from . import _report_failure as failure
 from . import _report_rehearsal as rehearsal
 from . import _report_sections as sections
 from ._markup import Markup, element
+from ._migration_failure import FAILURE
 from ._report_parts import amount, clock, count, items, lasting, number, part, seconds_between, word
 from ._report_style import STYLE
 from ._report_timeline import freeze, timeline
@@ -47,6 +49,10 @@ def page(report: Mapping[str, object]) -> str:
 def _sections(report: Mapping[str, object]) -> dict[tuple[str, str], Markup]:
     """Return (id, title) -> section, in their order, those that say something."""
     told = {
+        ("todo", "What is left to do"): [failure.left(report)],
+        ("services", "What was stopped and started"): [failure.hosts(report)],
+        ("journals", "The last lines of the services"): [failure.journals(report)],
+        ("found", "Digests, and when each stage began"): [failure.digests(report) if _failed(report) else None],
         ("blockers", "What blocks the migration"): [rehearsal.blockers(report)],
         ("forecast", "How long the migration will take"): [rehearsal.forecast(report)],
         ("space", "How much space it needs"): [rehearsal.space(report)],
@@ -98,8 +104,17 @@ def _rehearses(report: Mapping[str, object]) -> bool:
     return word(report, "kind") == "rehearsal"
 
 
+def _failed(report: Mapping[str, object]) -> bool:
+    return word(report, "kind") == FAILURE
+
+
 def _kind(report: Mapping[str, object]) -> str:
-    told = {"migration": "Migration", "rehearsal": "Rehearsal of a migration", "rotation": "Rotation"}
+    told = {
+        FAILURE: "Failed migration",
+        "migration": "Migration",
+        "rehearsal": "Rehearsal of a migration",
+        "rotation": "Rotation",
+    }
     return told.get(word(report, "kind"), "Report")
 
 
@@ -107,12 +122,16 @@ def _headline(report: Mapping[str, object]) -> str:
     if _rotates(report):
         old, new = (word(report, "rotation", name) for name in ("from_version", "to_version"))
         return f"KEK version {old or '?'} \u2192 {new}"
+    if _failed(report):
+        return f"stage {word(report, 'stage')}"
     return f"{word(report, 'from', 'provider')} \u2192 {word(report, 'to', 'provider')}"
 
 
 def _outcome(report: Mapping[str, object]) -> Outcome:
     if _rotates(report):
         return _rotation_outcome(part(report, "rotation"))
+    if _failed(report):
+        return _failure_outcome(report)
     blocked = len(items(report, "blockers"))
     if blocked:
         return Outcome(False, f"{blocked} thing(s) block the migration. Nothing was stopped: the source serves.")
@@ -133,6 +152,12 @@ def _rotation_outcome(rotation: Mapping[str, object]) -> Outcome:
     if state == "complete" and not failures:
         return Outcome(True, f"{moved}; version {word(rotation, 'to_version')} is active.")
     return Outcome(False, f"The rotation is {state or 'in an unknown state'}: {moved}, {failures} cannot move.")
+
+
+def _failure_outcome(report: Mapping[str, object]) -> Outcome:
+    down = items(report, "source_not_known_to_run")
+    serves = f"the source is not known to run on {', '.join(map(str, down))}" if down else "the source runs"
+    return Outcome(False, f"It failed at \u201c{word(report, 'failed_by')}\u201d; {serves}.")
 
 
 def _numbers(report: Mapping[str, object]) -> list[tuple[str, str | None]]:

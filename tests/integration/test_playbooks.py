@@ -214,7 +214,7 @@ def test_a_migration_that_failed_goes_back_and_then_on_where_it_stopped(lab):
     assert "migrate.start: failed at" in second
     assert running == {"old": True, "new": False}
     assert state == "proven"
-    evidence = [json.loads(path.read_text()) for path in (lab.folder / "report").glob("failed-*.json")]
+    evidence = [json.loads(path.read_text()) for path in (lab.folder / "report").glob("failed-*/*.json")]
     assert {entry["stage"] for entry in evidence} == {"import", "start"}
     unchanged = {entry["stage"]: str(entry["source_unchanged"]) for entry in evidence if entry["host"] == "old"}
     assert unchanged == {"import": "False", "start": "True"}  # before the last export nothing is known of it

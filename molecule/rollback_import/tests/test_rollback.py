@@ -38,7 +38,7 @@ def test_the_sources_digest_is_unchanged():
 
 
 def test_evidence_names_stage_and_task_on_both_hosts():
-    kept = [json.loads(path.read_text()) for path in (LAB.folder / "report").glob("failed-import-*.json")]
+    kept = [json.loads(path.read_text()) for path in (LAB.folder / "report").glob("failed-import-*/*.json")]
 
     assert {entry["stage"] for entry in kept} == {"import"}
     assert {entry["failed_by"] for entry in kept} == {

@@ -61,10 +61,15 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
     identity = None
     if options.identity_file is not None:
         identity = age_keys.identity_from(Path(options.identity_file), service_uid=settings.service_uid)
-    manifest = _whole(settings, options)
-    facts: JsonObject = {"opened": None, "of_now": None, "keys": None, "only_here": None}
-    if options.opened:
-        facts = _opened(settings, options, identity, manifest, warn)
+    if not options.opened:
+        nothing: JsonObject = {"opened": None, "of_now": None, "keys": None, "only_here": None}
+        return _result(_whole(settings, options), nothing)
+    with open_database(settings) as store:
+        manifest = _whole(settings, options)
+        return _result(manifest, _opened(settings, options, identity, manifest, store, warn))
+
+
+def _result(manifest: BackupManifest, facts: JsonObject) -> Result:
     return Result(changed=False, values={"backup": _told(manifest), **facts}, before={}, after={})
 
 
@@ -90,7 +95,7 @@ def _whole(settings: Settings, options: Options) -> BackupManifest:
 
 
 def _opened(
-    settings: Settings, options: Options, identity: Identity | None, manifest: BackupManifest,
+    settings: Settings, options: Options, identity: Identity | None, manifest: BackupManifest, store: Store,
     warn: Callable[[str], None],
 ) -> JsonObject:  # fmt: skip
     form, _again = dump_source.find(
@@ -99,7 +104,7 @@ def _opened(
     )  # fmt: skip
     saved = SavedKeys()
     whole_dump.read(options.src, form, manifest, saved.note)
-    with open_database(settings) as store, _keys_of(settings, store, saved, options.src) as installation:
+    with _keys_of(settings, store, saved, options.src) as installation:
         proof = DumpProof(installation, warn)
         form.read(proof.note)
         places = Places(Path(options.src), manifest, identity, options.escrow_file or "")

@@ -15,7 +15,7 @@ from .._domain.result import Result
 from .._domain.settings import Settings
 from .._domain.unit_state import UnitState
 from .._domain.values import JsonObject
-from .._host import retiring, units
+from .._host import journal, retiring, units
 from .._host.programs import booted_by_systemd
 
 _NOTHING: JsonObject = {
@@ -38,16 +38,22 @@ _NOTHING: JsonObject = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """unit: name of the unit."""
+    """unit: name of the unit. journal: also its last lines; what its files and `mask_from` hold is masked."""
 
     unit: str = "certautopilot.service"
+    journal: bool = False
+    mask_from: str = ""
 
 
 def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[str], None]) -> Result:
     """Return the unit's state, its user and group, and its environment files; `exists` false where there is none."""
     booted = booted_by_systemd()
     found = _of(options.unit) if booted else _NOTHING
-    return Result(changed=False, values={"systemd": booted, "service": found}, before={}, after={})
+    lines: tuple[str, ...] = ()
+    if booted and options.journal:
+        lines = journal.last_lines(units.look(options.unit), options.mask_from)
+    values = {"systemd": booted, "service": found, "journal": list(lines)}
+    return Result(changed=False, values=values, before={}, after={})
 
 
 def _of(unit: str) -> JsonObject:

@@ -100,7 +100,9 @@ def test_views_and_options_that_stay_are_named():
 
 
 def test_the_way_back_names_hosts_and_units():
-    stop, start, *_rest = migration_report(facts())["going_back"]
+    playbook, stop, start, *_rest = migration_report(facts())["going_back"]
+
+    assert "certautopilot.ops.rollback" in playbook["do"]
 
     assert stop["command"] == "systemctl disable --now certautopilot.service"
     assert "rm /etc/systemd/system/certautopilot.service.d/50-certautopilot-retired.conf" in start["command"]

@@ -25,6 +25,7 @@ MODELS = ("migration", "rotation")
 ACTS = {"product_service", "return_switch", "fleet_quiet", "migration_accept"}
 INCLUDES = {"certautopilot.ops.service"}
 LOOKS = {"account.yml", "switch_looked_at.yml"}  # files of that role that change nothing
+ACTING = ("roles/migrate/tasks/", "roles/rollback/tasks/", "roles/retire_old_install/tasks/")
 
 NAMED = re.compile(r"/\* by: ([\w.]+) \*/")
 SAID = re.compile(r"/\* (?:by|world|operator): ")
@@ -52,6 +53,13 @@ def functions(nodes: list[ast.stmt], around: str = "") -> Iterator[str]:
             yield from functions(node.body, f"{node.name}.")
         elif isinstance(node, ast.FunctionDef):
             yield around + node.name
+
+
+def places(name: str) -> Iterator[tuple[str, dict]]:
+    """Yield (transition, where its code is), also of other roles that make the same move."""
+    for transition, entry in TABLE[name].items():
+        yield transition, entry
+        yield from ((transition, other) for other in entry.get("also", []))
 
 
 def acts(task: dict) -> bool:
@@ -85,7 +93,7 @@ def test_every_change_of_what_is_shared_says_who_makes_it(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_transition_has_its_code(name):
     missing = []
-    for transition, entry in TABLE[name].items():
+    for transition, entry in places(name):
         if "file" not in entry:
             continue
         if not (ROOT / entry["file"]).is_file():
@@ -115,13 +123,9 @@ def test_every_stage_of_a_migration_has_a_transition():
 
 
 def test_every_task_that_starts_stops_arms_or_accepts_has_a_transition():
-    named = {(entry.get("file"), entry.get("task")) for entry in TABLE["migration"].values()}
+    named = {(entry.get("file"), entry.get("task")) for _transition, entry in places("migration")}
     acting = {
-        (name, task.get("name"))
-        for name in files()
-        if name.startswith("roles/migrate/tasks/")
-        for task in tasks_of(name)
-        if acts(task)
+        (name, task.get("name")) for name in files() if name.startswith(ACTING) for task in tasks_of(name) if acts(task)
     }
 
     assert acting, "there are such tasks"

@@ -28,6 +28,7 @@ ON_NO_INSTALLATION = {
     "product_service",
     "return_switch",
     "runtime_environment",
+    "secrets_archive",
     "service_unit_info",
 }
 ATTRIBUTES = {"check_mode", "diff_mode", "idempotent", "platform", "action_group"}

@@ -19,7 +19,7 @@ MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") i
 # They need systemd, or make what the others need.
 WITHOUT_LIBRARIES = ("product_service", "return_switch", "runtime_environment", "service_unit_info")
 WITH_LIBRARIES = [name for name in MODULES if name not in WITHOUT_LIBRARIES]
-ON_AN_INSTALLATION = [name for name in WITH_LIBRARIES if name != "bundle_identity"]
+ON_AN_INSTALLATION = [name for name in WITH_LIBRARIES if name not in ("bundle_identity", "secrets_archive")]
 PLUGINS = "ansible_collections.certautopilot.ops.plugins"
 KEY = "0123456789abcdef" * 4
 
@@ -31,10 +31,18 @@ REQUIRED = {
     "data_export": {"dest": "out", "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]},
     "data_import": {"src": "in", "identity_file": "identity"},
     "db_backup": {"dest": "out"},
+    "db_backup_check": {"src": "in"},
+    "db_drop": {"confirm": "certautopilot", "install_id": "0" * 32, "source_digest": "0" * 64},
     "db_restore": {"src": "in"},
     "kek_pkcs11_init": {"version": 1},
     "kek_remove": {"version": 1},
     "kek_rotate": {"to_version": 2},
+    "secrets_archive": {
+        "src": "in",
+        "dest": "out",
+        "name": "cap1",
+        "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"],
+    },
 }
 
 # Runs every module in a process where no library of ours can be imported; prints {module: result}.
