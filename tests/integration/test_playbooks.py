@@ -218,6 +218,11 @@ def test_a_migration_that_failed_goes_back_and_then_on_where_it_stopped(lab):
     assert {entry["stage"] for entry in evidence} == {"import", "start"}
     unchanged = {entry["stage"]: str(entry["source_unchanged"]) for entry in evidence if entry["host"] == "old"}
     assert unchanged == {"import": "False", "start": "True"}  # before the last export nothing is known of it
+    evidence_is_one_folder_here_and_there(lab)
+    for output in (first, second):
+        end = output.rpartition("failed at")[2]
+        assert "go on with: ansible-playbook -i " in end
+        assert end.rindex("certautopilot.ops.rollback") > end.rindex("certautopilot.ops.migrate")
     assert third_status == 0, third[-3000:]
     assert "2 backup(s) of earlier tries" in third
     assert compare(lab)["holds"]
@@ -236,6 +241,24 @@ def test_an_export_that_failed_is_the_only_reason_given(lab):
     assert "was not put" not in output
     assert bundle.read_text().startswith("somebody's")
     assert lab.service("running", "old").returncode == 0
+
+
+def evidence_is_one_folder_here_and_there(lab):
+    """Of each failed run: the same name and the same words on hosts and controller, private, and a page of it."""
+    here = {path.parent.name: path.parent for path in (lab.folder / "report").glob("failed-*/*.json")}
+    there = {
+        path.parent.name: path.parent for path in (lab.folder / "ansible").glob("*evidence/failed-*/evidence.json")
+    }
+    assert set(here) == set(there)
+    assert len(here) == 2
+    for name, folder in there.items():
+        told = json.loads((folder / "evidence.json").read_text())
+        assert {path.name for path in folder.iterdir()} == {"old.json", "new.json", "evidence.json", "evidence.html"}
+        assert {path.stat().st_mode & 0o777 for path in (*folder.iterdir(), *here[name].iterdir())} == {0o600}
+        assert (folder / "old.json").read_text() == (here[name] / "old.json").read_text()
+        assert (told["name"], told["kind"], told["unreachable"]) == (name, "failure", [])
+        assert told["stage"] in read((folder / "evidence.html").read_text()).read
+        assert told["left_to_do"][-1].endswith("certautopilot.ops.rollback")
 
 
 def write_to_the_source(lab):

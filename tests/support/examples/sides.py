@@ -61,9 +61,14 @@ class Sides(Plays):
         assert made.status == 0, made.output[-4000:]
         self.seed(nodes[0])
 
-    def seed(self, host: str, records: int = RECORDS) -> None:
+    def seed(self, host: str) -> None:
         where = ("--config", CONFIG, "--secrets", SECRETS)
-        self.program(host, "tests.support.service", "seed", *where, "--records", str(records))
+        self.program(host, "tests.support.service", "seed", *where, "--records", str(RECORDS))
+
+    def write(self, host: str, seconds: float = 2.0) -> None:
+        """Let an installation write records for a while, as one that serves does."""
+        load = ("--seconds", str(seconds), "--rate", "5", "--log", "/tmp/writer.log")
+        self.program(host, "tests.support.service", "writer", "--config", CONFIG, "--secrets", SECRETS, *load)
 
     def token(self, host: str) -> None:
         pin = secrets.token_hex(8)
