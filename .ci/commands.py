@@ -109,12 +109,13 @@ FOR_TARGETS = {
 # Debian's essential packages (bash, coreutils, dash, findutils, grep, sed, tar) and what their shells do themselves.
 BASE = frozenset((
     ":", "[", "bash", "cat", "cd", "chroot", "cp", "df", "dirname", "du", "echo", "exec", "exit", "expand", "export",
-    "find", "grep", "id", "install", "mkdir", "rm", "rmdir", "sed", "set", "sh", "stat", "tar", "test", "umask",
+    "find", "grep", "id", "install", "mkdir", "rm", "rmdir", "sed", "set", "sh", "stat", "tar", "test", "true", "umask",
+    "uname",
 ))  # fmt: skip
 
 # Installed into .venv by the locks, or by `make env` itself.
 LOCKED = frozenset((
-    "ansible-galaxy", "ansible-lint", "ansible-playbook", "ansible-test", "antsibull-changelog",
+    "ansible", "ansible-galaxy", "ansible-lint", "ansible-playbook", "ansible-test", "antsibull-changelog",
     "antsibull-docs", "coverage", "lint-imports", "molecule", "mypy", "python", "python3", "ruff", "secantusd-py", "uv",
     "yamllint",
 ))  # fmt: skip
