@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
+from ansible.plugins.filter.core import to_nice_yaml
 
 Manifest = dict[str, Any]
 EXTERNAL = "external"
@@ -74,7 +74,7 @@ def manifests(options: Mapping[str, Any]) -> dict[str, Manifest]:
         made["hsm-client.yaml"] = _config_map(options, f"{options['release']}-hsm-client", options["vendor_config"])
     if options["secret_form"] == EXTERNAL:
         made["external-secret.yaml"] = _external_secret(options)
-    if options["provider"] == "pkcs11":
+    if options["kind"]["hsm"]:
         made["pkcs11-init-job.yaml"] = _job(options)
     return made
 
@@ -88,11 +88,7 @@ def secret(options: Mapping[str, Any], values: Mapping[str, str]) -> Manifest:
 
 def required_variables(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the variables that a Secret must have, of the product's names."""
-    encryption = (
-        "CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN"
-        if options["provider"] == "pkcs11"
-        else f"CERTAUTOPILOT_ENCRYPTION_ENV_KEK_V{options['kek_version']}"
-    )
+    encryption = str(options["kind"]["secret"]).replace("VERSION", str(options["kek_version"]))
     return ("CERTAUTOPILOT_DATABASE_URI", encryption, "CERTAUTOPILOT_API_KEY_PEPPER", "CERTAUTOPILOT_JWT_SECRET")
 
 
@@ -114,18 +110,18 @@ def _config_map(options: Mapping[str, Any], name: str, data: Mapping[str, str]) 
 
 
 def _yaml(document: Mapping[str, Any]) -> str:
-    return str(yaml.safe_dump(dict(document), sort_keys=True, default_flow_style=False))
+    return str(to_nice_yaml(dict(document), indent=2))
 
 
 def _config(options: Mapping[str, Any]) -> Manifest:
     encryption: Manifest = {"provider": options["provider"]}
-    if options["provider"] == "pkcs11":
-        encryption["pkcs11"] = _pkcs11(options)
+    if options["kind"]["hsm"]:
+        encryption[options["provider"]] = _hsm(options)
     ours = {"server": {"host": "0.0.0.0", "port": 8181}, "encryption": encryption}  # noqa: S104 - behind a Service
     return combined(ours, options["config"])
 
 
-def _pkcs11(options: Mapping[str, Any]) -> Manifest:
+def _hsm(options: Mapping[str, Any]) -> Manifest:
     said = {"module_path": options["module_path"], "token_label": options["token_label"]}
     return {**said, "use_gcm_iv_from_hsm": True} if options["use_gcm_iv_from_hsm"] else said
 
@@ -137,8 +133,8 @@ def _values(options: Mapping[str, Any]) -> Manifest:
         "envFrom": [{"secretRef": {"name": options["secret_name"]}}],
         "secrets": {"encryption": encryption},
     }
-    if options["provider"] == "pkcs11":
-        encryption["pkcs11"] = _pkcs11(options)
+    if options["kind"]["hsm"]:
+        encryption[options["provider"]] = _hsm(options)
         values["extraVolumes"], values["extraVolumeMounts"] = _hsm_volumes(options)
         values["extraInitContainers"] = _module_containers(options)
         values["extraEnv"] = _environment(options)
