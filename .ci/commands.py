@@ -139,6 +139,7 @@ IF_THERE = {
 # Called on the hosts that are managed, not here; the README of the role says what it needs.
 ON_HOSTS = {
     "curl": "the test hosts, in molecule's checks",
+    "kubeseal": "the role kubernetes, for a Secret that is sealed",
     "journalctl": "the test hosts, in molecule's checks",
     "mount": "the test hosts, when they boot",
     "umount": "the test hosts, when they boot",

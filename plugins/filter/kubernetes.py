@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.plugins.filter.core import to_nice_yaml
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.environment_file import parse_assignments
 from ansible_collections.certautopilot.ops.plugins.module_utils._domain.errors import OpsError
 from ansible_collections.certautopilot.ops.plugins.plugin_utils import _kubernetes
@@ -17,7 +18,7 @@ from ansible_collections.certautopilot.ops.plugins.plugin_utils import _kubernet
 
 def kubernetes_manifests(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return file name -> document, none with a secret. options: of the role. Raises AnsibleFilterError."""
-    return _kubernetes.manifests(_options(options))
+    return _kubernetes.manifests(_options(options), lambda document: str(to_nice_yaml(document, indent=2)))
 
 
 def kubernetes_secret(text: str, options: Mapping[str, Any]) -> dict[str, Any]:

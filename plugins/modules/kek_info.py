@@ -63,9 +63,6 @@ EXAMPLES = r"""
   become: true
   register: beat
 
-- name: Show how many envelopes each KEK version seals
-  ansible.builtin.debug:
-    var: kek.envelopes.by_version
 """
 
 RETURN = r"""

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-from ansible.plugins.filter.core import to_nice_yaml
 
 Manifest = dict[str, Any]
 EXTERNAL = "external"
@@ -63,11 +61,14 @@ def combined(base: Mapping[str, Any], over: Mapping[str, Any]) -> Manifest:
     return merged
 
 
-def manifests(options: Mapping[str, Any]) -> dict[str, Manifest]:
-    """Return file name -> document. options: those of the role, without `kubernetes_`. No secret is in any."""
+def manifests(options: Mapping[str, Any], written: Callable[[Manifest], str]) -> dict[str, Manifest]:
+    """Return file name -> document, none with a secret.
+
+    options: those of the role, without `kubernetes_`. written: a document -> its text.
+    """
     made: dict[str, Manifest] = {
         "namespace.yaml": {"apiVersion": "v1", "kind": "Namespace", "metadata": _metadata(options, None)},
-        "config.yaml": _config_map(options, f"{options['release']}-config", {"config.yaml": _yaml(_config(options))}),
+        "config.yaml": _config_map(options, f"{options['release']}-config", {"config.yaml": written(_config(options))}),
         "values.yaml": combined(_values(options), options["values"]),
     }
     if options["vendor_config"]:
@@ -107,10 +108,6 @@ def _metadata(options: Mapping[str, Any], name: str | None) -> Manifest:
 
 def _config_map(options: Mapping[str, Any], name: str, data: Mapping[str, str]) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(options, name), "data": dict(data)}
-
-
-def _yaml(document: Mapping[str, Any]) -> str:
-    return str(to_nice_yaml(dict(document), indent=2))
 
 
 def _config(options: Mapping[str, Any]) -> Manifest:

@@ -18,7 +18,7 @@ PLUGINS = "ansible_collections.certautopilot.ops.plugins"
 def ask(call, monkeypatch):
     """Return ask(module, check=, **options) -> (the verb's options as a dictionary, or None; the module's result)."""
 
-    def run(name, *, check=False, **given):
+    def run(name, /, *, check=False, **given):
         module = importlib.import_module(f"{PLUGINS}.modules.{name}")
         verb = importlib.import_module(f"{PLUGINS}.module_utils._verbs.{name}")
         seen = []
