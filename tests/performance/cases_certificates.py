@@ -128,6 +128,10 @@ def _held(found: dict[str, Any]) -> str:
     return f"{found['kb'] / 1024:.0f} MB at its peak"
 
 
+def _unheard(_warning: str) -> None:
+    """Warnings of a measured run are shown to nobody."""
+
+
 def main() -> None:
     import importlib
 
@@ -135,13 +139,13 @@ def main() -> None:
 
     order = json.load(sys.stdin)
     verb = importlib.import_module(f"{VERBS}.{order['verb']}")
-    params, quiet = order["params"], lambda _text: None
-    settings = configuration.settings_from(params, environment={}, warn=quiet)
+    params = order["params"]
+    settings = configuration.settings_from(params, environment={}, warn=_unheard)
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in order["options"].items()}
     if "source_config_file" in params:
-        options["source"] = configuration.settings_of_source(params, environment={}, warn=quiet)
+        options["source"] = configuration.settings_of_source(params, environment={}, warn=_unheard)
     began = time.monotonic()
-    verb.run(settings, verb.Options(**options), check=False, warn=quiet)
+    verb.run(settings, verb.Options(**options), check=False, warn=_unheard)
     print(json.dumps({"seconds": time.monotonic() - began, "kb": resident_kb()}))
 
 

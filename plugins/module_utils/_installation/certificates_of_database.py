@@ -107,7 +107,7 @@ class DatabaseCertificates:
 
 def _owned_by(listed: Listed, owned: dict[bytes, list[bytes]]) -> list[bytes]:
     """Return the keys of the key records that name a certificate, by its id or its text."""
-    return [key for form in {listed.key, record_bytes.id_key(listed.id)} for key in owned.get(form, ())]
+    return [key for form in dict.fromkeys((listed.key, record_bytes.id_key(listed.id))) for key in owned.get(form, ())]
 
 
 class _KeyRecords:

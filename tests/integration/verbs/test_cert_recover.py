@@ -85,9 +85,9 @@ def assert_recovered(new, old, name):
 
 
 FORMS = {
-    "folder": lambda db, path: mongodump_forms.write_folder(db, path),
+    "folder": mongodump_forms.write_folder,
     "packed-folder": lambda db, path: mongodump_forms.write_folder(db, path, packed=True),
-    "archive": lambda db, path: mongodump_forms.write_archive(db, path),
+    "archive": mongodump_forms.write_archive,
     "packed-archive": lambda db, path: mongodump_forms.write_archive(db, path, packed=True),
 }
 
