@@ -62,7 +62,6 @@ EXAMPLES = r"""
     gather: [fleet]
   become: true
   register: beat
-
 """
 
 RETURN = r"""
