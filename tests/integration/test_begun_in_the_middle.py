@@ -58,7 +58,7 @@ def lab(tmp_path):
 def play(lab, book, *arguments, answers=""):
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, book, *arguments]
     done = subprocess.run(
-        command, env=ansible_environment(lab), input=answers, capture_output=True, text=True, check=False, timeout=120
+        command, env=ansible_environment(lab), input=answers, capture_output=True, text=True, check=False, timeout=900
     )
     return done.returncode, done.stdout + done.stderr
 

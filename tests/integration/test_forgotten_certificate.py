@@ -93,7 +93,7 @@ def real_dump(lab, to, *more):
     config.touch(mode=0o600)
     config.write_text(f'uri: "{(lab.folder / "old" / "uri").read_text()}"\n')
     command = [tool, "--quiet", f"--config={config}", f"--db={source(lab).name}", *more]
-    subprocess.run(command, check=True, timeout=120)  # runs: mongodump
+    subprocess.run(command, check=True, timeout=900)  # runs: mongodump
     return {"src": str(to), "source": {"secrets_file": str(lab.files("old")[1])}}
 
 

@@ -67,7 +67,7 @@ def written(tmp_path):
         done = subprocess.run(
             [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, "certautopilot.ops.kubernetes",
              *arguments],
-            env=environment, capture_output=True, text=True, check=False, timeout=120,
+            env=environment, capture_output=True, text=True, check=False, timeout=900,
         )  # fmt: skip
         files = {path.name: path.read_text() for path in out.iterdir()} if out.exists() else {}
         return done.returncode, done.stdout + done.stderr, files
@@ -239,7 +239,7 @@ def test_an_inventory_without_the_playbooks_host_is_a_failure(tmp_path):
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".build/collections")}
     done = subprocess.run(
         [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "certautopilot.ops.kubernetes"],
-        env=environment, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+        env=environment, capture_output=True, text=True, check=False, timeout=900, cwd=tmp_path,
     )  # fmt: skip
 
     assert done.returncode == 2

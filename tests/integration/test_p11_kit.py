@@ -51,7 +51,7 @@ def test_x56_the_list_that_is_used_is_the_one_that_the_binding_initialised(token
     done = subprocess.run(
         [sys.executable, "-c", TWO_LISTS, PROXY],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY / ".build" / "collections")},
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
 
     # CKR_CRYPTOKI_NOT_INITIALIZED from a fresh list; ours is reached; by the path alone nothing is.
@@ -160,7 +160,7 @@ def test_x57_what_the_probe_learned_about_the_iv_and_the_serial_are_in_config_ya
 def play(lab, name, *arguments):
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, f"certautopilot.ops.{name}"]
     return subprocess.run(
-        [*command, *arguments], env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=280
+        [*command, *arguments], env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=900
     )
 
 

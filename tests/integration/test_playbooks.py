@@ -39,7 +39,7 @@ def lab(tmp_path):
 def migrate(lab, *arguments):
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, "certautopilot.ops.migrate"]
     done = subprocess.run(
-        [*command, *arguments], env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=280
+        [*command, *arguments], env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=900
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -387,7 +387,7 @@ def test_install_refuses_options_that_its_kept_files_contradict_and_names_them_w
         os.mkfifo(tmp_path / "fifo", 0o600)
         (tmp_path / "link").symlink_to(lab.folder / "old" / "uri")
         odd = [
-            subprocess.run([*command, "-e", f"install_{file}={tmp_path / kind}"], check=False, timeout=60, **run)
+            subprocess.run([*command, "-e", f"install_{file}={tmp_path / kind}"], check=False, timeout=900, **run)
             for file, kind in (("pkcs11_pin_file", "fifo"), ("kek_file", "link"), ("pkcs11_pin_file", "link"))
         ]
     finally:

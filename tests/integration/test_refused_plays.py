@@ -33,7 +33,7 @@ def play(folder, role, *, variables=None, **keywords):
         "ANSIBLE_LOCAL_TEMP": str(folder / "ansible"),
     }
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", folder / "hosts.yml", folder / "play.yml"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
     return ended.returncode, ended.stdout + ended.stderr
 
 
@@ -80,7 +80,7 @@ def test_x82_hosts_of_one_destination_that_are_told_different_things_are_refused
         "-e", "certautopilot_runtime=false",
     ]  # fmt: skip
 
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
 
     assert ended.returncode == 2
     assert "migrate_destination of b is not what it is for a (differing: mongodb_database)" in ended.stdout

@@ -48,7 +48,7 @@ def private(path, text):
 def play(lab, playbook, *arguments):
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, f"certautopilot.ops.{playbook}"]
     done = subprocess.run(
-        [*command, *arguments], env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=280
+        [*command, *arguments], env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=900
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -42,7 +42,7 @@ def play(lab, playbook, *arguments, inventory=None):
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", inventory or lab.inventory]
     done = subprocess.run(
         [*command, f"certautopilot.ops.{playbook}", *arguments],
-        env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=280,
+        env=ansible_environment(lab), capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 

@@ -58,7 +58,7 @@ def run(lab, command):
     del environment["ANSIBLE_CALLBACK_RESULT_FORMAT"]  # what is printed must be of use in Ansible's default format
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=280
+        command, env=environment, capture_output=True, text=True, check=False, timeout=900
     )  # runs: ansible-playbook (commands_in finds nothing else)
     return done.returncode, done.stdout + done.stderr
 
