@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,25 +54,14 @@ class Verdict:
             self.places.append(f"{kind}: {place}")
 
 
-@contextmanager
-def oracle_of(site: Any) -> Iterator[Side]:
-    """Yield the oracle's view of the site; the environment that reading its files fills is put back."""
-    known = dict(os.environ)
-    try:
-        yield Side(site.config_file, site.secrets_file)
-    finally:
-        os.environ.clear()
-        os.environ.update(known)
-
-
 def fingerprints(site: Any) -> dict[bytes, bytes]:
     """Return a digest of every record by its place, payloads included, without what a re-wrap may change."""
-    with oracle_of(site) as side:
-        return {
-            _key(name, document["_id"]): _fingerprint(document)
-            for name in side.collections()
-            for document in side.db[name].find()
-        }
+    side = Side(site.config_file, site.secrets_file)
+    return {
+        _key(name, document["_id"]): _fingerprint(document)
+        for name in side.collections()
+        for document in side.db[name].find()
+    }
 
 
 def written(logs: list[Path]) -> dict[str, Written]:
@@ -104,24 +91,24 @@ def judge(site: Any, before: dict[bytes, bytes], writes: dict[str, Written], to_
     """
     verdict = Verdict()
     missing, unseen = set(before), set(writes)
-    with oracle_of(site) as side:
-        for name in side.collections():
-            for document in side.db[name].find():
-                key, record_id = _key(name, document["_id"]), str(document["_id"])
-                log = writes.get(record_id) if name == COLLECTION else None
-                unseen.discard(record_id if log else "")
-                payloads = _open_all(side, name, document, verdict)
-                if key in before:
-                    missing.discard(key)
-                    same = _fingerprint(document) == before[key]
-                    verdict.untouched += same
-                    if not same:
-                        verdict.add("changed", f"{name}/{record_id}")
-                line = log.allows(hashlib.sha256(payloads.get(FIELD, b"")).hexdigest()) if log else None
-                verdict.found_writes += line is not None
-                if key not in before and line is None:
-                    verdict.add("lost write" if log else "unknown record", f"{name}/{record_id}")
-                _judge_versions(verdict, f"{name}/{record_id}", document, line, to_version)
+    side = Side(site.config_file, site.secrets_file)
+    for name in side.collections():
+        for document in side.db[name].find():
+            key, record_id = _key(name, document["_id"]), str(document["_id"])
+            log = writes.get(record_id) if name == COLLECTION else None
+            unseen.discard(record_id if log else "")
+            payloads = _open_all(side, name, document, verdict)
+            if key in before:
+                missing.discard(key)
+                same = _fingerprint(document) == before[key]
+                verdict.untouched += same
+                if not same:
+                    verdict.add("changed", f"{name}/{record_id}")
+            line = log.allows(hashlib.sha256(payloads.get(FIELD, b"")).hexdigest()) if log else None
+            verdict.found_writes += line is not None
+            if key not in before and line is None:
+                verdict.add("lost write" if log else "unknown record", f"{name}/{record_id}")
+            _judge_versions(verdict, f"{name}/{record_id}", document, line, to_version)
     for key in missing:
         verdict.add("lost record", repr(bson.decode(key)))
     for record_id in unseen:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import pytest
 
@@ -14,6 +15,22 @@ from tests.support.sealed import credential
 
 from .site import Site
 from .token import Token
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_in_the_environment():
+    """Fail a test that leaves settings in this process's environment: each later test would read them."""
+    before = _settings_in_the_environment()
+    yield
+    left = _settings_in_the_environment()
+    for name in {*before, *left}:
+        os.environ.pop(name, None)
+    os.environ.update(before)
+    assert sorted(left) == sorted(before), "a test left variables in the environment, or took them away"
+
+
+def _settings_in_the_environment():
+    return {name: value for name, value in os.environ.items() if name.startswith(("CERTAUTOPILOT_", "SOFTHSM2_"))}
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from .service.config import load
+from .service.config import load, secrets_of
 from .service.keks import HexKek, Kek, Token
 from .service.registry import BOOKKEEPING, connect
 
@@ -58,11 +60,13 @@ class Side:
     """One installation as the oracle sees it."""
 
     def __init__(self, config_file: Path, secrets_file: Path) -> None:
-        self.config = load(config_file, secrets_file)
+        variables = secrets_of(secrets_file)
+        self.config = load(config_file, variables)
         self.db = connect(self.config)
         self._keks: dict[int, Kek] = {version: HexKek(key) for version, key in self.config.keks.items()}
         if self.config.provider == "pkcs11":
-            token = Token(self.config.module_path, self.config.token_label, self.config.pin)
+            with _in_the_environment(variables):
+                token = Token(self.config.module_path, self.config.token_label, self.config.pin)
             for row in self.db.kek_versions.find({"key.id": {"$exists": True}, "state": {"$ne": "destroyed"}}):
                 self._keks[row["_id"]] = token.kek(bytes.fromhex(row["key"]["id"]))
 
@@ -177,20 +181,23 @@ def main() -> None:
         parser.add_argument(side, nargs=2, type=Path, metavar=("CONFIG", "SECRETS"), required=side == "--source")
     arguments = parser.parse_args()
     if arguments.command == "list":
-        print(json.dumps(listed(_isolated(*arguments.source))))
+        print(json.dumps(listed(Side(*arguments.source))))
         return
-    report = compare(_isolated(*arguments.source), _isolated(*arguments.destination))
+    report = compare(Side(*arguments.source), Side(*arguments.destination))
     print(json.dumps({**asdict(report), "holds": report.holds}))
     raise SystemExit(0 if report.holds else 1)
 
 
-def _isolated(config_file: Path, secrets_file: Path) -> Side:
-    """Return a side whose secrets do not leak into the other one through this process's environment."""
-    import os
-
-    for name in [name for name in os.environ if name.startswith("CERTAUTOPILOT_")]:
-        del os.environ[name]
-    return Side(config_file, secrets_file)
+@contextmanager
+def _in_the_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Give a device's library the variables that it reads when it is opened, and put back what was there."""
+    known = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(known)
 
 
 if __name__ == "__main__":

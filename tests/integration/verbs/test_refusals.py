@@ -278,9 +278,9 @@ def test_two_layouts_in_one_database_are_refused_with_what_was_tried(env_site):
 
 
 def test_an_unreachable_database_is_a_retryable_failure_without_the_password(new_site, monkeypatch):
-    from ansible_collections.certautopilot.ops.plugins.module_utils._store import connection
+    from ansible_collections.certautopilot.ops.plugins.module_utils._store import opening
 
-    monkeypatch.setattr(connection, "SERVER_SELECTION_TIMEOUT_MS", 300)
+    monkeypatch.setattr(opening, "SERVER_SELECTION_TIMEOUT_MS", 300)
     site = new_site()
     site.add_kek(1)
     site.uri = "mongodb://operator:hunter2secret@127.0.0.1:9/x"

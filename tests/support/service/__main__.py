@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.support import processes
 
 from . import kek_commands, load, seed, server
-from .config import Config
+from .config import Config, secrets_of
 from .config import load as load_config
 from .registry import Registry, connect
 
@@ -40,8 +40,9 @@ def main() -> None:
     elif arguments.command == "serve" and arguments.detach:
         detach(arguments)
     else:
-        given = getattr(arguments, "secrets_from_environment", False)  # a unit's EnvironmentFile= brought them
-        run(arguments, load_config(arguments.config, None if given else arguments.secrets))
+        if not getattr(arguments, "secrets_from_environment", False):  # else a unit's EnvironmentFile= brought them
+            os.environ.update(secrets_of(arguments.secrets))
+        run(arguments, load_config(arguments.config, os.environ))
 
 
 def run(arguments: argparse.Namespace, config: Config) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,20 @@ class Config:
     tls_key: str = ""
 
 
-def load(config_file: Path, secrets_file: Path | None) -> Config:
-    """Return the configuration; secrets.env becomes part of this process's environment, as systemd would do it.
+def secrets_of(secrets_file: Path) -> dict[str, str]:
+    """Return the variables of secrets.env. Raises SystemExit where others may read it."""
+    if secrets_file.stat().st_mode & 0o077:
+        raise SystemExit(f"error: {secrets_file} can be read by others, expected mode 0600")
+    return environment_file.parse(secrets_file.read_text())
 
-    secrets_file: None where systemd really does it (EnvironmentFile=).
-    """
-    if secrets_file is not None:
-        if secrets_file.stat().st_mode & 0o077:
-            raise SystemExit(f"error: {secrets_file} can be read by others, expected mode 0600")
-        os.environ.update(environment_file.parse(secrets_file.read_text()))
+
+def load(config_file: Path, environment: Mapping[str, str]) -> Config:
+    """Return the configuration of a process that has this environment."""
     document: dict[str, Any] = yaml.safe_load(config_file.read_text()) or {}
     tls = document.get("server", {}).get("tls", {})
     server, database = document.get("server", {}), document.get("database", {})
     encryption = document.get("encryption", {})
     pkcs11 = encryption.get("pkcs11", {})
-    environment = os.environ
     keks = {
         int(found[1]): bytes.fromhex(value) for name, value in environment.items() if (found := KEK.fullmatch(name))
     }
