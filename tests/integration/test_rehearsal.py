@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pymongo
@@ -22,6 +23,7 @@ from tests.integration.test_playbooks import migrate, secrets_of
 from tests.support import softhsm
 from tests.support.demo import ansible_environment
 from tests.support.lab import TOKEN, running
+from tests.support.mounts import tmpfs
 
 RECORDS = 60
 REHEARSE = ("-e", "migrate_rehearse=true")
@@ -63,21 +65,33 @@ def serves(lab):
     return {side: lab.service("running", side).returncode == 0 for side in ("old", "new")}
 
 
-def killed_in(lab, words):
-    """Run a rehearsal and end it, as a power cut would, when a line has these words."""
+def rehearse(lab, words, then):
+    """Run a rehearsal and do something once, when a line has these words. Return (exit status, what it printed)."""
     command = [Path(sys.executable).parent / "ansible-playbook", "-i", lab.inventory, "certautopilot.ops.migrate"]
-    run = subprocess.Popen([*command, *REHEARSE], env=ansible_environment(lab), stdout=subprocess.PIPE, text=True,
-                           start_new_session=True)  # fmt: skip
+    run = subprocess.Popen([*command, *REHEARSE], env=ansible_environment(lab), stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, start_new_session=True)  # fmt: skip
     assert run.stdout is not None
-    for line in run.stdout:
-        if words in line:
-            os.killpg(run.pid, signal.SIGKILL)
-    run.wait(timeout=30)
+    printed, waits = list[str](), True
+    try:
+        for line in run.stdout:
+            printed.append(line)
+            if waits and words in line:
+                then(run)
+                waits = False
+        return run.wait(timeout=60), "".join(printed)
+    finally:
+        if run.poll() is None:
+            killed(run)
+
+
+def killed(run):
+    """End a run as a power cut would."""
+    os.killpg(run.pid, signal.SIGKILL)
 
 
 def test_a_rehearsal_leaves_nothing_even_where_one_was_killed_before_it(lab):
     before = written_by_now(lab)
-    killed_in(lab, "Rehearsal | work of differences")
+    rehearse(lab, "Rehearsal | work of differences", killed)
     between = written_by_now(lab)
 
     status, output = migrate(lab, *REHEARSE, "-vv")
@@ -94,6 +108,26 @@ def test_a_rehearsal_leaves_nothing_even_where_one_was_killed_before_it(lab):
     assert all(0 < folder["needed_bytes"] < folder["free_bytes"] for folder in said["space"]["source"].values())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", said["finished"])
     assert leaks(output, secrets_of(lab) if lab.files("new")[1].exists() else {"PIN": lab.pin.encode()}) == []
+
+
+def test_what_cannot_be_cleaned_up_is_said_and_the_next_one_does_it(lab):
+    before = written_by_now(lab)
+    with ExitStack() as mounts:
+        status, output = rehearse(
+            lab,
+            "Rehearsal | it is known how much space it takes",
+            lambda _run: mounts.enter_context(tmpfs(lab.folder / "work-old" / "rehearsal", size=1 << 20)),
+        )
+
+    said = " ".join(output.split())
+    assert status == 2
+    assert "nothing of it stays; the migration takes" not in said
+    assert "what the rehearsal made is NOT known to be gone on old: a next one removes it first" in said
+    assert [one["host"] for one in rehearsed(lab)["blockers"]] == ["old"]
+    assert rehearsed(lab)["equal"] == rehearsed(lab)["records"] >= RECORDS
+    assert serves(lab) == {"old": True, "new": False}
+    assert migrate(lab, *REHEARSE)[0] == 0
+    assert written_by_now(lab) == before
 
 
 def test_everything_that_is_in_the_way_is_said_at_once_and_nothing_is_written(lab):
