@@ -183,7 +183,10 @@ def build_venv(interpreter: str) -> None:
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     if not run([*pip, "-r", str(BOOTSTRAP)]):
         raise SetupError("pip could not install uv; is the package index that pip is configured for reachable?")
+    # WHY bytecode now: where PYTHONDONTWRITEBYTECODE is set, as in many container images, each of the thousands of
+    # processes that the tests start would compile all of its libraries again, which takes as long as all else it does.
     uv = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", python, "--require-hashes"]
+    uv += ["--compile-bytecode"]
     # WHY no source distributions: a build would run code that no hash of ours covers.
     if not run([*uv, "--only-binary", ":all:", "-r", str(lock_for(interpreter))], uv_environment(python)):
         raise SetupError(f"uv could not install {lock_for(interpreter).name}; nothing unhashed is tried instead")
