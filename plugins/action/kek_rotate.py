@@ -21,7 +21,7 @@ from ansible_collections.certautopilot.ops.plugins.plugin_utils._slices import L
 
 MODULE = "certautopilot.ops.kek_rotate"
 # As the module documents them.
-DEFAULTS = {"progress": True, "slice_seconds": 5, "max_seconds": 0, "state": "rotated"}
+DEFAULTS = {"progress": True, "slice_seconds": 5, "max_seconds": 0}
 
 display = Display()
 
@@ -85,18 +85,14 @@ def _numbers(args: Mapping[str, Any]) -> dict[str, int] | None:
             "progress": check_type_bool(given["progress"]),
             "slice_seconds": check_type_int(given["slice_seconds"]),
             "max_seconds": check_type_int(given["max_seconds"]),
-            "cancelled": given["state"] != "rotated",
         }
     except TypeError:
         return None
 
 
 def _can_be_sliced(given: Mapping[str, int]) -> bool:
-    """Return whether a run that stops at max_seconds is taken up by the next one.
-
-    WHY not a cancellation: one that stops early is the beginning of a rotation back, and not named for it.
-    """
-    return not given["cancelled"] and given["slice_seconds"] > 0 and given["max_seconds"] >= 0
+    """Return whether a run that stops at max_seconds is taken up by the next one."""
+    return given["slice_seconds"] > 0 and given["max_seconds"] >= 0
 
 
 def _refused(slice_seconds: int) -> dict[str, Any]:

@@ -60,7 +60,8 @@ def rotation_share(result: Returned, key_is_to_be_made: bool = False, check: boo
     if not isinstance(rotation, Mapping):
         return "the key would be made, then the envelopes re-wrapped" if key_is_to_be_made else "another host re-wraps"
     attempts = int(str(result.get("attempts") or 1))
-    said = f"{rotation['rewrapped']} envelope(s) {'would be' if check else 'were'} re-wrapped by this host"
+    done = "sealed anew" if rotation.get("compromised") else "re-wrapped"
+    said = f"{rotation['rewrapped']} envelope(s) {'would be' if check else 'were'} {done} by this host"
     return f"{said} at its last of {attempts} attempts" if attempts > 1 else said
 
 

@@ -53,7 +53,7 @@ options:
   slice_seconds:
     description:
       - Run in slices of about this many seconds, counted as O(max_seconds) is, which limits all slices together.
-        V(0) runs in one piece and prints nothing, as do check mode, C(async) and O(state=cancelled).
+        V(0) runs in one piece and prints nothing, as do check mode and C(async).
       - Handled by the action plugin of the same name.
     type: int
     default: 5
@@ -75,7 +75,8 @@ options:
   state:
     description:
       - V(cancelled) takes back an unfinished rotation to O(to_version), so that every envelope is under the active
-        version again. This is refused after the active version was swapped.
+        version again. This is refused after the active version was swapped. It runs in slices as a rotation does; a run
+        of the rotation that meets it between two slices ends with C(rotate.cancelled).
     type: str
     choices: [rotated, cancelled]
     default: rotated

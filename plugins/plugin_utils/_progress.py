@@ -18,11 +18,13 @@ def progress_line(
     elapsed_s: float,
     conflicts: int,
     failures: int,
-    to_version: int,
+    version: int,
     settling: bool = False,
+    back: bool = False,
 ) -> str:
     """Return the line without its host. done: envelopes re-wrapped in elapsed_s. failures: envelopes that stay behind.
 
+    version: where the rotation goes; back: it is taken back from there.
     100% is only said when nothing remains.
     """
     total = done + remaining
@@ -37,7 +39,7 @@ def progress_line(
     ]
     if settling:
         parts.append("waiting for writers to follow")
-    return f"kek_rotate to version {to_version}: " + ", ".join(parts)
+    return f"kek_rotate {'back from' if back else 'to'} version {version}: " + ", ".join(parts)
 
 
 def eta_s(done: int, remaining: int, elapsed_s: float) -> float | None:

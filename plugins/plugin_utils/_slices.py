@@ -21,6 +21,7 @@ from ansible_collections.certautopilot.ops.plugins.module_utils._domain.values i
 from ._progress import progress_line
 
 GOES_ON = ("rewrapping", "settling")
+TAKEN_BACK = ("cancelled", "none")
 STALLED_AFTER = 20  # slices in a row that brought the rotation no further, and
 STALLED_AFTER_S = 60  # so long: a process that was killed keeps its range from the others for the life of a lease, 30 s
 
@@ -69,13 +70,18 @@ class Watch:
         return self.idle >= STALLED_AFTER and self.idle_s >= STALLED_AFTER_S
 
     def line(self, elapsed_s: float) -> str:
+        to_version = whole(self.rotation.get("to_version"))
+        named = str(self.rotation.get("id", "")).removeprefix("to-")
+        # A rotation that is taken back goes to another version than it is named for, and ends in states of its own.
+        back = self.rotation.get("state") in TAKEN_BACK or (named.isdecimal() and int(named) != to_version)
         return progress_line(
             done=whole(self.rotation.get("rewrapped")),
             remaining=whole(self.rotation.get("remaining")),
             elapsed_s=elapsed_s,
             conflicts=whole(self.rotation.get("conflicts")),
             failures=len(_list(self.rotation.get("failures"))),
-            to_version=whole(self.rotation.get("to_version")),
+            version=int(named) if back and named.isdecimal() else to_version,
+            back=back,
             settling=self.rotation.get("state") == "settling",
         )
 

@@ -35,6 +35,7 @@ class Outcome:
     state: str
     text: str
     rewrapped: int = 0
+    reissue_total: int = 0
 
 
 class Rotating:
@@ -100,8 +101,9 @@ class Rotating:
             return Outcome("crashed", False, False, "", f"exit status {status}: {text}")
         told = json.loads(lines[-1])
         return Outcome(
-            told["code"], told["retryable"], told["changed"], told["state"], told["message"], told["rewrapped"]
-        )
+            told["code"], told["retryable"], told["changed"], told["state"], told["message"], told["rewrapped"],
+            told["reissue_total"],
+        )  # fmt: skip
 
 
 def main() -> None:
@@ -122,6 +124,7 @@ def main() -> None:
         "state": "",
         "message": "",
         "rewrapped": 0,
+        "reissue_total": 0,
     }
     try:
         settings = sources.settings_from(order["params"], environment={}, warn=lambda _text: None)
@@ -131,6 +134,7 @@ def main() -> None:
     else:
         rotation = result.values["rotation"]
         told.update(changed=result.changed, state=rotation["state"], rewrapped=rotation["rewrapped"])
+        told["reissue_total"] = rotation.get("reissue_total", 0)
     print(json.dumps(told), flush=True)
     raise SystemExit(1 if told["code"] else 0)
 

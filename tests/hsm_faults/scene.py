@@ -122,5 +122,29 @@ def broken(site: Site, token: Token, verb: str) -> list[str]:
         wrong.append(f"records are under {versions}")
     if site.db.dns_credentials.count_documents({}) != RECORDS:
         wrong.append("records are missing")
+    wrong += _unopened(site, token)
     intents = [row["_id"] for row in site.db.kek_versions.find() if str(row["_id"]).startswith("intent")]
     return wrong + ([f"left behind: {intents}"] if intents else [])
+
+
+def _unopened(site: Site, token: Token) -> list[str]:
+    """Return the records whose secret is not what it was, as PyKCS11 opens their wraps."""
+    found = list(site.db.dns_credentials.find())
+    version = found[0]["kek_version"] if found else 0
+    contexts = {record["_id"]: envelope_layout.context_digest(record["_id"], FIELD) for record in found}
+    try:
+        deks = token.oracle(
+            "open", label=f"certautopilot-kek-v{version}",
+            wraps=[bytes(record[FIELD]["wrapped_dek"]).hex() for record in found],
+            aads=[contexts[record["_id"]].hex() for record in found],
+        )  # fmt: skip
+        opened = {
+            record["_id"]: aead.open_sealed(
+                bytes.fromhex(dek), record[FIELD]["nonce"], record[FIELD]["ciphertext"], contexts[record["_id"]]
+            )
+            for record, dek in zip(found, deks, strict=True)
+        }
+    except Exception as failure:  # noqa: BLE001 - whatever it is, a record is lost
+        return [f"records do not open: {type(failure).__name__}"]
+    lost = [name for name, secret in opened.items() if secret != f"secret {name[1:]}".encode()]
+    return [f"records hold something else: {lost}"] if lost else []

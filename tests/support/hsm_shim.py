@@ -27,6 +27,17 @@ FUNCTIONS = {
     "C_EncryptInit": 29, "C_Encrypt": 30, "C_EncryptFinal": 32, "C_DecryptInit": 33, "C_Decrypt": 34,
     "C_DecryptFinal": 36, "C_GenerateKey": 58, "C_GenerateRandom": 64,
 }  # fmt: skip
+# Those that tell something which can be wrong, and those that can say CKR_OK without having done or found anything.
+TELLS = (
+    "C_GetSlotList", "C_GetSlotInfo", "C_GetTokenInfo", "C_GetMechanismList", "C_GetMechanismInfo", "C_OpenSession",
+    "C_GetSessionInfo", "C_GetAttributeValue", "C_FindObjects", "C_Encrypt", "C_Decrypt", "C_GenerateKey",
+    "C_GenerateRandom",
+)  # fmt: skip
+CAN_DO_NOTHING = (
+    "C_Initialize", "C_Finalize", "C_GetSlotList", "C_GetMechanismList", "C_CloseSession", "C_CloseAllSessions",
+    "C_Login", "C_Logout", "C_DestroyObject", "C_FindObjectsInit", "C_FindObjects", "C_FindObjectsFinal",
+    "C_EncryptInit", "C_DecryptInit",
+)  # fmt: skip
 NO_COMPILER = "no C compiler here to build the faulty library"
 
 

@@ -2,7 +2,8 @@
  * GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
  * SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The part of hsm_shim.c that lets any one function of the list fail: before its deed, after it, by a crash, or for ever.
+ * The part of hsm_shim.c that lets any one function of the list fail: before its deed, after it, by a crash, for ever, or
+ * by a lie: it answers CKR_OK, and what it tells is wrong ("wrong_data"), or it did and told nothing ("nothing").
  * Each entry gets a wrapper in front of it, the shim's own overrides included. All parameters of PKCS#11 are as long as a
  * pointer and none is a floating-point number, so one wrapper with eight of them fits every function.
  */
@@ -26,16 +27,70 @@ static int fault_is_due(CK_ULONG place) {
     return setting("SHIM_FAULT_ALWAYS") ? number >= (at ? at : 1) : number == (at ? at : 1);
 }
 
+static void flip(void *place, CK_ULONG mask) {
+    if (place) *(CK_ULONG *)place ^= mask;
+}
+
+/* Makes what a function has told wrong; returns whether it had told anything. Arguments by their places, from the first.
+ * Handles and ids become others, bytes are flipped, flags turned round. */
+static int tell_wrong(CK_ULONG place, CK_ULONG b, CK_ULONG c, CK_ULONG d, CK_ULONG e) {
+    CK_ULONG found = 0;
+    switch (place) {
+    case 4: case 7: /* C_GetSlotList, C_GetMechanismList: the first one of the list */
+        if (!b) return 0;
+        flip((void *)b, 0x5500);
+        return 1;
+    case 5: flip((CK_BYTE *)b + 96, ~0UL); return 1;  /* C_GetSlotInfo: flags, after 64 + 32 bytes of text */
+    case 6: ((CK_BYTE *)b)[80] ^= 1; return 1;        /* C_GetTokenInfo: the serial number, after 32 + 32 + 16 */
+    case 8: flip((CK_BYTE *)c + 16, ~0UL); return 1;  /* C_GetMechanismInfo: flags, after two sizes of keys */
+    case 12: flip((void *)e, 0x5500); return 1;       /* C_OpenSession */
+    case 15: flip((CK_BYTE *)b + 8, 3); return 1;     /* C_GetSessionInfo: the state */
+    case 24: /* C_GetAttributeValue: the first byte of each value */
+        for (CK_ULONG i = 0; i < d; i++) {
+            ATTRIBUTE *one = (ATTRIBUTE *)c + i;
+            if (one->value && one->length && one->length != ~0UL) *(CK_BYTE *)one->value ^= 1, found = 1;
+        }
+        return (int)found;
+    case 27: /* C_FindObjects: the first object */
+        if (!*(CK_ULONG *)d) return 0;
+        flip((void *)b, 0x5500);
+        return 1;
+    case 30: case 34: /* C_Encrypt, C_Decrypt: the first byte */
+        if (!d) return 0;
+        *(CK_BYTE *)d ^= 1;
+        return 1;
+    case 58: flip((void *)e, 0x5500); return 1; /* C_GenerateKey: the handle */
+    case 64: memset((void *)b, 0, c); return 1; /* C_GenerateRandom */
+    default: return 0;
+    }
+}
+
+/* Returns whether a function answers CKR_OK without having done or found anything. */
+static int tell_nothing(CK_ULONG place, CK_ULONG c, CK_ULONG d) {
+    switch (place) {
+    case 4: case 7: *(CK_ULONG *)c = 0; return 1; /* C_GetSlotList, C_GetMechanismList: none */
+    case 27: *(CK_ULONG *)d = 0; return 1;        /* C_FindObjects: none */
+    case 0: case 1: case 13: case 14: case 18: case 19: case 22: case 26: case 28: case 29: case 33: return 1;
+    default: return 0;
+    }
+}
+
 static CK_RV with_fault(CK_ULONG place, CK_ULONG a, CK_ULONG b, CK_ULONG c, CK_ULONG d, CK_ULONG e, CK_ULONG f,
                         CK_ULONG g, CK_ULONG h) {
     int due = fault_is_due(place);
     CK_RV rv, code = setting("SHIM_FAULT_CODE");
-    if (due) count(faults);
+    int lies = due && (fault_is("wrong_data") || fault_is("nothing"));
+    if (due && !lies) count(faults);
+    if (lies && fault_is("nothing") && tell_nothing(place, c, d)) {
+        count(faults);
+        return CKR_OK;
+    }
     if (due && fault_is("before")) return code ? code : CKR_DEVICE_ERROR;
     if (due && fault_is("crash_before")) raise(SIGSEGV);
     while (due && fault_is("hang")) pause();
     rv = ((ANY)behind[place])(a, b, c, d, e, f, g, h);
     if (due && fault_is("after")) return code ? code : CKR_DEVICE_ERROR;
+    if (lies && rv == CKR_OK && fault_is("wrong_data") && tell_wrong(place, b, c, d, e)) count(faults);
     if (due && fault_is("crash_after")) raise(SIGSEGV);
     return rv;
 }

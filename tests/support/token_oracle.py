@@ -100,11 +100,12 @@ def _destroy(api: Any, session: Any, order: Mapping[str, Any]) -> int:
 
 
 def _open(api: Any, session: Any, order: Mapping[str, Any]) -> list[str]:
-    """Return the DEKs (hex) in the wraps (hex), opened with the one key of that label."""
+    """Return the DEKs (hex) in the wraps (hex), opened with the one key of that label. aads: of each, aad: of all."""
     [key] = _find(api, session, order)
-    aad = bytes.fromhex(order["aad"])
     wraps = [bytes.fromhex(wrap) for wrap in order["wraps"]]
-    return [bytes(session.decrypt(key, wrap[12:], api.AES_GCM_Mechanism(wrap[:12], aad, 128))).hex() for wrap in wraps]
+    aads = [bytes.fromhex(aad) for aad in order.get("aads") or [order["aad"]] * len(wraps)]
+    mechanisms = [api.AES_GCM_Mechanism(wrap[:12], aad, 128) for wrap, aad in zip(wraps, aads, strict=True)]
+    return [bytes(session.decrypt(key, wrap[12:], how)).hex() for wrap, how in zip(wraps, mechanisms, strict=True)]
 
 
 def _seal(api: Any, session: Any, order: Mapping[str, Any]) -> str:

@@ -13,12 +13,13 @@ import time
 from dataclasses import dataclass, replace
 
 from .._domain.errors import LeaseHeld, OpsError
-from .._domain.rotation import Plan, Rotation
+from .._domain.rotation import Plan, Rotation, Share
 from .._domain.rotation_states import State
 from .._installation.installation import Installation
 from .._installation.refusals import lock_missing
 from .._installation.standing_keys import load_and_prove
 from .._store import install_lock, keystore, leases, rotations
+from .._store.connection import Store
 from .._store.leases import Holder, Lease
 from .options import Options
 from .plan import ends_in
@@ -117,10 +118,39 @@ def ended_meanwhile(
     if since is not None and (since.state, since.token) == (record.state, record.token):
         return None
     if record.state is State.CANCELLED:
-        raise OpsError(
-            f'rotation "{record.name}" was cancelled by another run while this one took part in it',
-            code="rotate.cancelled",
-            hint="look at kek_info; run it again if the rotation is wanted after all",
-        )
+        raise _cancelled(record)
     reached = ends_in(record.state, options, swapped=active.version == options.to_version)
     return record.plan if reached and (record.compromised or not options.compromised) else None
+
+
+def seen_by(store: Store, options: Options, since: Rotation | None) -> int:
+    """Return up to which lead this run knows what was decided. since: the record when it began.
+
+    A slice knows no more than the run that it is of: what was decided between two slices was decided without it.
+    Raises OpsError rotate.cancelled when that was to take the rotation back, and it was.
+    """
+    if since is None or since.share(options.slice_of) == Share():
+        return rotations.last_token(store)
+    if since.state is State.CANCELLED:
+        raise _cancelled(since)
+    return since.token
+
+
+def require_not_taken_back(installation: Installation, record: Rotation | None, seen: int) -> None:
+    """Raises OpsError rotate.cancelled when another run began to take this rotation back since this one began.
+
+    WHY: a cancellation in slices leaves the lead free between two of them, and both would undo each other's work.
+    """
+    active = installation.keystore.active
+    if record is None or active is None or record.state.ended:
+        return
+    if rotations.is_led_to(installation.store, active.version, besides=record.name, after=max(seen, record.token)):
+        raise _cancelled(record)
+
+
+def _cancelled(record: Rotation) -> OpsError:
+    return OpsError(
+        f'rotation "{record.name}" was cancelled by another run while this one took part in it',
+        code="rotate.cancelled",
+        hint="look at kek_info; run it again if the rotation is wanted after all",
+    )

@@ -44,6 +44,20 @@ def another_led_since(store: Store, record: Rotation) -> bool:
         return store.collection(COLLECTION).find_one(later, {"_id": 1}) is not None
 
 
+def last_token(store: Store) -> int:
+    """Return the token of whoever led a rotation last, 0 where nobody did."""
+    with driver_errors(store):
+        last = store.collection(COLLECTION).find_one({}, {"token": 1}, sort=[("token", -1)])
+    return int((last or {}).get("token") or 0)
+
+
+def is_led_to(store: Store, version: int, *, besides: str, after: int) -> bool:
+    """Return whether another rotation went to this version under a larger token. besides: name of the one that asks."""
+    later = {"_id": {"$ne": besides}, "to_version": version, "token": {"$gt": after}}
+    with driver_errors(store):
+        return store.collection(COLLECTION).find_one(later, {"_id": 1}) is not None
+
+
 def is_any_swapping(store: Store, *, besides: int) -> bool:
     """Return whether a rotation was about to make its version active. besides: the version that is active already."""
     about_to = {"state": str(State.SWAPPING), "to_version": {"$ne": besides}}

@@ -14,13 +14,13 @@ Kill it anywhere and run it again: the record says how far it is, and the envelo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .._domain.catalogue import Catalogue
 from .._domain.errors import OpsError
 from .._domain.result import Result
-from .._domain.rotation import Rotation
+from .._domain.rotation import Rotation, Share, rotation_id
 from .._domain.rotation_states import State
 from .._domain.settings import Settings
 from .._domain.vendor_messages import rotate_across_providers
@@ -28,7 +28,15 @@ from .._installation.installation import Installation, open_database, opened_key
 from .._installation.refusals import lock_missing
 from .._keys import registry
 from .._rotation.beginning import Beginning
-from .._rotation.leadership import LEASE_NAME, LEASE_S, ended_meanwhile, lead_or_help, read_again
+from .._rotation.leadership import (
+    LEASE_NAME,
+    LEASE_S,
+    ended_meanwhile,
+    lead_or_help,
+    read_again,
+    require_not_taken_back,
+    seen_by,
+)
 from .._rotation.options import Options
 from .._rotation.outcome import (
     Outcome,
@@ -41,10 +49,12 @@ from .._rotation.outcome import (
     with_reissue_list,
 )
 from .._rotation.plan import draw, nothing_left, require_budget, require_fleet, require_loaded
-from .._rotation.shared_work import batch_size, part_of
-from .._store import install_lock, leases, rotations
+from .._rotation.shared_work import Mine, batch_size, part_of
+from .._store import install_lock, keystore, leases, rotations
 from .._store.connection import Store
 from .._store.keystore import Keystore
+from .._store.lease_renewal import Keeper
+from .._store.leases import Lease
 
 __all__ = ["LEASE_NAME", "LEASE_S", "Options", "run"]
 
@@ -63,16 +73,17 @@ def run(settings: Settings, options: Options, *, check: bool, warn: Callable[[st
         over = _over(store, settings, options, since)  # 1
         if over is not None:
             return over
+        seen = 0 if options.state == "cancelled" else seen_by(store, options, since)
         with opened_keys(settings, store, lock, workers=options.workers) as installation:  # 2
             if options.state == "cancelled":
                 return _cancel(installation, options, check=check, warn=warn)
-            return _rotate(installation, options, since, check=check, warn=warn)
+            return _rotate(installation, options, since, seen, check=check, warn=warn)
 
 
 def _over(store: Store, settings: Settings, options: Options, since: Rotation | None) -> Result | None:
     """Return the result of a run that has nothing to do, None when keys are needed to go on."""
     if options.state == "cancelled":
-        return None if _can_be_cancelled(since) else _not_cancelled(options, since)
+        return None if _can_be_cancelled(since) else _ended_before(store, options, since)
     catalogue = Catalogue(settings.catalogue)
     found = nothing_left(store, catalogue, options, since)
     if found is None:
@@ -81,9 +92,10 @@ def _over(store: Store, settings: Settings, options: Options, since: Rotation | 
 
 
 def _rotate(
-    installation: Installation, options: Options, since: Rotation | None, *, check: bool, warn: Callable[[str], None]
-) -> Result:
-    """since: the record as it was when this run began."""
+    installation: Installation, options: Options, since: Rotation | None, seen: int, *, check: bool,
+    warn: Callable[[str], None],
+) -> Result:  # fmt: skip
+    """since: the record as it was when this run began. seen: up to which lead it knows what was decided."""
     require_loaded(installation, options)
     if check:
         return _predicted(installation, options, since, warn)
@@ -97,6 +109,7 @@ def _rotate(
         if ended is not None and record is not None:
             result = ended_elsewhere(record, ended, options.prove_wraps, mine.share(installation.provider.retries))
             return with_reissue_list(result, record, store, installation.catalogue)
+        require_not_taken_back(now, record, seen)
         return Beginning(now, options, mine, lease=lease, keeper=keeper, warn=warn).go(record)  # 5, 6
 
 
@@ -122,22 +135,34 @@ def _cancel(installation: Installation, options: Options, *, check: bool, warn: 
     if check:
         return _as_cancelled(options, _predicted(installation, back, since, warn))
     mine = part_of(back, since, lease_s=LEASE_S)
-    lease = lead_or_help(installation, back, mine)
-    if lease is None:
-        done = out_of_time(rotations.read(store, back.name), back, mine, installation.provider.retries)
-        return _as_cancelled(options, done, changed=done.changed)
-    with leases.kept(store, lease, lease_s=LEASE_S) as keeper:
-        now, record = read_again(installation), rotations.read(store, options.name)
-        if not _can_be_cancelled(record):
-            return _not_cancelled(options, record, rewrapped=mine.share(installation.provider.retries).rewrapped)
-        back = _back(options, now.keystore)
-        done = Beginning(now, back, mine, lease=lease, keeper=keeper, warn=lambda _text: None).go(
-            rotations.read(store, back.name)
-        )
-        if rotation_of(done)["state"] == State.COMPLETE:
-            keeper.require()
-            if not rotations.cancel(store, options.name, lease.token):
-                raise fenced(options.name)
+    try:
+        lease = lead_or_help(installation, back, mine)
+        if lease is None:
+            done = out_of_time(rotations.read(store, back.name), back, mine, installation.provider.retries)
+            return _as_cancelled(options, done, changed=done.changed)
+        with leases.kept(store, lease, lease_s=LEASE_S) as keeper:
+            return _led_back(installation, options, mine, lease=lease, keeper=keeper)
+    except OpsError as failure:
+        shown = failure.facts.get("rotation")
+        if isinstance(shown, Mapping):  # of the rotation back; the operator knows the one that is taken back
+            failure.facts = {**failure.facts, "rotation": {**shown, "id": options.name}}
+        raise
+
+
+def _led_back(installation: Installation, options: Options, mine: Mine, *, lease: Lease, keeper: Keeper) -> Result:
+    store = installation.store
+    now, record = read_again(installation), rotations.read(store, options.name)
+    if not _can_be_cancelled(record):
+        return _not_cancelled(options, record, rewrapped=mine.share(installation.provider.retries).rewrapped)
+    back = _back(options, now.keystore)
+    since = rotations.read(store, back.name)
+    if since is not None and mine.earlier != Share() and rotations.another_led_since(store, since):
+        raise fenced(options.name)  # between two slices somebody decided to go on with it after all
+    done = Beginning(now, back, mine, lease=lease, keeper=keeper, warn=lambda _text: None).go(since)
+    if rotation_of(done)["state"] == State.COMPLETE:
+        keeper.require()
+        if not rotations.cancel(store, options.name, lease.token):
+            raise fenced(options.name)
     return _as_cancelled(options, done)
 
 
@@ -162,9 +187,23 @@ def _can_be_cancelled(record: Rotation | None) -> bool:
 def _as_cancelled(options: Options, done: Result, *, changed: bool = True) -> Result:
     """Return the result of the rotation back as the one of the rotation that was taken back."""
     shown = rotation_of(done)
-    state = State.CANCELLED if shown["state"] == State.COMPLETE else State.REWRAPPING
+    ends = {State.COMPLETE: State.CANCELLED, State.SETTLING: State.SETTLING}
+    state = ends.get(State(str(shown["state"])), State.REWRAPPING)
     rotation = {**shown, "id": options.name, "state": str(state)}
     return Result(changed=changed, values={"rotation": rotation}, before=done.before, after=done.after)
+
+
+def _ended_before(store: Store, options: Options, record: Rotation | None) -> Result:
+    """Return the result of a cancellation that finds nothing to cancel.
+
+    The last slice of a run may find that: another host ended it. Then it tells what the run did before.
+    """
+    active = keystore.read(store).active
+    back = rotations.read(store, rotation_id(active.version)) if active is not None and options.slice_of else None
+    share = back.share(options.slice_of) if back is not None else Share()
+    if record is None or record.state is not State.CANCELLED or back is None or back.plan is None or share == Share():
+        return _not_cancelled(options, record)
+    return _as_cancelled(options, ended_elsewhere(back, back.plan, options.prove_wraps, share))
 
 
 def _not_cancelled(options: Options, record: Rotation | None, *, rewrapped: int = 0) -> Result:

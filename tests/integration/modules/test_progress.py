@@ -152,6 +152,25 @@ def test_a_compromised_rotation_in_slices_marks_the_old_version_and_lists_everyt
     assert small_site.db.kek_versions.find_one({"_id": 1})["state"] == "compromised"
 
 
+def test_a_cancellation_in_slices_prints_a_line_each_and_returns_one_result(play, small_site):
+    back = options(small_site, state="cancelled")
+
+    done = play(
+        ("kek_rotate", options(small_site, stop_before="swap", hsm_share=0), {}),
+        ("kek_rotate", back, {"check_mode": True}),
+        ("kek_rotate", back, {}),
+        ("kek_rotate", back, {}),
+    )
+
+    assert done.status == 0, done.output
+    _ready, check, real, again = done.results
+    told = [int(found) for found in re.findall(r"kek_rotate back from version 2: \d+%, (\d+) of", done.output)]
+    assert len(told) > 2, done.output
+    assert (check["rotation"]["rewrapped"], real["rotation"]["rewrapped"], max(told)) == (FEW, FEW, FEW)
+    assert (real["rotation"]["state"], real["rotation"]["id"], again["changed"]) == ("cancelled", "to-2", False)
+    assert at(small_site, 1) == FEW
+
+
 def test_a_rotation_in_slices_stops_before_the_swap_and_the_next_task_makes_it(play, tiny_site):
     stop = ("kek_rotate", options(tiny_site, stop_before="swap"), {})
 

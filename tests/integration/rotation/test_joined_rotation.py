@@ -95,6 +95,22 @@ def test_a_second_process_moves_what_the_leader_has_not_claimed_and_both_say_com
     assert not rotatable.call("kek_rotate", to_version=2).changed
 
 
+def test_t39_a_helper_after_a_compromise_says_how_much_it_sealed_anew_and_what_must_be_reissued(rotatable, start):
+    before = {d["_id"]: d["encrypted_api_key"]["ciphertext"] for d in rotatable.db.dns_credentials.find()}
+    leader = start(stop_before=BEFORE_THE_WRITE, compromised=True)
+    helper = start(compromised=True)
+    wait_until(lambda: moved(rotatable) == RECORDS - BATCH)
+    go_on(leader)
+
+    outcomes = [process.outcome() for process in (leader, helper)]
+
+    assert [(o.state, o.rewrapped, o.reissue_total) for o in outcomes] == [
+        ("complete", BATCH, RECORDS), ("complete", RECORDS - BATCH, RECORDS),
+    ]  # fmt: skip
+    assert all(d["encrypted_api_key"]["ciphertext"] != before[d["_id"]] for d in rotatable.db.dns_credentials.find())
+    assert all_stand(rotatable, 2)
+
+
 def test_while_it_runs_kek_info_says_how_far_it_is(rotatable, start):
     leader = start(stop_before=BEFORE_THE_WRITE)
     helper = start()

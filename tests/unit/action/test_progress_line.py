@@ -15,7 +15,7 @@ from ansible_collections.certautopilot.ops.plugins.plugin_utils._progress import
 
 
 def line(**numbers):
-    usual = {"done": 0, "remaining": 0, "elapsed_s": 0.0, "conflicts": 0, "failures": 0, "to_version": 2}
+    usual = {"done": 0, "remaining": 0, "elapsed_s": 0.0, "conflicts": 0, "failures": 0, "version": 2}
     return progress_line(**{**usual, **numbers})
 
 
@@ -43,6 +43,10 @@ def line(**numbers):
 )
 def test_a_line_says_percent_envelopes_rate_time_conflicts_and_failures(numbers, expected):
     assert line(**numbers) == f"kek_rotate to version 2: {expected}"
+
+
+def test_a_rotation_that_is_taken_back_is_named_for_the_version_it_went_to():
+    assert line(done=1, remaining=1, elapsed_s=1.0, back=True).startswith("kek_rotate back from version 2: 50%, ")
 
 
 def test_100_percent_means_that_nothing_remains():

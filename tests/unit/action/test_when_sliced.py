@@ -21,11 +21,11 @@ action = importlib.import_module("ansible_collections.certautopilot.ops.plugins.
         ({"slice_seconds": None, "progress": None}, True),
         ({"slice_seconds": 0}, False),
         ({"max_seconds": -1}, False),
-        ({"state": "cancelled"}, False),
+        ({"state": "cancelled"}, True),
         ({"compromised": "yes"}, True),
     ],
 )
-def test_every_rotation_is_sliced_but_not_a_cancellation(args, sliced):
+def test_every_rotation_is_sliced_and_so_is_a_cancellation(args, sliced):
     assert action._can_be_sliced(action._numbers(args)) is sliced
 
 
