@@ -98,7 +98,7 @@ models: ## what must hold in every reachable state of migration and rotation, by
 
 integration: ## tests against SoftHSM2 and a MongoDB-protocol server
 	@mkdir -p $(REPORTS)
-	$(PY) -m pytest tests/integration -m "not slow and not hosts" -n $(JOBS) --dist worksteal \
+	$(PY) -m pytest tests/integration -m "not slow and not hosts" -n $(JOBS) --dist loadfile --no-loadscope-reorder \
 	  --junitxml=$(REPORTS)/integration.xml $(ARGS)
 
 integration-hosts: env hosts-tools ## tests on real hosts with systemd, half an hour (ARGS="-k switch" some, ARGS="-m hosts" the long ones as well, HOSTS_SUITE=trixie: all on Debian 13)

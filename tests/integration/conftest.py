@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,13 @@ from tests.support.sealed import credential
 
 from .site import Site
 from .token import Token
+
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Put what runs Ansible first: a file runs in one process, and the longest must not be what all wait for."""
+    items.sort(key=lambda item: item.path.parent not in (FOLDER, FOLDER / "modules"))
 
 
 @pytest.fixture(autouse=True)
