@@ -146,12 +146,19 @@ def test_x57_what_the_probe_learned_about_the_iv_and_the_serial_are_in_config_ya
     library = hsm_shim.build(tmp_path)
     given = ["-e", f"install_pkcs11_module_path={library}", "-e", f"install_pkcs11_token_serial={serial(lab)}"]
 
-    play(lab, "fresh_install", *given)  # the stand-in does not make wraps that way: what counts is what was written
+    installed = play(lab, "fresh_install", *given)
+    # Records that the stand-in seals by the HSM's own IVs are opened and moved by ours.
+    seeded = lab.service("seed", "new", "--records", "60", "--api-key-file", str(lab.folder / "api-key"))
+    rotated = play(
+        lab, "rotate", "-e", "rotate_to_version=2", "-e", "rotate_make_key=true",
+        "-e", f"rotate_report_dir={lab.folder / 'evidence'}", "--limit", "new",
+    )  # fmt: skip
     config = lab.files("new")[0]
     written = yaml.safe_load(config.read_text())["encryption"]["pkcs11"]
     config.write_text(config.read_text().replace("use_gcm_iv_from_hsm: true", "use_gcm_iv_from_hsm: false"))
     refused = play(lab, "fresh_install", *given)
 
+    assert [done.returncode for done in (installed, seeded, rotated)] == [0] * 3, rotated.stdout + seeded.stderr
     assert (written["use_gcm_iv_from_hsm"], written["token_serial"]) == (True, serial(lab))
     assert refused.returncode != 0
     assert "install.config_differs" in refused.stdout

@@ -66,7 +66,7 @@ class Side:
         self._keks: dict[int, Kek] = {version: HexKek(key) for version, key in self.config.keks.items()}
         if self.config.provider == "pkcs11":
             with _in_the_environment(variables):
-                token = Token(self.config.module_path, self.config.token_label, self.config.pin)
+                token = Token(self.config)
             for row in self.db.kek_versions.find({"key.id": {"$exists": True}, "state": {"$ne": "destroyed"}}):
                 self._keks[row["_id"]] = token.kek(bytes.fromhex(row["key"]["id"]))
 

@@ -32,6 +32,8 @@ class Config:
     keks: dict[int, bytes] = field(repr=False)
     module_path: str = ""
     token_label: str = ""
+    token_serial: str = ""
+    iv_from_hsm: bool = False
     pin: str = field(default="", repr=False)
     pepper: str = field(default="", repr=False)
     tls_cert: str = ""
@@ -65,6 +67,8 @@ def load(config_file: Path, environment: Mapping[str, str]) -> Config:
         keks=keks,
         module_path=pkcs11.get("module_path", ""),
         token_label=pkcs11.get("token_label", ""),
+        token_serial=str(pkcs11.get("token_serial") or ""),
+        iv_from_hsm=pkcs11.get("use_gcm_iv_from_hsm") is True,
         pin=environment.get("CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN", ""),
         tls_cert=tls.get("cert_file", "") if tls.get("enabled") else "",
         tls_key=tls.get("key_file", ""),

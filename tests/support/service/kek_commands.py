@@ -30,7 +30,7 @@ def pkcs11_init(config: Config, version: int) -> None:
         return
     install_id = lock["install_id"] if lock else uuid.uuid4().hex
     label, key_id = f"certautopilot-kek-v{version}", bytes.fromhex(install_id) + version.to_bytes(4, "big")
-    kek = Token(config.module_path, config.token_label, config.pin).generate(label, key_id)
+    kek = Token(config).generate(label, key_id)
     now = db.client.admin.command("hello")["localTime"]
     fresh = {"provider": "pkcs11", "installed_at": now, "installed_by": "pkcs11-init", "install_id": install_id}
     db.kek_install.update_one({"_id": "kek_install"}, {"$setOnInsert": fresh}, upsert=True)

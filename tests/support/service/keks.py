@@ -12,7 +12,9 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-IV = 12  # bytes
+from .config import Config
+
+IV, TAG = 12, 16  # bytes
 
 
 def check_value(key: bytes) -> str:
@@ -44,17 +46,27 @@ class HexKek:
 
 
 class TokenKek:
-    """A KEK inside a token. PyKCS11 initialises the library for threads; one lock keeps the session to one of them."""
+    """A KEK inside a token. PyKCS11 initialises the library for threads; one lock keeps the session to one of them.
+
+    With use_gcm_iv_from_hsm the HSM is offered zeros as IV, writes its own into them or appends it to what it returns,
+    and the wrap carries that one; without, the caller's own.
+    """
 
     def __init__(self, token: Token, handle: Any) -> None:
         self._token = token
         self._handle = handle
 
     def wrap(self, dek: bytes, aad: bytes) -> bytes:
-        iv = os.urandom(IV)
+        iv = bytes(IV) if self._token.iv_from_hsm else os.urandom(IV)
         with self._token.lock:
             mechanism = self._token.api.AES_GCM_Mechanism(iv, aad, 128)
-            return iv + bytes(self._token.session.encrypt(self._handle, dek, mechanism))
+            sealed = bytes(self._token.session.encrypt(self._handle, dek, mechanism))
+        if self._token.iv_from_hsm:
+            written, length = bytes(mechanism._source_iv), len(dek) + TAG
+            iv, sealed = (written, sealed) if any(written) else (sealed[length:], sealed[:length])
+            if len(iv) != IV:
+                raise RuntimeError("the HSM made no IV, and config.yaml says use_gcm_iv_from_hsm")
+        return iv + sealed
 
     def unwrap(self, wrapped: bytes, aad: bytes) -> bytes:
         with self._token.lock:
@@ -63,24 +75,27 @@ class TokenKek:
 
 
 class Token:
-    """An open, logged-in session on the token of that label. Raises SystemExit naming what is wrong."""
+    """An open, logged-in session on the configured token. Raises SystemExit naming what is wrong."""
 
-    def __init__(self, module_path: str, label: str, pin: str) -> None:
+    def __init__(self, config: Config) -> None:
         import PyKCS11
 
         self.api = PyKCS11
         self.lock = threading.Lock()
+        self.iv_from_hsm = config.iv_from_hsm
         self._library = PyKCS11.PyKCS11Lib()
-        self._library.load(module_path)
-        slots = [
-            slot
-            for slot in self._library.getSlotList(tokenPresent=True)
-            if self._library.getTokenInfo(slot).label.rstrip("\0 ") == label
-        ]
+        self._library.load(config.module_path)
+        slots = [slot for slot in self._library.getSlotList(tokenPresent=True) if self._is_meant(slot, config)]
         if len(slots) != 1:
-            raise SystemExit(f'error: {len(slots)} tokens are labelled "{label}", expected one')
+            serial = f" with serial {config.token_serial}" if config.token_serial else ""
+            raise SystemExit(f'error: {len(slots)} tokens are labelled "{config.token_label}"{serial}, expected one')
         self.session = self._library.openSession(slots[0], PyKCS11.CKF_SERIAL_SESSION | PyKCS11.CKF_RW_SESSION)
-        self.session.login(pin)
+        self.session.login(config.pin)
+
+    def _is_meant(self, slot: int, config: Config) -> bool:
+        info = self._library.getTokenInfo(slot)
+        named = config.token_serial in ("", info.serialNumber.rstrip("\0 "))
+        return info.label.rstrip("\0 ") == config.token_label and named
 
     def kek(self, key_id: bytes) -> TokenKek:
         """Return the one key with this CKA_ID."""

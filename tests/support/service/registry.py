@@ -70,7 +70,7 @@ class Registry:
         self.lock = check_lock(config, db) or self._first_start()
         self._token = None
         if config.provider == "pkcs11":
-            self._token = Token(config.module_path, config.token_label, config.pin)
+            self._token = Token(config)
         else:
             self.keks.update({version: HexKek(key) for version, key in config.keks.items()})
         if config.provider == "env" and db.kek_versions.find_one({"_id": "active"}) is None:
