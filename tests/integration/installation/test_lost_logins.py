@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """After C_Login was called only CKR_OK allows another one, on whatever host: all answers, and lost ones (X54).
 
-The shim gives the answers and counts what reached the token. Five hosts, one after the other, until somebody says
-`retry_refusal`.
+The shim gives the answers and counts what reached the token. Five hosts, one after the other and at once, until
+somebody says `retry_refusal`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -65,6 +66,42 @@ def site(hsm_site, token, shim, tmp_path, monkeypatch):
     return hsm_site
 
 
+@pytest.fixture
+def hosts(site, tmp_path):
+    """Return a function that has five hosts, each with files of its own, run at once; it returns how they ended."""
+    site.secrets = {**site.secrets, "CERTAUTOPILOT_OPS_PKCS11_START_TIMEOUT": "3"}
+    site.write()
+    running = []
+    for number in range(HOSTS):
+        files = {}
+        for option, file in (("config_file", site.config_file), ("secrets_file", site.secrets_file)):
+            own = tmp_path / f"host-{number}" / file.name
+            own.parent.mkdir(exist_ok=True)
+            own.touch(mode=0o600)
+            own.write_text(file.read_text())
+            files[option] = str(own)
+        order = {"params": files, "verb": "kek_pkcs11_init", "options": {"version": 1}, "check": False}
+        running.append(
+            subprocess.Popen([sys.executable, str(HOST)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        running[-1].stdin.write(json.dumps(order) + "\n")
+        running[-1].stdin.flush()
+    assert [host.stdout.readline() for host in running] == ["ready\n"] * HOSTS
+
+    def at_once():
+        variables = {name: value for name, value in os.environ.items() if name.startswith("SHIM_")}
+        for host in running:
+            host.stdin.write(json.dumps(variables) + "\n")
+            host.stdin.flush()
+        return [json.loads(host.stdout.readline()) for host in running]
+
+    yield at_once
+    for host in running:
+        host.stdin.close()
+        host.wait(60)
+        host.stdout.close()
+
+
 def refusal_of(site, **options):
     try:
         site.call("kek_pkcs11_init", version=1, **options)
@@ -103,6 +140,35 @@ def test_x54_whatever_c_login_answers_it_is_called_once_and_the_answer_is_named(
         assert "CKR" in first.message
         assert (second.code, site.login_calls() - before) == ("pkcs11.pin_refused_before", 1), hex(code)
         assert refusal_of(site, retry_refusal=second.facts["pkcs11"]["refusal"]) is None
+
+
+def test_t32_x54_of_five_hosts_at_once_one_calls_c_login_whatever_it_answers_until_somebody_says_retry(site, hosts):
+    for kind, code in (*ANSWERS, ("hang", 0), *(("before", code) for code in CODES)):
+        site.faulty(kind, code)
+        before = site.login_calls()
+
+        ended = hosts()
+
+        calls = site.login_calls() - before
+        codes = sorted(one["failure"]["code"] for one in ended)
+        assert (kind, hex(code), calls) == (kind, hex(code), 1)
+        assert codes.count("pkcs11.pin_refused_before") == HOSTS - 1, (kind, hex(code), codes)
+        assert {one["failure"]["retryable"] for one in ended} == {False}
+        [refusal] = {one["pkcs11"]["refusal"] for one in ended if "refusal" in one["pkcs11"]}
+        assert refusal_of(site, retry_refusal=refusal) is None, (kind, hex(code))
+
+
+def test_t32_five_hosts_with_a_wrong_pin_cost_the_token_one_try_in_two_runs(site, hosts, tmp_path):
+    wrong = site.secrets_file.read_text().replace(PIN, f"{PIN}-wrong")
+    for file in tmp_path.glob("host-*/secrets.env"):
+        file.write_text(wrong)
+
+    codes = [one["failure"]["code"] for _run in range(2) for one in hosts()]
+
+    assert hsm_shim.counters(tmp_path / "shim.state")["wrong_pins"] == 1
+    assert sorted(set(codes)) == ["pkcs11.pin_incorrect", "pkcs11.pin_refused_before"]
+    assert codes.count("pkcs11.pin_incorrect") == 1
+    assert refusal_of(site) is None  # the right PIN is another one, and has all its tries
 
 
 def test_x54_a_refused_pin_of_a_later_worker_is_noted_too(site, token):
