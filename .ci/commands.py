@@ -74,7 +74,8 @@ OPTIONAL = (
     ),
     Need(
         ("p11-kit", "p11-kit-modules"),
-        "p11-kit-proxy is a second PKCS#11 library, with SoftHSM2 behind it",
+        "p11-kit-proxy and the client of p11-kit server are PKCS#11 libraries with SoftHSM2 behind them",
+        ("p11-kit",),
         files=("/usr/lib/p11-kit-proxy.so", "/usr/lib/*/p11-kit-proxy.so", "/usr/lib64/p11-kit-proxy.so"),
     ),
 )
