@@ -135,7 +135,7 @@ bench: env ## measure rotations against their floors, over 10 minutes (ARGS=--qu
 chaos: env ## two rotations of 20,000 envelopes under load, 20 kills (ARGS="--seed N" replays, --short is small)
 	PYTHONPATH=.build/collections:. $(PY) -m tests.chaos $(ARGS)
 
-hsm-faults: env ## each function of the HSM's library fails in each way, at each verb; an hour (ARGS="--verbs init" narrows)
+hsm-faults: env ## each function of the HSM's library fails, hangs, crashes or lies, at each verb; an hour (ARGS="--verbs init" narrows)
 	PYTHONPATH=.build/collections:. $(PY) -m tests.hsm_faults $(ARGS)
 
 demo: env ## an installation to try things on: stand-in service, database, SoftHSM2 token

@@ -120,6 +120,7 @@ def _config(options: Mapping[str, Any]) -> Manifest:
 
 def _hsm(options: Mapping[str, Any]) -> Manifest:
     said = {"module_path": options["module_path"], "token_label": options["token_label"]}
+    said |= {"token_serial": options["token_serial"]} if options["token_serial"] else {}
     return {**said, "use_gcm_iv_from_hsm": True} if options["use_gcm_iv_from_hsm"] else said
 
 

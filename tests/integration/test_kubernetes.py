@@ -34,6 +34,7 @@ HSM = {
     "kubernetes_provider": "pkcs11",
     "kubernetes_module_path": "/opt/pkcs11/libvendor.so",
     "kubernetes_token_label": "certautopilot-prod",
+    "kubernetes_token_serial": "844d9c87ba984b2d",
     "kubernetes_module_image": "registry.example/hsm-client@sha256:" + "a" * 64,
     "kubernetes_vendor_config": {"client.conf": "server = hsm.example\n"},
     "kubernetes_vendor_secret": "hsm-client-keys",
@@ -145,6 +146,7 @@ def test_configuration_and_values_say_the_same_and_ones_own_go_over_them(written
     assert values["config"] == config
     assert config["database"] == {"name": "certautopilot"}
     assert config["encryption"]["pkcs11"]["use_gcm_iv_from_hsm"] is True
+    assert config["encryption"]["pkcs11"]["token_serial"] == "844d9c87ba984b2d"
     assert values["replicas"] == 3
     assert values["secrets"]["encryption"] == {
         "provider": "pkcs11", "pkcs11": {**config["encryption"]["pkcs11"], "token_label": "another"},

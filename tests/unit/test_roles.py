@@ -195,6 +195,17 @@ def test_the_codes_of_roles_are_stable(refusals):
         "runtime.venv_missing",
         "runtime.wheels_missing",
         "status.no_host",
+        "token.client_file_missing",
+        "token.config_differs",
+        "token.family_unfit",
+        "token.jumped",
+        "token.made_elsewhere",
+        "token.module_missing",
+        "token.no_group",
+        "token.not_found",
+        "token.pin_form",
+        "token.pin_missing",
+        "token.variable_missing",
         "verify.not_equal",
     ]
 

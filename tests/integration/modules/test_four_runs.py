@@ -8,8 +8,11 @@ from __future__ import annotations
 import pytest
 
 from tests.integration import stock
+from tests.integration.token import PIN, SO_PIN
+from tests.support import softhsm
 
 from .conftest import files_of
+from .test_no_secret_shows import leaks
 
 CHECK = {"check_mode": True}
 
@@ -227,3 +230,24 @@ def test_a_scratch_installation_begins_once_and_goes_once(play, env_site):
     assert done.status == 0, done.output
     assert changed(done.results) == [True, True, False, False] * 2
     assert name not in env_site.client.list_database_names()
+
+
+def test_a_token_is_made_once_and_neither_pin_is_shown(play, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOFTHSM2_CONF", str(softhsm.configuration(tmp_path / "softhsm")))
+    for name, pin in (("pin", PIN), ("so-pin", SO_PIN)):
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text(pin)
+    options = {
+        "config_file": "/dev/null", "secrets_file": "/dev/null", "pkcs11_module_path": softhsm.module_path(),
+        "pkcs11_token_label": "four-runs", "pkcs11_pin_file": str(tmp_path / "pin"),
+        "so_pin_file": str(tmp_path / "so-pin"),
+    }  # fmt: skip
+
+    done = play(*four_times("pkcs11_token", options), arguments=["--diff", "-vvv"])
+
+    assert done.status == 0, done.output
+    assert changed(done.results) == [True, True, False, False]
+    checked, made, *again = (result["token"] for result in done.results)
+    assert (checked, [made, made]) == (None, again)
+    assert [result["diff"]["before"] for result in done.results[:2]] == [{"token": "absent"}] * 2
+    assert leaks(done.output, {"pin": PIN.encode(), "so_pin": SO_PIN.encode()}) == []

@@ -23,7 +23,7 @@ def all_modules_on(old, play, **how):
 
 
 def assert_each_says_so(played, old):
-    assert len(played.results) == len(MODULES) == 27
+    assert len(played.results) == len(MODULES) == 28
     for result in played.results:
         assert result["failed"] is True
         assert result["msg"].endswith(

@@ -31,6 +31,7 @@ REVEALED_IN = {
     "_domain/settings.py": "settings that are no secret after all",
     "_keys/env.py": "the bytes of a KEK become a cipher",
     "_keys/pkcs11/process.py": "the PIN goes to the worker that logs in",
+    "_keys/pkcs11/token_setup.py": "the PINs of a token that is made go to the worker",
     "_module/configuration.py": "variables that are no secrets; variables become settings",
     "_module/redaction.py": "what Ansible must mask",
     "_store/opening.py": "the URI goes to the driver",

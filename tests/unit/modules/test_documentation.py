@@ -88,7 +88,7 @@ def shape(spec):
 
 
 def test_there_is_a_page_for_every_module():
-    assert len(MODULES) == 27
+    assert len(MODULES) == 28
     assert sorted(documentation()) == sorted(f"{COLLECTION}.{name}" for name in (*MODULES, *ACTIONS))
 
 

@@ -100,7 +100,7 @@ def test_a_module_without_settings_says_what_is_missing_and_writes_nothing(name,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", [name for name in ON_AN_INSTALLATION if name != "data_import"])
+@pytest.mark.parametrize("name", [name for name in ON_AN_INSTALLATION if name not in ("data_import", "pkcs11_token")])
 def test_a_database_that_does_not_answer_is_named_and_the_run_may_be_repeated(name, call, unreachable, tmp_path):
     result = call(main_of(name), **unreachable, **required(name, tmp_path))
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         private_memory,
         session,
         slots,
+        token_setup,
     )
 
 # Each file comes after those it imports.
@@ -49,6 +50,7 @@ SOURCES = (
     "keys",
     "engine",
     "examine",
+    "token_setup",
     "main",
 )
 

@@ -187,6 +187,17 @@ _WAYS_OUT: dict[str, tuple[str, bool]] = {
         False,
     ),
     "pkcs11.token_ambiguous": ("set encryption.pkcs11.token_serial to the right one of the serials", False),
+    "pkcs11.token_not_made": (
+        "look up the CKR name in the library's manual, then run again: it goes on where this run stopped",
+        False,
+    ),
+    "pkcs11.no_free_slot": ("see which library and configuration is used, and how many tokens it allows", False),
+    "pkcs11.token_foreign": ("have the token made by the tool of its vendor; this only makes those of SoftHSM2", False),
+    "pkcs11.token_label": ("choose a shorter label", False),
+    "pkcs11.so_pin_refused": (
+        "give the PIN with which the token was made; where nobody has it, the token is of no use: choose another label",
+        False,
+    ),
     "pkcs11.pin_missing": ("set CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN in secrets.env, or pass pkcs11_pin_file", False),
     "pkcs11.pin_incorrect": (
         "correct CERTAUTOPILOT_ENCRYPTION_PKCS11_PIN before the next run: a token locks after a few wrong PINs",

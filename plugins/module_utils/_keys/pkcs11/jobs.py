@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from .process import Plain
@@ -34,7 +34,7 @@ class Job:
     """
 
     operation: str
-    arguments: tuple[Plain, ...]
+    arguments: tuple[Plain, ...] = field(repr=False)  # PINs may be among them
     planned: int | None = None
     repeatable: bool = True
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ..._domain.access import Wanted
@@ -32,6 +32,7 @@ from .failures import MINIMUM_BINDING, failure
 from .file_token import used_paths
 from .jobs import PoolOptions
 from .provider import Pkcs11Provider
+from .token_setup import TokenSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,11 @@ class Pkcs11Kind:
 
     def examine(self, settings: Settings, asked: Asked, first_login: FirstLogin | None) -> JsonObject:
         """Return what library and token can do. Raises OpsError settings.*, dependency.missing, pkcs11.run_as."""
-        wanted = replace(settings, hidden={**settings.hidden, PIN.name: settings.hidden.get(PIN.name, Secret(""))})
-        return Examination(pkcs11_settings(wanted), self._times(settings), asked).run(first_login)
+        return Examination(pkcs11_settings(_pin_or_none(settings)), self._times(settings), asked).run(first_login)
+
+    def token_setup(self, settings: Settings, so_pin: Callable[[], Secret[str]]) -> TokenSetup:
+        """Return what has the configured token made where there is none. Raises OpsError settings.*."""
+        return TokenSetup(pkcs11_settings(_pin_or_none(settings)), self._times(settings), so_pin)
 
     def library_variables(self, settings: Settings) -> tuple[str, ...]:
         """Return those of the families that are known, and those that an operator named."""
@@ -100,3 +104,8 @@ class Pkcs11Kind:
     def first_login(self, settings: Settings) -> TokenLogin:
         """Return the login that opening will try. Raises OpsError settings.*."""
         return TokenLogin(pkcs11_settings(settings))
+
+
+def _pin_or_none(settings: Settings) -> Settings:
+    """Return the settings with an empty PIN where none is set, for what can do without one."""
+    return replace(settings, hidden={**settings.hidden, PIN.name: settings.hidden.get(PIN.name, Secret(""))})

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from . import examine, keys
+from . import examine, keys, token_setup
 from .base import Refusal, is_transient
 from .ckr import ckr
 from .engine import Engine
@@ -116,6 +116,8 @@ def _operations(hsm: HsmSession, engine: Engine) -> dict[str, Callable[..., obje
         "mechanisms": partial(examine.mechanisms, hsm),
         "gcm": partial(examine.gcm, hsm),
         "token_key": partial(examine.token_key, hsm),  # never again by itself
+        "make_token": partial(token_setup.make_token, hsm),  # never again by itself
+        "set_user_pin": partial(token_setup.set_user_pin, hsm),  # never again by itself
         "measure": partial(examine.measure, hsm),
     }
 
