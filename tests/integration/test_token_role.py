@@ -22,7 +22,7 @@ import yaml
 
 from tests.integration.modules.test_no_secret_shows import leaks
 from tests.integration.token import Token
-from tests.support import softhsm
+from tests.support import other_user, softhsm
 from tests.support.processes import REPOSITORY, repository_environment
 
 LABEL = "made-by-role"
@@ -51,7 +51,9 @@ class Place:
             "token_softhsm_group": group,
         }
 
-    def play(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    def play(
+        self, *arguments: str, python: str = sys.executable, **options: object
+    ) -> subprocess.CompletedProcess[str]:
         shown = (
             "{{ {'serial': certautopilot_token_serial | default(''), "
             "'changed': (token_made | default({})) is changed} | to_json }}"
@@ -61,7 +63,7 @@ class Place:
             {"name": "The role", "ansible.builtin.include_role": {"name": "certautopilot.ops.token"}},
             {"name": "Keep what was found", **keep, "changed_when": False},
         ]
-        given = {"certautopilot_service_manager": "command", "ansible_python_interpreter": sys.executable}
+        given = {"certautopilot_service_manager": "command", "ansible_python_interpreter": python}
         given |= {"ansible_connection": "local", **self.options, **options}
         document = [{"name": "Token", "hosts": "localhost", "gather_facts": False, "vars": given, "tasks": tasks}]
         book = self.folder / "play.yml"
@@ -69,7 +71,7 @@ class Place:
         settings = self.folder / "ansible.cfg"
         settings.touch()
         environment = {
-            **repository_environment(),
+            **(repository_environment() if python == sys.executable else other_user.libraries()),
             "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".build" / "collections"),
             "ANSIBLE_CONFIG": str(settings),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
@@ -121,6 +123,31 @@ def test_from_nothing_to_a_token_a_second_run_changes_nothing_and_no_pin_is_show
     # The user PIN is the one of the file.
     opened = Token(str(place.conf), LABEL).oracle("keys", pin=place.pins["pin"])
     assert opened == []
+
+
+def test_x71_the_token_is_the_services_and_its_configuration_is_read_by_the_group_of_the_package():
+    try:
+        group = grp.getgrnam("softhsm")
+    except KeyError:
+        pytest.skip("no group softhsm, which Debian's package makes")
+    with other_user.another() as service:
+        place = Place(service.folder)
+        options = {"token_service_user": service.name, "token_softhsm_group": group.gr_name}
+
+        made = place.play(python=service.python, **options)
+        again = place.play(python=service.python, **options)
+
+        members = grp.getgrnam("softhsm").gr_mem
+        files = [path.stat() for path in place.tokens.rglob("*")]
+        config, folder = place.conf.stat(), place.tokens.stat()
+        readable = service.can("cat", str(place.conf))
+    assert (made.returncode, again.returncode) == (0, 0), made.stdout[-1500:] + again.stdout[-1500:]
+    assert "changed=0" in again.stdout
+    assert {file.st_uid for file in files} == {service.uid}
+    assert len(files) > 2
+    assert (folder.st_uid, folder.st_mode & 0o777) == (service.uid, 0o700)
+    assert (config.st_uid, config.st_gid, config.st_mode & 0o777) == (0, group.gr_gid, 0o640)
+    assert (service.name in members, readable) == (True, True)
 
 
 def test_a_configuration_for_other_tokens_and_a_label_that_is_there_twice_are_refused_and_left(place):
