@@ -46,6 +46,12 @@ def rotation_story(
     the failed run was one that takes back. kept: where the evidence is, "" when it was not kept.
     """
     rotation = _rotation_to(evidence, to_version)
+    taken_back = _rotation_to(evidence, _active(evidence)) if cancels and not rotation else {}
+    if taken_back and taken_back.get("state") not in OVER:
+        # The record that moved last is the one of the rotation back, which is named for where it goes.
+        lines = [_how_far_back(evidence, taken_back, to_version), *_listed(_failures(taken_back))]
+        lines += [*([kept] if kept else []), "Fix the cause, then resume with:", back]
+        return [*lines, "or complete it after all:", forward]
     lines = [_how_far(evidence, rotation, to_version), *_listed(_failures(rotation)), *([kept] if kept else [])]
     lines += ["Fix the cause, then resume with:", back if cancels else forward]
     if _can_be_cancelled(evidence, rotation, to_version):
@@ -113,6 +119,16 @@ def _how_far(evidence: Returned, rotation: Mapping[str, object], to_version: int
     else:
         begun = f"no rotation to version {to_version} has begun"
     return f"{begun}; version {_active(evidence)} is active; nothing was rolled back"
+
+
+def _how_far_back(evidence: Returned, rotation: Mapping[str, object], to_version: int) -> str:
+    envelopes = evidence.get("envelopes")
+    by_version = envelopes["by_version"] if isinstance(envelopes, Mapping) else {}
+    return (
+        f"rotation to version {to_version} is being taken back: {rotation['rewrapped']} envelope(s) so far, "
+        f"{by_version.get(str(to_version), 0)} still under it, {len(_failures(rotation))} of them cannot move; version "
+        f"{_active(evidence)} is active"
+    )
 
 
 def _elsewhere(evidence: Returned, to_version: int) -> int:

@@ -80,6 +80,24 @@ def test_a_cancellation_that_failed_goes_on_going_back_or_is_completed_after_all
     assert lines[1:] == ["Fix the cause, then resume with:", "go back", "or complete it after all:", "go on"]
 
 
+def test_a_cancellation_that_stopped_half_way_says_how_far_back_it_came():
+    half = evidence(failures=[failed("envelope.unauthentic", 1)])
+    half["rotation"] |= {"id": "to-1", "to_version": 1}
+
+    assert told(half, cancels=True, kept="evidence: /x") == [
+        (
+            "rotation to version 2 is being taken back: 7 envelope(s) so far, 7 still under it, 1 of them cannot move; "
+            "version 1 is active"
+        ),
+        "dns/1.key: envelope.unauthentic: reason 1",
+        "evidence: /x",
+        "Fix the cause, then resume with:",
+        "go back",
+        "or complete it after all:",
+        "go on",
+    ]
+
+
 @pytest.mark.parametrize(
     ("state", "active", "back"),
     [
