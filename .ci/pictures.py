@@ -30,7 +30,8 @@ STYLE = """
   .back { stroke: #cf222e; fill: none; stroke-width: 2; stroke-dasharray: 6 4 } .backtip { fill: #cf222e }
   .backward { fill: #a40e26 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 } .small { fill: #9198a1 } .lane { fill: #21262d } .serves { fill: #238636 } .on { fill: #ffffff }
+    text { fill: #e6edf3 } .small { fill: #9198a1 } .lane { fill: #21262d }
+    .serves { fill: #238636 } .on { fill: #ffffff }
     .freeze { fill: #341a00; stroke: #db6d28 } .frozen { fill: #ffa657 } .way { stroke: #4493f8 } .tip { fill: #4493f8 }
     .back { stroke: #f85149 } .backtip { fill: #f85149 } .backward { fill: #ff7b72 }
   }
