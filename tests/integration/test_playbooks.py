@@ -277,7 +277,9 @@ def let_others_write_into_the_bundles_folder(lab):
     ("happens", "said"),
     [
         (write_to_the_source, "its database CHANGED after it was stopped"),
-        (let_others_write_into_the_bundles_folder, "its database could not be read again"),
+        pytest.param(
+            let_others_write_into_the_bundles_folder, "its database could not be read again", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_what_happens_to_a_stopped_source_after_its_last_export_is_noticed_and_it_serves_again(lab, happens, said):

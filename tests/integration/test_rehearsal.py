@@ -110,6 +110,7 @@ def test_a_rehearsal_leaves_nothing_even_where_one_was_killed_before_it(lab):
     assert leaks(output, secrets_of(lab) if lab.files("new")[1].exists() else {"PIN": lab.pin.encode()}) == []
 
 
+@pytest.mark.slow  # two whole rehearsals
 def test_what_cannot_be_cleaned_up_is_said_and_the_next_one_does_it(lab):
     before = written_by_now(lab)
     with ExitStack() as mounts:

@@ -217,7 +217,9 @@ def test_a_host_that_cannot_rotate_stops_all_of_them_before_the_old_version_is_r
     stale.write_text("".join(line for line in lines if "V2" not in line))
     inventory = fleet.lab.inventory.read_text()
     changed_host = yaml.safe_load(inventory)
-    changed_host["all"]["children"]["certautopilot"]["hosts"]["new"]["certautopilot_secrets_file"] = str(stale)
+    changed_host["all"]["children"]["certautopilot"]["hosts"]["old"]["certautopilot_secrets_file"] = str(
+        stale
+    )  # not the first
     fleet.lab.inventory.write_text(yaml.safe_dump(changed_host))
     retire = ["-e", "rotate_remove_version=1", "-e", "rotate_remove_grace_s=0"]
     status, output = fleet.rotate(*retire)
@@ -231,8 +233,8 @@ def test_a_host_that_cannot_rotate_stops_all_of_them_before_the_old_version_is_r
     assert status == 2
     told = reasons(output)
     # Where the other host was quick, V2 is active already when this one begins.
-    assert told.pop("new") in ("rotate.target_not_loaded", "key.not_loaded")
-    assert told == {"old": "rotate.another_host"}
+    assert told.pop("old") in ("rotate.target_not_loaded", "key.not_loaded")
+    assert told == {"new": "rotate.another_host"}
     assert (rows[1], rows[2]) == ("deactivated", "active")
     assert (on_status, again_status) == (0, 0), completed[-2000:] + again[-2000:]
     retired = fleet.db.kek_versions.find_one({"_id": 1})
