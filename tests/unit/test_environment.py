@@ -27,7 +27,7 @@ class Machine:
         monkeypatch.setenv("PATH", str(self.path))
         monkeypatch.setenv("SOFTHSM2_MODULE", str(folder / "module.so"))
         monkeypatch.setattr(environment.os, "geteuid", lambda: 0)
-        only_commands = tuple(need for need in commands.OPTIONAL if need.commands)  # the others look outside of PATH
+        only_commands = tuple(need for need in commands.OPTIONAL if not need.files)  # the others look outside of PATH
         monkeypatch.setattr(commands, "OPTIONAL", only_commands)
 
     def has(self, *names, content="#!/bin/sh\n"):
