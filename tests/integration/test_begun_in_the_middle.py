@@ -77,7 +77,7 @@ def role_alone(lab, role):
 
 def test_x85_every_role_has_few_entries_and_those_behind_the_first_are_tried_here():
     assert {role for role, _name in JUMPS} == {
-        "backup", "install", "kubernetes", "migrate", "retire_old_install", "rollback", "rotate",
+        "backup", "install", "kubernetes", "migrate", "retire_old_install", "rollback", "rotate", "token",
     }  # fmt: skip
     assert [role for role in ROLES if len(set(entries(role)) - WHOLE_IN_ITSELF) > 2] == []
 
